@@ -1,0 +1,38 @@
+// The few words that every folder shares: strong ids, token ids, time, and integer helpers.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace infercept {
+
+using TokenId = int32_t;
+using Nanos = int64_t;  // A duration, or a point on the engine's (or the simulation's) clock.
+
+// One sequence in one engine. Never reused while the engine lives.
+enum class SeqId : uint32_t {};
+// One block of one tier; the tier is said by where the id stands.
+enum class BlockId : uint32_t {};
+// An interned interception kind ("tool:calculator", "human", ...). The strings live in TypeScript.
+enum class KindId : uint32_t {};
+
+inline constexpr BlockId kNoBlock{UINT32_MAX};
+inline constexpr KindId kUnknownKind{0};
+
+inline constexpr Nanos kNanosPerSecond = 1'000'000'000;
+
+template <typename Id>
+  requires std::is_enum_v<Id>
+constexpr uint32_t Index(Id id) {
+  return static_cast<uint32_t>(id);
+}
+
+// Smallest q with q * divisor >= dividend. REQUIRES: divisor > 0.
+template <std::unsigned_integral T>
+constexpr T DivCeil(T dividend, T divisor) {
+  return static_cast<T>(dividend / divisor + (dividend % divisor != 0));
+}
+
+}  // namespace infercept

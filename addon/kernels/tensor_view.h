@@ -1,0 +1,49 @@
+// Plain views that kernels take: a pointer and its shape, never an owner.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "base/types.h"
+
+namespace infercept {
+
+// A weight matrix as it lies in the model file. Row-major; y = W x has `rows` outputs and `columns` inputs.
+struct WeightView {
+  DType dtype = DType::kF32;
+  const std::byte* data = nullptr;
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+};
+
+// A weight matrix in the layout that the Ops object which packed it wants. Opaque to everyone else.
+struct PackedWeight {
+  DType dtype = DType::kF32;
+  const std::byte* data = nullptr;
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+};
+
+// One layer of the paged KV cache.
+// Key of token slot s of block b, head h:  keys + b * block_stride + ((h * block_tokens + s) * head_dim) values.
+struct PagedKv {
+  DType dtype = DType::kF16;  // kF32, kF16 or kBF16
+  std::byte* keys = nullptr;  // [blocks][kv_heads][block_tokens][head_dim], blocks are block_stride bytes apart
+  std::byte* values = nullptr;  // likewise
+  size_t block_stride = 0;      // bytes
+  uint32_t block_tokens = 0;
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+};
+
+// Consecutive new tokens of one sequence, as attention and KV writes see them. Query i of the slice has
+// position first_position + i and attends to positions [0, first_position + i].
+struct AttentionSlice {
+  uint32_t first_row = 0;       // of this slice in the batch's flat token arrays
+  uint32_t rows = 0;            // tokens of this slice
+  uint32_t first_position = 0;  // position of its first token in the sequence
+  const BlockId* block_table = nullptr;  // [DivCeil(first_position + rows, block_tokens)]
+};
+
+}  // namespace infercept

@@ -1,0 +1,91 @@
+// The contract between deciding (Scheduler::Plan), doing (Executor::Execute) and recording (Scheduler::Commit).
+// Both sides are plain values without pointers to live objects: they can be logged, replayed and diffed.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/types.h"
+
+namespace infercept {
+
+// Consecutive tokens of one sequence that this step computes.
+struct Slice {
+  SeqId seq{};
+  uint32_t first_position = 0;  // == tokens of the sequence computed before this step
+  uint32_t count = 0;
+  bool sample = false;  // the last token of the slice is the newest of the sequence: sample its successor
+};
+
+struct BlockCopy {  // The list it stands in names the direction.
+  BlockId source{};
+  BlockId target{};
+};
+
+enum class Disposition : uint8_t { kPreserve, kSwap, kDiscard };
+std::string_view DispositionName(Disposition disposition);
+
+// What was decided for one paused (or preempted) context in this step, and what each alternative would have wasted.
+struct Decision {
+  SeqId seq{};
+  Disposition disposition = Disposition::kPreserve;
+  uint32_t blocks = 0;  // that this decision moves or frees; 0 for kPreserve
+  // Byte-seconds of device memory; formulas in sched/waste.h.
+  double waste_preserve = 0;
+  double waste_swap = 0;
+  double waste_discard = 0;
+
+  std::string DebugString() const;
+};
+
+struct StepPlan {
+  uint64_t step = 0;
+  std::vector<Slice> slices;               // decode slices first, then prefill, recompute and returned tokens
+  std::vector<TokenId> tokens;             // of all slices, concatenated
+  std::vector<BlockId> block_tables;       // device blocks of all slices, concatenated; each covers its slice's last token
+  std::vector<uint32_t> block_table_begin;  // [slices + 1]
+  std::vector<BlockCopy> copies;    // device -> device (copy-on-write); complete before any slice reads
+  std::vector<BlockCopy> swap_out;  // device -> host; sources are neither written nor reused by this plan
+  std::vector<BlockCopy> swap_in;   // host -> device; targets are not read by this plan's slices
+  // The step ends only when the swaps are complete either way. Waiting policies (`swap`) start computing after them.
+  bool swaps_block_compute = false;
+  std::vector<Decision> decisions;  // for events, traces and tests; executors ignore it
+
+  bool empty() const {
+    return slices.empty() && copies.empty() && swap_out.empty() && swap_in.empty();
+  }
+  std::span<const BlockId> block_table(size_t slice) const {
+    return std::span(block_tables)
+        .subspan(block_table_begin[slice], block_table_begin[slice + 1] - block_table_begin[slice]);
+  }
+  void Clear();  // keeps capacity: no allocation after warm-up
+  std::string DebugString() const;
+};
+
+// How the sequence goes on after a sampled token.
+enum class Outcome : uint8_t {
+  kContinue,
+  kPause,   // an interception begins: a trigger matched
+  kFinish,  // the turn ended: stop token, stop text, token limit
+};
+
+struct SampledToken {
+  SeqId seq{};
+  TokenId token = 0;
+  Outcome outcome = Outcome::kContinue;
+};
+
+struct StepResult {
+  std::vector<SampledToken> sampled;  // one per slice with `sample`, in plan order
+  Nanos compute = 0;   // time the slices took
+  Nanos swap_out = 0;  // time the copies took, each direction on its own
+  Nanos swap_in = 0;
+  Nanos total = 0;  // whole step
+
+  void Clear();
+};
+
+}  // namespace infercept
