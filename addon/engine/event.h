@@ -8,14 +8,10 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "model/sampling_params.h"
 #include "sched/step_plan.h"
 
 namespace infercept {
-
-struct TokenLogprob {
-  TokenId token = 0;
-  float logprob = 0;  // natural logarithm
-};
 
 // One sampled token of a sequence.
 struct TokenEvent {

@@ -1,0 +1,66 @@
+// The bytes of the KV cache: a device arena and a host arena of equal blocks. Which block belongs to whom is known in
+// kv/. On a CPU both tiers are memory of the process; host blocks are those that steps never compute with.
+//
+//   block b:  [layers][2: keys, values][kv_heads][block_tokens][head_dim]      one memcpy moves a block
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/status.h"
+#include "base/types.h"
+#include "device/arena.h"
+#include "kernels/tensor_view.h"
+#include "sched/step_plan.h"
+
+namespace infercept {
+
+struct KvShape {
+  uint32_t layers = 0;
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+  uint32_t block_tokens = 16;
+  DType dtype = DType::kF16;  // kF32, kF16 or kBF16
+
+  // Bytes of one layer's keys (or values) in one block.
+  size_t plane_bytes() const {
+    return static_cast<size_t>(kv_heads) * block_tokens * RowBytes(dtype, head_dim);
+  }
+  size_t block_bytes() const { return plane_bytes() * 2 * layers; }
+};
+
+class KvStorage {
+ public:
+  // Memory is reserved at once and committed by the system as blocks are first written. kOutOfMemory when it cannot be.
+  static Result<std::unique_ptr<KvStorage>> Create(const KvShape& shape, uint32_t device_blocks,
+                                                   uint32_t host_blocks);
+
+  const KvShape& shape() const { return shape_; }
+  uint32_t device_blocks() const { return device_blocks_; }
+  uint32_t host_blocks() const { return host_blocks_; }
+
+  // One layer of the device tier, for kernels.
+  PagedKv Layer(uint32_t layer) const;
+
+  // Any thread; two calls at once must not share a block unless both only read it.
+  void CopyWithin(std::span<const BlockCopy> copies) const;  // device -> device
+  void CopyOut(std::span<const BlockCopy> copies) const;     // device -> host
+  void CopyIn(std::span<const BlockCopy> copies) const;      // host -> device
+
+ private:
+  KvStorage(const KvShape& shape, Arena device, uint32_t device_blocks, Arena host,
+            uint32_t host_blocks);
+  std::byte* DeviceBlock(BlockId block) const;
+  std::byte* HostBlock(BlockId block) const;
+
+  // Constant after construction.
+  KvShape shape_;
+  Arena device_;
+  Arena host_;
+  uint32_t device_blocks_;
+  uint32_t host_blocks_;
+};
+
+}  // namespace infercept

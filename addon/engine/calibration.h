@@ -1,0 +1,36 @@
+// Measures at load what a step and a copy cost on this machine, for the scheduler's cost model. Under 400 ms.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "base/types.h"
+#include "device/kv_storage.h"
+#include "model/model.h"
+
+namespace infercept {
+
+struct ForwardSample {
+  uint32_t query_tokens = 0;  // computed in the step
+  uint64_t kv_tokens = 0;     // attended to: the sum over the step's slices of their context length
+  Nanos duration = 0;
+};
+
+struct CopySample {
+  uint32_t blocks = 0;
+  Nanos duration = 0;
+};
+
+struct Calibration {
+  std::vector<ForwardSample> forward;
+  std::vector<CopySample> swap_out;  // empty without a host tier
+  std::vector<CopySample> swap_in;
+};
+
+// Overwrites blocks of both tiers: call it before the first step. `budget` bounds the whole measurement; the sample
+// under way when it runs out is still finished.
+Calibration Calibrate(Model& model, const KvStorage& storage, ThreadPool& pool,
+                      Nanos budget = 400'000'000);
+
+}  // namespace infercept

@@ -1,0 +1,36 @@
+// Cosines and sines of the rotary embedding for every position (Su et al., "RoFormer", 2021, eq. 15), made once.
+#pragma once
+
+#include <span>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "device/arena.h"
+#include "kernels/ops.h"
+#include "model/model_spec.h"
+
+namespace infercept {
+
+// Radians per position of pair i, scaling applied. `factors`: [dimension / 2] of the tensor ropeFactors, only used for
+// RopeScaling::Kind::kFactors.
+double RopeFrequency(const RopeSpec& rope, uint32_t pair, std::span<const float> factors);
+
+class RopeTable {
+ public:
+  RopeTable() = default;
+  // kOutOfMemory. REQUIRES: factors.size() == dimension / 2 for kFactors.
+  static Result<RopeTable> Create(const RopeSpec& rope, uint32_t context_tokens,
+                                  std::span<const float> factors, ThreadPool& pool);
+
+  RopeView view() const;
+
+ private:
+  RopeTable(Arena values, const RopeSpec& rope, uint32_t context_tokens);
+
+  Arena values_;  // [2: cosine, sine][context_tokens][dimension / 2] floats
+  uint32_t context_tokens_ = 0;
+  uint32_t dimension_ = 0;
+  bool interleaved_ = false;
+};
+
+}  // namespace infercept

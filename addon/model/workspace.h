@@ -1,0 +1,44 @@
+// Activations of one Forward, allocated once for the largest step.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/status.h"
+#include "device/arena.h"
+#include "kernels/ops.h"
+#include "model/model_spec.h"
+
+namespace infercept {
+
+class Workspace {
+ public:
+  Workspace() = default;
+  // kOutOfMemory.
+  static Result<Workspace> Create(const Hyperparameters& hyperparameters, DType weights,
+                                  const Ops& ops, uint32_t rows_max, uint32_t context_tokens_max,
+                                  uint32_t threads);
+
+  uint32_t rows_max() const { return rows_max_; }
+  uint32_t logit_rows_max() const { return logit_rows_max_; }
+
+  // All row-major, in floats.
+  float* residual = nullptr;      // [rows_max][width]
+  float* normed = nullptr;        // [rows_max][width]
+  float* qkv = nullptr;           // [rows_max][(heads + 2 kv_heads) head_dim]: query, key, value of each token
+  float* attention = nullptr;     // [rows_max][(heads + 2 kv_heads) head_dim]: the first heads * head_dim are used
+  float* gate = nullptr;          // [rows_max][ffn_width]
+  float* up = nullptr;            // [rows_max][ffn_width]
+  float* projection = nullptr;    // [rows_max][width]
+  float* logit_inputs = nullptr;  // [rows_max][width], final norm applied
+  float* logits = nullptr;        // [logit_rows_max][vocabulary_size]
+  std::span<std::byte> scratch;   // for MatMul and Attention
+
+ private:
+  Arena arena_;
+  uint32_t rows_max_ = 0;
+  uint32_t logit_rows_max_ = 0;
+};
+
+}  // namespace infercept
