@@ -6,7 +6,8 @@
 // Rule 2. No allocation: scratch memory comes from the caller (ScratchBytes) or the stack.
 // Rule 3. Shapes are checked on entry with IC_CHECK; bodies trust them.
 //
-// All activations are float, row-major, [tokens][width].
+// All activations are float, row-major, [tokens][width]. Ops without a ThreadPool run on the calling thread: a caller with
+// many tokens splits them itself. Bodies never throw.
 #pragma once
 
 #include <memory>
@@ -31,7 +32,7 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
-  // "ref", "scalar", "avx2", "avx512".
+  // "ref", "scalar", "avx2", "avxvnni", "avx512".
   virtual std::string_view isa() const = 0;
 
   // Bytes that Pack writes for this matrix.
@@ -40,7 +41,7 @@ class Ops {
   virtual void Pack(const WeightView& source, std::span<std::byte> target,
                     ThreadPool& pool) const = 0;
 
-  // Scratch that MatMul needs for `tokens` tokens of `columns` inputs.
+  // Scratch that MatMul needs for `tokens` tokens of `columns` inputs. Scratch is 64-byte aligned, for every op.
   virtual size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const = 0;
   // out[t][r] = sum over c of weight[r][c] * x[t][c]. out rows are out_stride floats apart.
   virtual void MatMul(const PackedWeight& weight, const float* x, uint32_t tokens, float* out,
@@ -71,9 +72,10 @@ class Ops {
   virtual size_t AttentionScratchBytes(uint32_t context_tokens_max, uint32_t heads,
                                        uint32_t head_dim, uint32_t threads) const = 0;
   // Causal grouped-query attention with online softmax over the paged cache. query and out: [tokens][heads][head_dim],
-  // rows stride floats apart. scale is usually 1/sqrt(head_dim).
-  virtual void Attention(const float* query, size_t stride, std::span<const AttentionSlice> slices,
-                         uint32_t heads, const PagedKv& cache, float scale, float* out,
+  // rows query_stride and out_stride floats apart. scale is usually 1/sqrt(head_dim).
+  virtual void Attention(const float* query, size_t query_stride,
+                         std::span<const AttentionSlice> slices, uint32_t heads,
+                         const PagedKv& cache, float scale, float* out, size_t out_stride,
                          std::span<std::byte> scratch, ThreadPool& pool) const = 0;
 };
 
