@@ -21,6 +21,12 @@ enum class KindId : uint32_t {};
 inline constexpr BlockId kNoBlock{UINT32_MAX};
 inline constexpr KindId kUnknownKind{0};
 
+// A copy of one block's bytes; the list that it stands in names the tiers.
+struct BlockCopy {
+  BlockId source{};
+  BlockId target{};
+};
+
 inline constexpr Nanos kNanosPerSecond = 1'000'000'000;
 
 template <typename Id>

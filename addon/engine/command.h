@@ -8,6 +8,7 @@
 
 #include "base/types.h"
 #include "engine/turn.h"
+#include "sched/sequence.h"
 
 namespace infercept {
 
@@ -31,15 +32,13 @@ struct ResumeCommand {
 // Facts about a present or coming interception; absent fields stay as they are.
 struct MarkCommand {
   SeqId seq{};
-  std::optional<KindId> kind;
-  std::optional<Nanos> remaining;  // expected time from now until the resume
+  InterceptionFacts facts;
 };
 
 // run.intercept(): pause at the next step boundary, or do nothing if the sequence is paused already.
 struct PauseCommand {
   SeqId seq{};
-  KindId kind = kUnknownKind;
-  std::optional<Nanos> remaining;
+  InterceptionFacts facts;
 };
 
 // Stops the running turn at once. A kept sequence is paused and cut back to its first `tokens` tokens (if given);

@@ -1,4 +1,5 @@
-// What the engine tells the world. One batch per step.
+// What the engine tells the world: what the scheduler reports (sched/event.h) and what the generated tokens say.
+// One batch per step, in the order in which things happened.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "model/sampling_params.h"
-#include "sched/step_plan.h"
+#include "sched/event.h"
 
 namespace infercept {
 
@@ -27,40 +28,6 @@ struct MatchEvent {
   SeqId seq{};
   uint32_t trigger = 0;  // index in Turn::triggers
   std::string text;
-};
-
-enum class PauseReason : uint8_t { kTrigger, kCode, kPreviousMatch };
-struct PauseEvent {
-  SeqId seq{};
-  PauseReason reason = PauseReason::kTrigger;
-  uint32_t context_tokens = 0;  // of the sequence, the one just sampled included
-};
-
-// The interception is over and the sequence's first new token is about to be computed or recomputed.
-struct ResumeEvent {
-  SeqId seq{};
-  Nanos waited = 0;               // from the pause to the resume
-  Nanos delay = 0;                // from the resume to the step in which its returned tokens began to be computed
-  uint32_t recomputed_tokens = 0;  // since the pause
-  uint32_t swapped_blocks = 0;     // brought back since the pause
-};
-
-enum class FinishReason : uint8_t { kStopToken, kStopText, kLength, kContextLength, kAborted };
-struct FinishEvent {
-  SeqId seq{};
-  FinishReason reason = FinishReason::kStopToken;
-  uint32_t context_tokens = 0;
-  uint32_t prompt_tokens = 0;     // of this turn: prompt and returned tokens
-  uint32_t generated_tokens = 0;  // of this turn
-  uint32_t cached_tokens = 0;     // of this turn's prompt that were found in the prefix cache
-  Nanos queued = 0;               // arrival to first computation
-  Nanos first_token = 0;          // arrival to first sampled token (TTFT)
-  Nanos total = 0;                // arrival to finish
-  Nanos intercepted = 0;          // of which the sequence was paused
-};
-
-struct DecisionEvent {
-  Decision decision;
 };
 
 // The sequence cannot go on; its blocks are free.

@@ -20,11 +20,6 @@ struct Slice {
   bool sample = false;  // the last token of the slice is the newest of the sequence: sample its successor
 };
 
-struct BlockCopy {  // The list it stands in names the direction.
-  BlockId source{};
-  BlockId target{};
-};
-
 enum class Disposition : uint8_t { kPreserve, kSwap, kDiscard };
 std::string_view DispositionName(Disposition disposition);
 
@@ -72,10 +67,16 @@ enum class Outcome : uint8_t {
   kFinish,  // the turn ended: stop token, stop text, token limit
 };
 
+enum class PauseReason : uint8_t { kTrigger, kCode, kPreviousMatch };
+enum class FinishReason : uint8_t { kStopToken, kStopText, kLength, kContextLength, kAborted };
+
+// What the executor's side (engine/generation.h) says of a sampled token; Commit makes PauseEvent and FinishEvent of it.
 struct SampledToken {
   SeqId seq{};
   TokenId token = 0;
   Outcome outcome = Outcome::kContinue;
+  PauseReason pause_reason = PauseReason::kTrigger;          // if kPause
+  FinishReason finish_reason = FinishReason::kStopToken;     // if kFinish
 };
 
 struct StepResult {

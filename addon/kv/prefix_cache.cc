@@ -1,0 +1,125 @@
+#include "kv/prefix_cache.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/check.h"
+
+namespace infercept {
+namespace {
+
+// Finalizer of a 64-bit mix (multiply, xor-shift): spreads consecutive ids over the buckets.
+uint64_t Mix(uint64_t value) {
+  value ^= value >> 32;
+  value *= 0x9e3779b97f4a7c15u;
+  value ^= value >> 29;
+  return value;
+}
+
+}  // namespace
+
+PrefixCache::PrefixCache(uint32_t device_blocks, uint32_t block_tokens)
+    : block_tokens_(block_tokens),
+      entries_(device_blocks),
+      tokens_(static_cast<size_t>(device_blocks) * block_tokens),
+      // Two buckets per block keep chains at about half an entry.
+      by_key_(std::bit_ceil(std::max(device_blocks, 1u) * 2), kNone),
+      by_content_(by_key_.size(), kNone) {}
+
+std::span<const TokenId> PrefixCache::TokensOf(uint32_t block) const {
+  return std::span(tokens_).subspan(static_cast<size_t>(block) * block_tokens_, block_tokens_);
+}
+
+uint32_t PrefixCache::KeyBucket(ContentId parent, std::span<const TokenId> tokens) const {
+  uint64_t hash = Mix(parent);
+  for (TokenId token : tokens) hash = Mix(hash ^ static_cast<uint32_t>(token)) + hash;
+  return static_cast<uint32_t>(Mix(hash) & (by_key_.size() - 1));
+}
+
+uint32_t PrefixCache::ContentBucket(ContentId content) const {
+  return static_cast<uint32_t>(Mix(content) & (by_content_.size() - 1));
+}
+
+PrefixCache::Hit PrefixCache::Find(ContentId parent, std::span<const TokenId> tokens) const {
+  IC_CHECK(tokens.size() == block_tokens_);
+  uint32_t block = by_key_[KeyBucket(parent, tokens)];
+  for (; block != kNone; block = entries_[block].next_by_key) {
+    const Entry& entry = entries_[block];
+    if (entry.parent == parent && std::ranges::equal(TokensOf(block), tokens)) {
+      return {BlockId{block}, entry.content};
+    }
+  }
+  return {};
+}
+
+BlockId PrefixCache::FindContent(ContentId content) const {
+  uint32_t block = by_content_[ContentBucket(content)];
+  while (block != kNone && entries_[block].content != content) block = entries_[block].next_by_content;
+  return block == kNone ? kNoBlock : BlockId{block};
+}
+
+ContentId PrefixCache::Insert(ContentId parent, std::span<const TokenId> tokens, BlockId block) {
+  const uint32_t index = Index(block);
+  Entry& entry = entries_[index];
+  IC_CHECK(entry.content == kNoContent);
+  entry = Entry{};
+  entry.content = next_content_++;
+  entry.parent = parent;
+  std::ranges::copy(tokens, tokens_.begin() + static_cast<ptrdiff_t>(index) * block_tokens_);
+  uint32_t& key_head = by_key_[KeyBucket(parent, tokens)];
+  entry.next_by_key = std::exchange(key_head, index);
+  uint32_t& content_head = by_content_[ContentBucket(entry.content)];
+  entry.next_by_content = std::exchange(content_head, index);
+  return entry.content;
+}
+
+void PrefixCache::SetUnreferenced(BlockId block) {
+  const uint32_t index = Index(block);
+  Entry& entry = entries_[index];
+  IC_CHECK(entry.content != kNoContent && !entry.evictable);
+  entry.evictable = true;
+  entry.older = newest_;
+  entry.newer = kNone;
+  (newest_ == kNone ? oldest_ : entries_[newest_].newer) = index;
+  newest_ = index;
+  ++unreferenced_;
+}
+
+void PrefixCache::SetReferenced(BlockId block) {
+  Entry& entry = entries_[Index(block)];
+  IC_CHECK(entry.evictable);
+  (entry.older == kNone ? oldest_ : entries_[entry.older].newer) = entry.newer;
+  (entry.newer == kNone ? newest_ : entries_[entry.newer].older) = entry.older;
+  entry.evictable = false;
+  --unreferenced_;
+}
+
+BlockId PrefixCache::Evict() {
+  IC_CHECK(oldest_ != kNone);
+  const uint32_t block = oldest_;
+  SetReferenced(BlockId{block});
+  Unlink(block);
+  entries_[block] = Entry{};
+  return BlockId{block};
+}
+
+void PrefixCache::Unlink(uint32_t block) {
+  const Entry& entry = entries_[block];
+  uint32_t* link = &by_key_[KeyBucket(entry.parent, TokensOf(block))];
+  while (*link != block) link = &entries_[*link].next_by_key;
+  *link = entry.next_by_key;
+  link = &by_content_[ContentBucket(entry.content)];
+  while (*link != block) link = &entries_[*link].next_by_content;
+  *link = entry.next_by_content;
+}
+
+std::vector<BlockId> PrefixCache::Unreferenced() const {
+  std::vector<BlockId> blocks;
+  for (uint32_t block = oldest_; block != kNone; block = entries_[block].newer) {
+    blocks.push_back(BlockId{block});
+  }
+  return blocks;
+}
+
+}  // namespace infercept

@@ -1,0 +1,93 @@
+// What a step and a copy cost on this machine: measured at load, refitted while running, never a constant in code.
+//
+//   forward(q, kv) = c + a q + b kv      seconds; q query tokens, kv positions that they attend to in all
+//   copy(blocks)   = f + g blocks        seconds, per direction
+//
+// InferCept (ICML 2024) §4 profiles T_fwd and T_swap offline as functions of tokens alone; the kv term is ours.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "base/types.h"
+
+namespace infercept {
+
+struct ForwardSample {
+  uint32_t query_tokens = 0;
+  uint64_t kv_tokens = 0;  // sum over query tokens of the positions they attend to
+  Nanos duration = 0;
+};
+
+struct CopySample {
+  uint32_t blocks = 0;
+  Nanos duration = 0;
+};
+
+enum class CopyDirection : uint8_t { kOut, kIn };
+
+// The coefficients, in seconds. Plain data: the profiles of other machines are values of this type.
+struct CostProfile {
+  double step = 1e-3;                             // c
+  double per_query_token = 1e-5;                  // a
+  double per_kv_token = 1e-9;                     // b
+  std::array<double, 2> copy_start = {0, 0};      // f, by CopyDirection
+  std::array<double, 2> copy_block = {1e-5, 1e-5};  // g
+};
+
+// A straight line through up to three features, fitted by recursive least squares with forgetting; no coefficient
+// becomes negative. Errors are relative, so that short and long steps count alike.
+class OnlineFit {
+ public:
+  static constexpr int kFeatures = 3;
+  using Vector = std::array<double, kFeatures>;
+
+  // `scale` brings features to about 1; a feature with scale 0 is not used.
+  OnlineFit(const Vector& coefficients, const Vector& scale);
+
+  double Predict(const Vector& features) const;
+  // `error_max`: how far, relative to the prediction, one sample may seem to be off.
+  void Observe(const Vector& features, double value, double error_max);
+  Vector coefficients() const;
+
+ private:
+  Vector scale_;
+  Vector weights_;  // Coefficients of the scaled features.
+  std::array<Vector, kFeatures> covariance_{};
+};
+
+class CostModel {
+ public:
+  explicit CostModel(const CostProfile& profile = {});
+
+  // Starts over from samples that span several sizes. Too few of one sort leave its coefficients as they are.
+  void Calibrate(std::span<const ForwardSample> forward, std::span<const CopySample> out,
+                 std::span<const CopySample> in);
+
+  // Follows the running machine.
+  void Observe(const ForwardSample& sample);
+  void Observe(CopyDirection direction, const CopySample& sample);
+
+  // Seconds.
+  double Forward(double query_tokens, double kv_tokens) const;
+  // Seconds that query tokens, attending to kv_tokens in all, add to a step that runs anyway.
+  double ForwardMarginal(double query_tokens, double kv_tokens) const;
+  double Copy(CopyDirection direction, double blocks) const;
+  // Blocks that fit into `seconds` of copying, at least 1: the swap limit N with T_swap(N) = T_fwd(B), InferCept §4.1.
+  uint32_t CopyBlocksWithin(CopyDirection direction, double seconds) const;
+
+  // Query tokens per step beyond which step time grows in proportion to them: the S of InferCept §4.2.
+  uint32_t SaturationTokens() const;
+
+  // Mean of |predicted - measured| / measured over recent forward samples.
+  double relative_error() const { return relative_error_; }
+  CostProfile profile() const;
+
+ private:
+  OnlineFit forward_;
+  std::array<OnlineFit, 2> copy_;  // By CopyDirection.
+  double relative_error_ = 0;
+};
+
+}  // namespace infercept

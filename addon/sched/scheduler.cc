@@ -1,0 +1,288 @@
+#include "sched/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "sched/waste_account.h"
+
+namespace infercept {
+namespace {
+
+Status Unknown(SeqId seq, std::string_view wanted) {
+  return {StatusCode::kInvalidArgument,
+          "sequence " + std::to_string(Index(seq)) + " is not " + std::string(wanted)};
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerConfig& config, const CostModel& cost)
+    : config_(config), cost_(cost), kv_(config.kv) {
+  IC_CHECK(config.kv.device_blocks > 0 && config.kv.block_tokens > 0);
+  // Room for one decode per slice and a block's worth of prefill.
+  IC_CHECK(config.step_tokens_max >= config.kv.block_tokens && config.slices_max > 0);
+}
+
+Scheduler::~Scheduler() = default;
+
+uint32_t Scheduler::context_tokens_max() const {
+  const uint64_t pool = uint64_t{config_.kv.device_blocks} * config_.kv.block_tokens;
+  return static_cast<uint32_t>(std::min<uint64_t>(config_.context_tokens_max, pool));
+}
+
+Status Scheduler::CheckFits(uint64_t tokens) const {
+  if (tokens <= context_tokens_max()) return {};
+  const bool model = tokens > config_.context_tokens_max;
+  return {model ? StatusCode::kContextTooLong : StatusCode::kOutOfMemory,
+          "the context would have " + std::to_string(tokens) + " tokens, but " +
+              (model ? "the model takes " + std::to_string(config_.context_tokens_max)
+                     : "the KV pool holds " + std::to_string(context_tokens_max()) + " (" +
+                           std::to_string(config_.kv.device_blocks) + " blocks of " +
+                           std::to_string(config_.kv.block_tokens) + "); raise kvCache.bytes")};
+}
+
+Status Scheduler::Submit(SeqId seq, std::vector<TokenId> prompt, int32_t priority, bool keep, Nanos now) {
+  if (sequences_.Find(seq)) return {StatusCode::kInvalidArgument, "the sequence id is in use"};
+  if (prompt.empty()) return {StatusCode::kInvalidArgument, "the prompt has no tokens; give at least one"};
+  // One more than the prompt: a sequence that cannot take a single new token is of no use.
+  if (Status status = CheckFits(prompt.size() + 1); !status.ok()) return status;
+  Sequence& sequence = sequences_.Add(seq);
+  sequence.tokens = std::move(prompt);
+  sequence.priority = priority;
+  sequence.keep = keep;
+  sequence.order = now;
+  sequence.turn.arrival = now;
+  sequence.turn.prompt_tokens = static_cast<uint32_t>(sequence.tokens.size());
+  sequences_.Place(sequence);
+  return {};
+}
+
+Sequence* Scheduler::FindPaused(SeqId seq) {
+  Sequence* sequence = sequences_.Find(seq);
+  return sequence && sequence->status == SequenceStatus::kPaused ? sequence : nullptr;
+}
+
+Status Scheduler::Resume(SeqId seq, std::span<const TokenId> returned, bool new_turn, Nanos now) {
+  Sequence* sequence = FindPaused(seq);
+  if (!sequence) return Unknown(seq, "paused");
+  if (sequence->pending() + returned.size() == 0) {
+    return {StatusCode::kInvalidArgument, "nothing to compute: every token of the context is computed and none was returned"};
+  }
+  if (Status status = CheckFits(sequence->tokens.size() + returned.size() + 1); !status.ok()) return status;
+  const Nanos waited = now - sequence->interception.started;
+  durations_.Observe(sequence->interception.kind, waited);
+  sequence->tokens.insert(sequence->tokens.end(), returned.begin(), returned.end());
+  sequence->resumed = sequence->interception;
+  sequence->resumed_at = now;
+  sequence->interception = {};
+  sequence->suspended = false;
+  if (new_turn) {
+    sequence->turn = {};
+    sequence->turn.arrival = now;
+  }
+  if (new_turn || config_.policy == PolicyKind::kDiscardRequeue) sequence->order = now;
+  if (!new_turn) sequence->turn.intercepted += waited;
+  sequence->turn.prompt_tokens += static_cast<uint32_t>(returned.size());
+  sequence->status = SequenceStatus::kWaiting;
+  sequences_.Place(*sequence);
+  return {};
+}
+
+Status Scheduler::Mark(SeqId seq, const InterceptionFacts& facts, Nanos now) {
+  Sequence* sequence = sequences_.Find(seq);
+  if (!sequence) return Unknown(seq, "alive");
+  InterceptionState& interception = sequence->interception;
+  if (facts.kind) interception.kind = *facts.kind;
+  if (facts.remaining) interception.expected_end = now + *facts.remaining;
+  if (facts.disposition) interception.wish = facts.disposition;
+  return {};
+}
+
+Status Scheduler::Pause(SeqId seq, const InterceptionFacts& facts, Nanos now) {
+  Sequence* sequence = sequences_.Find(seq);
+  if (!sequence) return Unknown(seq, "alive");
+  if (sequence->active()) BeginPause(*sequence, PauseReason::kCode, now);
+  return Mark(seq, facts, now);
+}
+
+Status Scheduler::Abort(SeqId seq, std::optional<uint32_t> tokens, Nanos now) {
+  Sequence* sequence = sequences_.Find(seq);
+  if (!sequence) return Unknown(seq, "alive");
+  if (!sequence->keep) {
+    EndTurn(*sequence, FinishReason::kAborted, now);
+    return Release(seq);
+  }
+  EndTurn(*sequence, FinishReason::kAborted, now);
+  if (tokens) CutBack(*sequence, *tokens);
+  return {};
+}
+
+Status Scheduler::Rewind(SeqId seq, uint32_t tokens) {
+  Sequence* sequence = FindPaused(seq);
+  if (!sequence) return Unknown(seq, "paused");
+  if (tokens == 0 || tokens > sequence->tokens.size()) {
+    return {StatusCode::kInvalidArgument, "cannot rewind to " + std::to_string(tokens) + " of " +
+                                              std::to_string(sequence->tokens.size()) + " tokens"};
+  }
+  CutBack(*sequence, tokens);
+  return {};
+}
+
+// A block that stays is full: partly valid blocks would have to be copied before they are written again.
+void Scheduler::CutBack(Sequence& sequence, uint32_t tokens) {
+  sequence.tokens.resize(std::min<size_t>(sequence.tokens.size(), tokens));
+  if (sequence.computed > tokens) {
+    const uint32_t full = tokens / config_.kv.block_tokens;
+    kv_.Truncate(sequence.blocks, full);
+    sequence.computed = full * config_.kv.block_tokens;
+  }
+  sequence.computed_once = std::min(sequence.computed_once, tokens);
+}
+
+Status Scheduler::Fork(SeqId parent, SeqId child, Nanos now) {
+  Sequence* source = FindPaused(parent);
+  if (!source) return Unknown(parent, "paused");
+  if (sequences_.Find(child)) return {StatusCode::kInvalidArgument, "the child's sequence id is in use"};
+  Sequence& copy = sequences_.Add(child);
+  copy.tokens = source->tokens;
+  copy.computed = source->computed;
+  copy.computed_once = source->computed_once;
+  copy.blocks = kv_.Share(source->blocks);
+  copy.priority = source->priority;
+  copy.keep = true;
+  copy.turn.arrival = now;
+  copy.status = SequenceStatus::kPaused;
+  copy.interception.started = now;
+  sequences_.Place(copy);
+  return {};
+}
+
+Status Scheduler::Suspend(SeqId seq) {
+  Sequence* sequence = FindPaused(seq);
+  if (!sequence) return Unknown(seq, "paused");
+  sequence->suspended = true;
+  return {};
+}
+
+Status Scheduler::Release(SeqId seq) {
+  Sequence* sequence = sequences_.Find(seq);
+  if (!sequence) return Unknown(seq, "alive");
+  kv_.Truncate(sequence->blocks, 0);
+  sequences_.Remove(seq);
+  return {};
+}
+
+void Scheduler::BeginPause(Sequence& sequence, PauseReason reason, Nanos now) {
+  sequence.status = SequenceStatus::kPaused;
+  sequence.interception.started = now;
+  sequence.resumed.reset();
+  sequences_.Place(sequence);
+  events_.push_back(PauseEvent{sequence.id, reason, static_cast<uint32_t>(sequence.tokens.size())});
+}
+
+// A kept sequence pauses: the gap until its next turn is an interception too.
+void Scheduler::EndTurn(Sequence& sequence, FinishReason reason, Nanos now) {
+  const TurnState& turn = sequence.turn;
+  FinishEvent event;
+  event.seq = sequence.id;
+  event.reason = reason;
+  event.context_tokens = static_cast<uint32_t>(sequence.tokens.size());
+  event.prompt_tokens = turn.prompt_tokens;
+  event.generated_tokens = turn.generated_tokens;
+  event.cached_tokens = turn.cached_tokens;
+  event.queued = (turn.first_scheduled < 0 ? now : turn.first_scheduled) - turn.arrival;
+  event.first_token = (turn.first_token < 0 ? now : turn.first_token) - turn.arrival;
+  event.total = now - turn.arrival;
+  event.intercepted = turn.intercepted;
+  if (sequence.status == SequenceStatus::kPaused) event.intercepted += now - sequence.interception.started;
+  events_.push_back(event);
+  sequence.status = sequence.keep ? SequenceStatus::kPaused : SequenceStatus::kFinished;
+  sequence.interception = {};
+  sequence.interception.started = now;
+  sequence.resumed.reset();
+  sequences_.Place(sequence);
+}
+
+const StepPlan& Scheduler::Plan(Nanos now) {
+  plan_.Clear();
+  plan_.step = ++stats_.steps;
+  const StepContext context{config_, cost_, durations_, kv_, sequences_, stats_, events_, now};
+  StepBuilder(context, plan_, notes_).Build();
+  return plan_;
+}
+
+void Scheduler::Commit(const StepResult& result, Nanos now) {
+  const WasteAccount account{config_, cost_, kv_, sequences_, notes_};
+  account.Charge(result, accounted_until_ < 0 ? result.total : now - accounted_until_, stats_.waste);
+  accounted_until_ = now;
+  kv_.CompleteCopies();
+  for (const Slice& slice : plan_.slices) CommitSlice(slice);
+  for (const SampledToken& sampled : result.sampled) CommitSample(sampled, now);
+  stats_.query_tokens += notes_.query_tokens;
+  stats_.recomputed_tokens += notes_.recompute_tokens;
+  cost_.Observe(ForwardSample{notes_.query_tokens, notes_.kv_tokens, result.compute});
+  cost_.Observe(CopyDirection::kOut,
+                {static_cast<uint32_t>(plan_.swap_out.size()), result.swap_out});
+  cost_.Observe(CopyDirection::kIn, {static_cast<uint32_t>(plan_.swap_in.size()), result.swap_in});
+}
+
+void Scheduler::CommitSlice(const Slice& slice) {
+  Sequence& sequence = *sequences_.Find(slice.seq);
+  IC_CHECK(sequence.computed == slice.first_position);
+  sequence.computed += slice.count;
+  sequence.computed_once = std::max(sequence.computed_once, sequence.computed);
+  kv_.Seal(sequence.blocks, sequence.tokens, sequence.computed);
+}
+
+void Scheduler::CommitSample(const SampledToken& sampled, Nanos now) {
+  Sequence& sequence = *sequences_.Find(sampled.seq);
+  IC_CHECK(sequence.status == SequenceStatus::kRunning && sequence.pending() == 0);
+  sequence.tokens.push_back(sampled.token);
+  ++sequence.turn.generated_tokens;
+  if (sequence.turn.first_token < 0) sequence.turn.first_token = now;
+  if (sampled.outcome == Outcome::kPause) BeginPause(sequence, sampled.pause_reason, now);
+  if (sampled.outcome != Outcome::kFinish) return;
+  EndTurn(sequence, sampled.finish_reason, now);
+  if (!sequence.keep) IC_CHECK(Release(sampled.seq).ok());
+}
+
+std::vector<SchedulerEvent> Scheduler::TakeEvents() { return std::exchange(events_, {}); }
+
+SchedulerStats Scheduler::Stats() const {
+  SchedulerStats stats = stats_;
+  for (const Sequence* sequence : sequences_.active()) {
+    ++(sequence->status == SequenceStatus::kRunning ? stats.running : stats.waiting);
+  }
+  stats.paused = static_cast<uint32_t>(sequences_.paused().size());
+  stats.device_blocks = config_.kv.device_blocks;
+  stats.device_blocks_free = kv_.device_free();
+  stats.device_blocks_cached = kv_.cached();
+  stats.host_blocks = config_.kv.host_blocks;
+  stats.host_blocks_free = kv_.host_free();
+  stats.cost_error = cost_.relative_error();
+  return stats;
+}
+
+const Sequence* Scheduler::Find(SeqId seq) const { return sequences_.Find(seq); }
+
+std::vector<const Sequence*> Scheduler::Sequences() const { return sequences_.All(); }
+
+void Scheduler::CheckIntegrity() const {
+  std::vector<const BlockTable*> tables;
+  for (const Sequence* sequence : sequences_.All()) {
+    IC_CHECK(sequence->computed <= sequence->tokens.size());
+    IC_CHECK(sequence->blocks.size() == kv_.BlocksFor(sequence->computed));
+    tables.push_back(&sequence->blocks);
+  }
+  kv_.CheckIntegrity(tables);
+}
+
+std::string Scheduler::DebugString() const {
+  std::string text = "available " + std::to_string(kv_.available()) + " of " +
+                     std::to_string(config_.kv.device_blocks) + " device blocks, host free " +
+                     std::to_string(kv_.host_free()) + "\n";
+  for (const Sequence* sequence : sequences_.All()) text += sequence->DebugString() + "\n";
+  return text + plan_.DebugString();
+}
+
+}  // namespace infercept

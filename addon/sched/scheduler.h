@@ -1,0 +1,106 @@
+// Decides, step by step, which tokens are computed and where every context lives.
+//
+// Thread: one (the engine's or the simulation's). No clock, no I/O, no randomness: time is an argument.
+//
+//            Submit                 Plan: memory and budget            Commit: stop, length
+//   (none) ---------->  waiting  ----------------------->  running  -------------------->  finished | paused (keep)
+//                          ^                                 |  ^ |
+//                          |   preempted, or resumed after   |  | | Commit: trigger; Pause: from code
+//                          +------- its blocks left ---------+  | v
+//                          |                                   paused
+//                          +------ Resume (something left) ------+
+//
+// Where a context is (device, host, none per block) is recorded in its block table alone.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "kv/kv_manager.h"
+#include "sched/cost_model.h"
+#include "sched/duration_predictor.h"
+#include "sched/event.h"
+#include "sched/policy.h"
+#include "sched/sequence_table.h"
+#include "sched/stats.h"
+#include "sched/step_builder.h"
+#include "sched/step_plan.h"
+
+namespace infercept {
+
+class Scheduler {
+ public:
+  Scheduler(const SchedulerConfig& config, const CostModel& cost);
+  ~Scheduler();
+
+  // Facts from outside, taken at step boundaries: REQUIRES that no plan is being executed. What cannot be done is an
+  // error and changes nothing: kInvalidArgument for a sequence that is unknown or in another state.
+
+  // A new sequence. kContextTooLong / kOutOfMemory when it could never fit.
+  Status Submit(SeqId seq, std::vector<TokenId> prompt, int32_t priority, bool keep, Nanos now);
+  // Ends an interception: appends what was returned. A new turn (of a kept sequence) gets `now` as its arrival.
+  Status Resume(SeqId seq, std::span<const TokenId> returned, bool new_turn, Nanos now);
+  // What is known about the present or coming interception.
+  Status Mark(SeqId seq, const InterceptionFacts& facts, Nanos now);
+  // An interception marked from code. OK and without effect when the sequence is paused already.
+  Status Pause(SeqId seq, const InterceptionFacts& facts, Nanos now);
+  // Ends the turn. A kept sequence is paused and cut back to `tokens` (if given), another one is freed.
+  Status Abort(SeqId seq, std::optional<uint32_t> tokens, Nanos now);
+  // Cuts a paused sequence back to its first `tokens` (at least 1) tokens.
+  Status Rewind(SeqId seq, uint32_t tokens);
+  // Makes `child` a paused, kept copy of a paused parent; they share every block.
+  Status Fork(SeqId parent, SeqId child, Nanos now);
+  // Moves a paused context out of device memory in the next steps, whatever the policy thinks.
+  Status Suspend(SeqId seq);
+  // Frees the sequence in any state.
+  Status Release(SeqId seq);
+
+  // The next step. The plan belongs to the scheduler and is valid until the next Plan. An empty plan means that nothing
+  // can be done until a command arrives.
+  const StepPlan& Plan(Nanos now);
+
+  // Records what the executor did. `now` is the time at which the step ended.
+  void Commit(const StepResult& result, Nanos now);
+
+  // Events since the last call, oldest first (pauses, resumes, finishes, decisions).
+  std::vector<SchedulerEvent> TakeEvents();
+
+  SchedulerStats Stats() const;
+  const CostModel& cost_model() const { return cost_; }
+  // nullptr when unknown.
+  const Sequence* Find(SeqId seq) const;
+  // Tokens that one sequence can have: the model's limit, or what the whole pool holds.
+  uint32_t context_tokens_max() const;
+  // Sequences of every state, ordered by id.
+  std::vector<const Sequence*> Sequences() const;
+  const KvManager& kv() const { return kv_; }
+  // Each block is free or referenced exactly as often as its count says, in every tier; throws InternalError if not.
+  void CheckIntegrity() const;
+  std::string DebugString() const;
+
+ private:
+  Status CheckFits(uint64_t tokens) const;
+  Sequence* FindPaused(SeqId seq);
+  void BeginPause(Sequence& sequence, PauseReason reason, Nanos now);
+  void EndTurn(Sequence& sequence, FinishReason reason, Nanos now);
+  void CutBack(Sequence& sequence, uint32_t tokens);
+  void CommitSlice(const Slice& slice);
+  void CommitSample(const SampledToken& sampled, Nanos now);
+
+  const SchedulerConfig config_;
+  CostModel cost_;
+  DurationPredictor durations_;
+  KvManager kv_;
+  SequenceTable sequences_;
+  StepPlan plan_;
+  PlanNotes notes_;  // What Plan learnt that Commit accounts.
+  SchedulerStats stats_;
+  std::vector<SchedulerEvent> events_;
+  Nanos accounted_until_ = -1;
+};
+
+}  // namespace infercept

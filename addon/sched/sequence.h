@@ -1,0 +1,75 @@
+// The evolving state of a request. Facts only: what can be computed from them is a method.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/types.h"
+#include "kv/block_table.h"
+#include "sched/step_plan.h"
+
+namespace infercept {
+
+enum class SequenceStatus : uint8_t { kWaiting, kRunning, kPaused, kFinished };
+std::string_view StatusName(SequenceStatus status);
+
+// What the caller knows about a present or coming interception; absent values stay as they are.
+struct InterceptionFacts {
+  std::optional<KindId> kind;
+  std::optional<Nanos> remaining;  // expected time from now until the resume: expectedMs, eta, progress, almostDone
+  std::optional<Disposition> disposition;  // the caller's wish; a lease like any other, the oldest may revoke it
+};
+
+// The present interception of a paused sequence, or what was announced of the next one.
+struct InterceptionState {
+  Nanos started = 0;
+  KindId kind = kUnknownKind;
+  std::optional<Nanos> expected_end;
+  std::optional<Disposition> wish;
+  std::optional<Disposition> decided;  // by the last reported decision
+  Disposition worst = Disposition::kPreserve;  // that happened to the context since it started
+  uint32_t recomputed_tokens = 0;     // since it started
+  uint32_t swapped_in_blocks = 0;
+};
+
+// Times and counts of the present turn, for its FinishEvent.
+struct TurnState {
+  Nanos arrival = 0;  // original; kept across interceptions
+  Nanos first_scheduled = -1;
+  Nanos first_token = -1;
+  Nanos intercepted = 0;
+  uint32_t prompt_tokens = 0;
+  uint32_t generated_tokens = 0;
+  uint32_t cached_tokens = 0;
+};
+
+struct Sequence {
+  SeqId id{};
+  int32_t priority = 0;
+  bool keep = false;       // stays, paused, when its turn finishes
+  bool suspended = false;  // asked to leave device memory until it is resumed
+  SequenceStatus status = SequenceStatus::kWaiting;
+
+  std::vector<TokenId> tokens;  // the whole context: prompt, sampled and returned tokens
+  uint32_t computed = 0;        // prefix whose keys and values exist, on the device or on the host
+  uint32_t computed_once = 0;   // prefix that was computed at any time: below it, prefill is recompute
+  BlockTable blocks;            // covers at least [0, computed)
+
+  Nanos order = 0;  // queue position: the turn's arrival (discard-requeue: of the last resume)
+  std::optional<InterceptionState> resumed;  // the interception that just ended, until its first slice is planned
+  Nanos resumed_at = 0;
+  InterceptionState interception;
+  TurnState turn;
+  uint64_t incoming_step = 0;  // last step whose plan swaps blocks of this sequence in; it runs only after
+
+  uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - computed; }
+  bool active() const {
+    return status == SequenceStatus::kWaiting || status == SequenceStatus::kRunning;
+  }
+  std::string DebugString() const;
+};
+
+}  // namespace infercept

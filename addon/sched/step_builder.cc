@@ -1,0 +1,187 @@
+#include "sched/step_builder.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace infercept {
+namespace {
+
+bool OnDevice(const Sequence& sequence) {
+  return std::ranges::all_of(sequence.blocks, &BlockRef::on_device);
+}
+
+uint32_t MissingBlocks(const Sequence& sequence) {
+  return static_cast<uint32_t>(
+      std::ranges::count_if(sequence.blocks, [](const BlockRef& ref) { return !ref.on_device(); }));
+}
+
+}  // namespace
+
+StepBuilder::StepBuilder(const StepContext& context, StepPlan& plan, PlanNotes& notes)
+    : context_(context), kv_(context.kv), plan_(plan), notes_(notes) {}
+
+void StepBuilder::Build() {
+  notes_ = {};
+  plan_.block_table_begin.push_back(0);
+  load_ = MeasureLoad();
+  // Decodes come first, but prefill always gets a block's worth: else many decodes would starve it.
+  tokens_left_ = std::max(load_.saturation_tokens - std::min(load_.saturation_tokens, load_.decode_tokens),
+                          kv_.config().block_tokens);
+  swap_out_left_ = load_.swap_out_blocks;
+  const double step_seconds =
+      context_.cost.Forward(load_.saturation_tokens, static_cast<double>(load_.running_tokens));
+  swap_in_left_ = synchronous() ? UINT32_MAX
+                                : context_.cost.CopyBlocksWithin(CopyDirection::kIn, step_seconds);
+  ReclaimByPolicy();
+  AddOldest();
+  AddDecodes();
+  AddPrefills();
+}
+
+// Device blocks that the sequence needs beyond what it has, to compute all its pending tokens.
+uint32_t StepBuilder::Demand(const Sequence& sequence) const {
+  const auto tokens = static_cast<uint32_t>(sequence.tokens.size());
+  return MissingBlocks(sequence) + kv_.ExtendCost(sequence.blocks, sequence.computed, tokens);
+}
+
+// The oldest runnable sequence can always take what it needs; one that could not even then was refused at Submit.
+void StepBuilder::AddOldest() {
+  const auto& active = context_.sequences.active();
+  if (!active.empty()) AddPrefill(*active.front());
+}
+
+bool StepBuilder::StepIsFull() const {
+  return plan_.slices.size() == context_.config.slices_max ||
+         plan_.tokens.size() == context_.config.step_tokens_max;
+}
+
+void StepBuilder::AddDecodes() {
+  for (Sequence* sequence : context_.sequences.active()) {
+    if (StepIsFull()) return;
+    if (sequence->pending() != 1 || !OnDevice(*sequence) || InPlan(*sequence)) continue;
+    if (sequence->incoming_step == plan_.step) continue;
+    const auto tokens = static_cast<uint32_t>(sequence->tokens.size());
+    const uint32_t cost = kv_.ExtendCost(sequence->blocks, sequence->computed, tokens);
+    if (cost > kv_.available() && !MakeRoom(*sequence, cost, /*revoke=*/false)) {
+      notes_.memory_refused = true;
+      continue;
+    }
+    AddSlice(*sequence, 1);
+  }
+}
+
+void StepBuilder::AddPrefills() {
+  for (Sequence* sequence : context_.sequences.active()) {
+    if (StepIsFull() || tokens_left_ == 0) return;
+    if (InPlan(*sequence) || sequence->incoming_step == plan_.step) continue;
+    if (!AddPrefill(*sequence)) return;
+  }
+}
+
+// False: memory refused it, and nobody younger may overtake.
+bool StepBuilder::AddPrefill(Sequence& sequence) {
+  AttachCached(sequence);
+  if (!Fits(sequence, Demand(sequence))) {
+    notes_.memory_refused = true;
+    // A waiting sequence holds no memory that it cannot use.
+    if (sequence.status == SequenceStatus::kWaiting && sequence.computed_once == 0) {
+      kv_.Truncate(sequence.blocks, 0);
+      sequence.computed = 0;
+    }
+    return false;
+  }
+  if (!OnDevice(sequence) && !BringBack(sequence)) return true;
+  const uint32_t room =
+      context_.config.step_tokens_max - static_cast<uint32_t>(plan_.tokens.size());
+  const uint32_t count = std::min({tokens_left_, room, sequence.pending()});
+  tokens_left_ -= count;
+  AddSlice(sequence, count);
+  return true;
+}
+
+bool StepBuilder::Fits(const Sequence& sequence, uint32_t demand) {
+  const bool oldest = &sequence == context_.sequences.active().front();
+  const uint32_t wanted = demand + (oldest || demand == 0 ? 0 : Watermark());
+  return wanted <= kv_.available() || MakeRoom(sequence, wanted, /*revoke=*/oldest);
+}
+
+// One block for every running sequence, but not more than an eighth of the pool: so many will be asked for soon, and
+// admitting into them would only preempt somebody a few steps later.
+uint32_t StepBuilder::Watermark() const {
+  return std::min(load_.decode_tokens, kv_.config().device_blocks / 8);
+}
+
+// Plans copies for the blocks on the host, first ones first. True: everything is on the device without a copy.
+bool StepBuilder::BringBack(Sequence& sequence) {
+  bool copied = false;
+  for (BlockRef& ref : sequence.blocks) {
+    if (ref.on_device()) continue;
+    if (swap_in_left_ == 0) return false;
+    const bool copy = kv_.SwapIn(ref, plan_.swap_in);
+    swap_in_left_ -= copy;
+    copied |= copy;
+    sequence.interception.swapped_in_blocks += copy;
+    context_.stats.swapped_in_blocks += copy;
+  }
+  if (!copied) return true;
+  if (synchronous()) plan_.swaps_block_compute = true;
+  sequence.incoming_step = plan_.step;
+  return false;
+}
+
+// A sequence that ends at a block border may find its next blocks in the prefix cache.
+void StepBuilder::AttachCached(Sequence& sequence) {
+  if (sequence.pending() <= 1) return;
+  if (sequence.computed != sequence.blocks.size() * kv_.config().block_tokens) return;
+  const uint32_t covered = kv_.AttachPrefix(sequence.blocks, sequence.tokens, sequence.computed);
+  sequence.computed = covered;
+}
+
+void StepBuilder::AddSlice(Sequence& sequence, uint32_t count) {
+  NoteResume(sequence);
+  const uint32_t first = sequence.computed;
+  const uint32_t end = first + count;
+  kv_.Extend(sequence.blocks, first, end, plan_.copies);
+  plan_.slices.push_back({sequence.id, first, count, end == sequence.tokens.size()});
+  plan_.tokens.insert(plan_.tokens.end(), sequence.tokens.begin() + first, sequence.tokens.begin() + end);
+  for (uint32_t i = 0; i < kv_.BlocksFor(end); ++i) plan_.block_tables.push_back(sequence.blocks[i].device);
+  plan_.block_table_begin.push_back(static_cast<uint32_t>(plan_.block_tables.size()));
+  notes_.query_tokens += count;
+  notes_.kv_tokens += uint64_t{count} * first + uint64_t{count} * (count + 1) / 2;
+  if (first < sequence.computed_once) {
+    notes_.recompute_tokens += std::min(end, sequence.computed_once) - first;
+  }
+  sequence.status = SequenceStatus::kRunning;
+}
+
+bool StepBuilder::InPlan(const Sequence& sequence) const {
+  return std::ranges::any_of(plan_.slices,
+                             [&](const Slice& slice) { return slice.seq == sequence.id; });
+}
+
+// The first slice of a turn, or after an interception: says what waiting and coming back have cost.
+void StepBuilder::NoteResume(Sequence& sequence) {
+  if (sequence.turn.first_scheduled < 0) {
+    sequence.turn.first_scheduled = context_.now;
+    if (sequence.computed_once == 0) {
+      sequence.turn.cached_tokens = sequence.computed;
+      context_.stats.cached_tokens += sequence.computed;
+    }
+  }
+  if (!sequence.resumed) return;
+  const InterceptionState& past = *sequence.resumed;
+  const uint32_t recompute =
+      sequence.computed_once - std::min(sequence.computed, sequence.computed_once);
+  context_.events.push_back(ResumeEvent{sequence.id, sequence.resumed_at - past.started,
+                                        context_.now - sequence.resumed_at, recompute,
+                                        sequence.interception.swapped_in_blocks});
+  const Disposition worst = recompute > 0 ? Disposition::kDiscard : past.worst;
+  ++context_.stats.interceptions;
+  ++(worst == Disposition::kDiscard ? context_.stats.discarded
+     : worst == Disposition::kSwap  ? context_.stats.swapped
+                                    : context_.stats.preserved);
+  sequence.resumed.reset();
+}
+
+}  // namespace infercept

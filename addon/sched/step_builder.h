@@ -1,0 +1,95 @@
+// Builds one plan. Its budgets (query tokens, copies in both directions) live and die with the step.
+//
+// Order of a step: reclaim what the policy gives up; let the oldest runnable sequence go on, whatever it takes
+// (liveness); then decodes, one token each; then prefill, recompute and returned tokens share what the decodes leave of
+// the saturation point S, oldest first, stopping at the first that memory refuses.
+#pragma once
+
+#include <vector>
+
+#include "kv/kv_manager.h"
+#include "sched/cost_model.h"
+#include "sched/duration_predictor.h"
+#include "sched/event.h"
+#include "sched/policy.h"
+#include "sched/scheduler_config.h"
+#include "sched/sequence_table.h"
+#include "sched/stats.h"
+#include "sched/step_plan.h"
+
+namespace infercept {
+
+// What planning learnt and accounting needs.
+struct PlanNotes {
+  uint32_t recompute_tokens = 0;  // query tokens of the plan that were computed before
+  uint32_t query_tokens = 0;
+  uint64_t kv_tokens = 0;   // sum over query tokens of the positions they attend to
+  bool memory_refused = false;  // something runnable got less than it wanted for want of memory
+};
+
+// Everything a builder looks at or changes; owned by the scheduler.
+struct StepContext {
+  const SchedulerConfig& config;
+  const CostModel& cost;
+  const DurationPredictor& durations;
+  KvManager& kv;
+  SequenceTable& sequences;
+  SchedulerStats& stats;
+  std::vector<SchedulerEvent>& events;
+  Nanos now;
+};
+
+class StepBuilder {
+ public:
+  StepBuilder(const StepContext& context, StepPlan& plan, PlanNotes& notes);
+  void Build();
+
+ private:
+  // Reclaiming (step_reclaim.cc).
+  StepLoad MeasureLoad() const;
+  uint32_t Shortage() const;
+  PausedContext Describe(const Sequence& sequence) const;
+  Decision Weigh(const PausedContext& paused, Disposition disposition, uint32_t blocks) const;
+  void ReclaimByPolicy();
+  bool HonourWish(Sequence& sequence);
+  void CarryOut(Decision decision);
+  void Report(Sequence& sequence, const Decision& decision);
+  uint32_t SwapOutSuffix(Sequence& sequence, uint32_t blocks);
+  uint32_t DiscardSuffix(Sequence& sequence, uint32_t blocks);
+  // Frees device blocks for `sequence` until `blocks` are available: from paused contexts (all of them if `revoke`),
+  // then from younger active sequences that are not in the plan. False: not in this step.
+  bool MakeRoom(const Sequence& sequence, uint32_t blocks, bool revoke);
+  bool TakeFromPaused(uint32_t blocks, bool revoke);
+  std::vector<Decision> Candidates(bool revoke) const;
+  void DropAllPaused();
+  bool PreemptYoungerThan(const Sequence& sequence, uint32_t blocks);
+
+  // Filling (step_builder.cc).
+  void AddOldest();
+  void AddDecodes();
+  void AddPrefills();
+  bool AddPrefill(Sequence& sequence);
+  bool BringBack(Sequence& sequence);
+  void AttachCached(Sequence& sequence);
+  uint32_t Demand(const Sequence& sequence) const;
+  uint32_t Watermark() const;
+  bool Fits(const Sequence& sequence, uint32_t demand);
+  bool StepIsFull() const;
+  void AddSlice(Sequence& sequence, uint32_t count);
+  bool InPlan(const Sequence& sequence) const;
+  void NoteResume(Sequence& sequence);
+  bool synchronous() const { return context_.config.policy == PolicyKind::kSwap; }
+
+  const StepContext& context_;
+  KvManager& kv_;
+  StepPlan& plan_;
+  PlanNotes& notes_;
+  StepLoad load_;
+  uint32_t tokens_left_ = 0;    // query tokens that prefill may still take
+  uint32_t swap_out_left_ = 0;  // blocks
+  uint32_t swap_in_left_ = 0;   // blocks
+  std::vector<PausedContext> paused_;  // The policy's input and output.
+  std::vector<Decision> decisions_;
+};
+
+}  // namespace infercept

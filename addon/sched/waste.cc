@@ -1,0 +1,28 @@
+#include "sched/waste.h"
+
+#include <algorithm>
+
+namespace infercept {
+
+double WastePreserve(const PausedContext& context, double seconds, const StepLoad& load) {
+  return seconds * context.device_blocks * context.block_tokens * load.bytes_per_token;
+}
+
+double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
+  const double tokens = std::min(context.tokens, context.device_blocks * context.block_tokens);
+  // Each recomputed token reads on average what stands before it: the kept prefix and half of itself.
+  const double kept = context.tokens - tokens;
+  const double seconds = cost.ForwardMarginal(tokens, tokens * (kept + tokens / 2));
+  return seconds * (tokens / 2 + static_cast<double>(load.running_tokens)) * load.bytes_per_token;
+}
+
+double WasteSwap(const PausedContext& context, uint32_t budget_blocks, const StepLoad& load,
+                 const CostModel& cost) {
+  if (context.device_blocks <= std::min(budget_blocks, load.host_blocks_free)) return 0;
+  const double seconds = cost.Copy(CopyDirection::kOut, context.device_blocks) +
+                         cost.Copy(CopyDirection::kIn, context.device_blocks);
+  const auto resident = static_cast<double>(load.running_tokens + load.paused_tokens);
+  return seconds * resident * load.bytes_per_token;
+}
+
+}  // namespace infercept
