@@ -90,7 +90,7 @@ export interface TensorSpec {
   shape: [rows: number, columns: number];
   /** Index into {@link ModelSpec.files}. */
   file: number;
-  /** Bytes from the start of the file. */
+  /** Bytes from the start of the file. Safetensors files promise no alignment, not even to the element. */
   offset: number;
   byteLength: number;
 }

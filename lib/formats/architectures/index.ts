@@ -1,0 +1,60 @@
+import { InferceptError } from '../../errors.js';
+import type { Architecture, Hyperparameters } from '../../model-spec.js';
+import type { Fields } from '../fields.js';
+import { llama } from './llama.js';
+
+/** What the files say beside their settings and what some hyperparameters can only be read from. */
+export interface TensorFacts {
+  /** Rows of the token embedding. */
+  embeddingRows: number;
+  hasOutput: boolean;
+  hasRopeFactors: boolean;
+}
+
+/** One tensor of an architecture and what each format calls it. */
+export interface TensorRow {
+  /** Canonical name, see `TensorSpec`. */
+  name: string;
+  gguf: string;
+  /** Absent where Hugging Face has no such tensor. */
+  huggingFace?: string;
+  shape: [rows: number, columns: number];
+}
+
+/** All that sets one architecture apart for the loader. To add one: a file beside `llama.ts` and a row below. */
+export interface ArchitectureRow {
+  name: Architecture;
+  /** Value of `general.architecture`; also the prefix of its metadata keys. */
+  gguf: string;
+  /** Values of `architectures` in config.json. */
+  huggingFace: string[];
+  /** @param fields metadata, keys without the architecture's prefix */
+  fromGguf(fields: Fields, facts: TensorFacts): Hyperparameters;
+  /** @param fields config.json, nested keys joined by dots */
+  fromHuggingFace(fields: Fields): Hyperparameters;
+  /** Every tensor that a model of these hyperparameters must have. */
+  tensors(hyperparameters: Hyperparameters): TensorRow[];
+  /** Names of tensors that files may hold and nothing needs. Any other unknown tensor is refused. */
+  ignored: RegExp;
+}
+
+const architectures: readonly ArchitectureRow[] = [llama];
+
+export function architectureOfGguf(path: string, name: string): ArchitectureRow {
+  return find(path, name, (row) => row.gguf === name);
+}
+
+export function architectureOfHuggingFace(path: string, names: readonly string[]): ArchitectureRow {
+  return find(path, names.join(', '), (row) => row.huggingFace.some((name) => names.includes(name)));
+}
+
+function find(path: string, name: string, matches: (row: ArchitectureRow) => boolean): ArchitectureRow {
+  const row = architectures.find(matches);
+  if (row !== undefined) return row;
+  const supported = architectures.map(({ gguf, huggingFace }) => `${gguf} (${huggingFace.join(', ')})`).join('; ');
+  throw new InferceptError(
+    'ERR_MODEL_UNSUPPORTED',
+    `${path}: architecture "${name.slice(0, 80)}" is not supported; supported: ${supported}.`,
+    { details: { path, architecture: name } },
+  );
+}

@@ -1,0 +1,105 @@
+import { InferceptError } from '../errors.js';
+import { type Hyperparameters, type TensorSpec, type TensorType, tensorTypes } from '../model-spec.js';
+import type { ArchitectureRow, TensorRow } from './architectures/index.js';
+
+/** A tensor as a file describes it. */
+export interface FoundTensor {
+  /** The format's name of the element type, e.g. "Q4_K" or "BF16". */
+  type: string;
+  /** [rows, columns]; vectors have one row. Undefined for more than two dimensions. */
+  shape: [rows: number, columns: number] | undefined;
+  /** Index into the model's files. */
+  file: number;
+  /** Bytes from the start of the file. */
+  offset: number;
+  /** What the file says it takes; undefined where the format does not say. */
+  byteLength?: number;
+}
+
+export interface FoundTensors {
+  format: 'gguf' | 'huggingFace';
+  files: readonly { path: string; size: number }[];
+  /** By the format's names. */
+  tensors: ReadonlyMap<string, FoundTensor>;
+}
+
+/**
+ * Finds every tensor that the architecture needs and proves its type, shape and place in the file. A tensor that it does
+ * not know is refused: to ignore a bias or an adapter would give wrong results without a word.
+ */
+export function resolveTensors(
+  architecture: ArchitectureRow,
+  hyperparameters: Hyperparameters,
+  found: FoundTensors,
+): TensorSpec[] {
+  const known = new Set<string>();
+  const specs = architecture.tensors(hyperparameters).map((row) => {
+    const name = row[found.format];
+    const tensor = name === undefined ? undefined : found.tensors.get(name);
+    if (name === undefined || tensor === undefined) throw missing(found, name ?? row.name);
+    known.add(name);
+    return resolve(row, name, tensor, found);
+  });
+  // Writers may repeat the shared matrix of tied embeddings.
+  if (hyperparameters.tiedEmbeddings) known.add('lm_head.weight');
+  for (const [name, { file }] of found.tensors) {
+    if (!known.has(name) && !architecture.ignored.test(name)) throw unknown(found, architecture, name, file);
+  }
+  return specs;
+}
+
+function resolve(row: TensorRow, name: string, tensor: FoundTensor, found: FoundTensors): TensorSpec {
+  const { path, size } = found.files[tensor.file]!;
+  const where = `${path}: tensor "${name}"`;
+  const dtype = supportedType(tensor.type, where);
+  const [rows, columns] = row.shape;
+  if (tensor.shape?.[0] !== rows || tensor.shape[1] !== columns) {
+    const shape = tensor.shape === undefined ? 'more than two dimensions' : `shape [${tensor.shape}]`;
+    throw broken(`${where} has ${shape}, but the hyperparameters call for [${rows}, ${columns}].`);
+  }
+  const { blockElements, blockBytes } = tensorTypes[dtype];
+  if (columns % blockElements !== 0) {
+    throw broken(`${where} has ${columns} columns, not a multiple of the ${blockElements} in a block of ${dtype}.`);
+  }
+  const byteLength = rows * (columns / blockElements) * blockBytes;
+  if (tensor.byteLength !== undefined && tensor.byteLength !== byteLength) {
+    throw broken(`${where} takes ${tensor.byteLength} bytes, but its shape calls for ${byteLength}.`);
+  }
+  if (tensor.offset + byteLength > size) {
+    throw broken(
+      `${where} takes bytes ${tensor.offset} to ${tensor.offset + byteLength}, but the file has ${size}. ` +
+        'It is truncated: download it again.',
+    );
+  }
+  return { name: row.name, dtype, shape: row.shape, file: tensor.file, offset: tensor.offset, byteLength };
+}
+
+function supportedType(type: string, where: string): TensorType {
+  const dtype = type.toLowerCase();
+  if (Object.hasOwn(tensorTypes, dtype)) return dtype as TensorType;
+  const supported = Object.keys(tensorTypes).join(', ').toUpperCase();
+  throw new InferceptError(
+    'ERR_MODEL_UNSUPPORTED',
+    `${where} has type ${type}; supported: ${supported}. Use a file with one of these, for example a Q8_0 one.`,
+    { details: { type } },
+  );
+}
+
+function missing(found: FoundTensors, name: string): InferceptError {
+  const paths = found.files.map(({ path }) => path);
+  return broken(
+    `${paths[0]}${paths.length > 1 ? ` and ${paths.length - 1} more files` : ''}: tensor "${name}" is missing.`,
+  );
+}
+
+function unknown(found: FoundTensors, architecture: ArchitectureRow, name: string, file: number): InferceptError {
+  return new InferceptError(
+    'ERR_MODEL_UNSUPPORTED',
+    `${found.files[file]!.path}: tensor "${name}" is not part of a supported ${architecture.name} model.`,
+    { details: { tensor: name } },
+  );
+}
+
+function broken(message: string): InferceptError {
+  return new InferceptError('ERR_MODEL_FORMAT', message);
+}

@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { type ErrorCode, InferceptError } from '../../../lib/errors.js';
+
+/** The path of a file under `test/fixtures`. */
+export function fixture(path: string): string {
+  return fileURLToPath(new URL(`../../fixtures/${path}`, import.meta.url));
+}
+
+/** A JSON file under `test/fixtures`. */
+// biome-ignore lint/suspicious/noExplicitAny: each test knows the shape of its fixture.
+export function fixtureJson(path: string): any {
+  return JSON.parse(readFileSync(fixture(path), 'utf8'));
+}
+
+/** Awaits a rejection with this code, and a message of this pattern. */
+export async function expectError(
+  promise: Promise<unknown>,
+  code: ErrorCode,
+  message?: RegExp,
+): Promise<InferceptError> {
+  const error = await promise.then(
+    () => expect.fail(`expected ${code}, but nothing was thrown`),
+    (reason: unknown) => reason,
+  );
+  if (!InferceptError.isInstance(error)) throw error;
+  expect(error.code).toBe(code);
+  if (message !== undefined) expect(error.message).toMatch(message);
+  return error;
+}
