@@ -1,5 +1,6 @@
 // The half of StepBuilder that takes memory back.
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "sched/step_builder.h"
@@ -121,7 +122,7 @@ bool StepBuilder::HonourWish(Sequence& sequence) {
 
 void StepBuilder::CarryOut(Decision decision) {
   Sequence& sequence = *context_.sequences.Find(decision.seq);
-  const uint32_t wanted = decision.blocks;
+  const uint32_t wanted = std::exchange(decision.blocks, 0);
   if (decision.disposition == Disposition::kSwap) {
     decision.blocks = SwapOutSuffix(sequence, wanted);
     if (synchronous() && decision.blocks > 0) plan_.swaps_block_compute = true;
@@ -129,7 +130,7 @@ void StepBuilder::CarryOut(Decision decision) {
     if (synchronous() && decision.blocks < wanted) decision.disposition = Disposition::kDiscard;
   }
   if (decision.disposition == Disposition::kDiscard) {
-    decision.blocks += DiscardSuffix(sequence, wanted - std::min(wanted, decision.blocks));
+    decision.blocks += DiscardSuffix(sequence, wanted - decision.blocks);
   }
   if (decision.blocks > 0) Report(sequence, decision);
 }

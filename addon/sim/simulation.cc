@@ -1,0 +1,132 @@
+#include "sim/simulation.h"
+
+#include <algorithm>
+#include <queue>
+
+#include "base/check.h"
+#include "engine/step.h"
+#include "sim/sim_executor.h"
+
+namespace infercept {
+namespace {
+
+constexpr uint64_t kStepsBetweenCancelChecks = 4096;
+
+class VirtualClock final : public Clock {
+ public:
+  Nanos Now() override { return now_; }
+  void Advance(Nanos duration) override { now_ += duration; }
+  void SkipTo(Nanos time) { now_ = std::max(now_, time); }
+
+ private:
+  Nanos now_ = 0;
+};
+
+// Something that happens to a session at a time: it arrives, or its augmentation returns.
+struct Happening {
+  Nanos time = 0;
+  uint32_t session = 0;
+  bool arrival = false;
+
+  bool operator>(const Happening& other) const {
+    return time != other.time ? time > other.time : session > other.session;
+  }
+};
+
+class Simulation {
+ public:
+  Simulation(std::span<const SimSession> sessions, const SimOptions& options)
+      : sessions_(sessions),
+        options_(options),
+        executor_(sessions, options.profile, options.on_plan),
+        scheduler_(options.scheduler, CostModel(options.profile)) {
+    report_.sessions.resize(sessions.size());
+    for (uint32_t i = 0; i < sessions.size(); ++i) {
+      report_.sessions[i].arrival = sessions[i].arrival;
+      heap_.push({sessions[i].arrival, i, true});
+    }
+  }
+
+  Result<SimReport> Run() {
+    while (!Over()) {
+      if (Status status = Deliver(); !status.ok()) return status;
+      Result<StepOutcome> outcome = StepOnce(scheduler_, executor_, clock_, result_);
+      if (!outcome.ok()) return outcome.status();
+      for (const SchedulerEvent& event : scheduler_.TakeEvents()) Take(event);
+      if (options_.check_integrity) scheduler_.CheckIntegrity();
+      if (outcome.value() == StepOutcome::kIdle && heap_.empty()) break;
+      if (outcome.value() == StepOutcome::kIdle) clock_.SkipTo(heap_.top().time);
+      if (++report_.steps % kStepsBetweenCancelChecks == 0 && options_.cancelled && options_.cancelled()) {
+        return Status(StatusCode::kAborted, "the simulation was cancelled");
+      }
+    }
+    report_.stats = scheduler_.Stats();
+    report_.virtual_time = clock_.Now();
+    return std::move(report_);
+  }
+
+ private:
+  bool Over() { return options_.until > 0 && clock_.Now() >= options_.until; }
+
+  Status Deliver() {
+    while (!heap_.empty() && heap_.top().time <= clock_.Now()) {
+      const Happening next = heap_.top();
+      heap_.pop();
+      Status status = next.arrival ? Arrive(next) : Return(next);
+      if (!status.ok()) return status;
+    }
+    return {};
+  }
+
+  Status Arrive(const Happening& next) {
+    const SimSession& session = sessions_[next.session];
+    std::vector<TokenId> prompt(session.prompt_tokens);
+    for (uint32_t i = 0; i < prompt.size(); ++i) {
+      prompt[i] = SimExecutor::PromptToken(session, next.session, i);
+    }
+    return scheduler_.Submit(SeqId{next.session}, std::move(prompt), session.priority, /*keep=*/false, next.time);
+  }
+
+  Status Return(const Happening& next) {
+    const SeqId seq{next.session};
+    const uint32_t position = static_cast<uint32_t>(scheduler_.Find(seq)->tokens.size());
+    std::vector<TokenId> returned(executor_.Segment(seq).returned_tokens);
+    for (uint32_t i = 0; i < returned.size(); ++i) {
+      returned[i] = SimExecutor::PromptToken(sessions_[next.session], next.session, position + i);
+    }
+    executor_.NextSegment(seq);
+    return scheduler_.Resume(seq, returned, /*new_turn=*/false, next.time);
+  }
+
+  void Take(const SchedulerEvent& event) {
+    if (const auto* pause = std::get_if<PauseEvent>(&event)) {
+      const SimSegment& segment = executor_.Segment(pause->seq);
+      heap_.push({clock_.Now() + segment.duration, Index(pause->seq), false});
+      // What is known in code is told at once: the tool's name. How long it takes is not.
+      IC_CHECK(scheduler_.Mark(pause->seq, {segment.kind, {}, {}}, clock_.Now()).ok());
+    } else if (const auto* finish = std::get_if<FinishEvent>(&event)) {
+      SimSessionReport& session = report_.sessions[Index(finish->seq)];
+      session.first_token = finish->first_token;
+      session.finished = finish->total;
+      session.intercepted = finish->intercepted;
+      session.output_tokens = finish->generated_tokens;
+    }
+  }
+
+  std::span<const SimSession> sessions_;
+  const SimOptions& options_;
+  VirtualClock clock_;
+  SimExecutor executor_;
+  Scheduler scheduler_;
+  StepResult result_;
+  std::priority_queue<Happening, std::vector<Happening>, std::greater<>> heap_;
+  SimReport report_;
+};
+
+}  // namespace
+
+Result<SimReport> Simulate(std::span<const SimSession> sessions, const SimOptions& options) {
+  return Simulation(sessions, options).Run();
+}
+
+}  // namespace infercept

@@ -1,0 +1,213 @@
+// KvManager and its parts: who owns which block. Random operations against an integrity check after each, and the
+// rules that a reader would not guess, one test each.
+#include "kv/kv_manager.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "base/check.h"
+#include "test.h"
+
+namespace infercept {
+namespace {
+
+KvConfig Config(uint32_t device_blocks, uint32_t host_blocks = 0) {
+  KvConfig config;
+  config.device_blocks = device_blocks;
+  config.host_blocks = host_blocks;
+  config.block_tokens = 4;
+  return config;
+}
+
+std::vector<TokenId> Tokens(size_t count, TokenId first = 0) {
+  std::vector<TokenId> tokens(count);
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+// Extends and seals a table as a prefill of all tokens would.
+BlockTable Fill(KvManager& kv, const std::vector<TokenId>& tokens) {
+  BlockTable table;
+  std::vector<BlockCopy> copies;
+  const uint32_t computed = kv.AttachPrefix(table, tokens, 0);
+  kv.Extend(table, computed, static_cast<uint32_t>(tokens.size()), copies);
+  kv.Seal(table, tokens, static_cast<uint32_t>(tokens.size()));
+  return table;
+}
+
+void Check(const KvManager& kv, const std::vector<const BlockTable*>& tables) {
+  kv.CheckIntegrity(tables);
+}
+
+}  // namespace
+
+TEST(BlockPool, HandsOutEachBlockOnceAndTakesItBack) {
+  BlockPool pool(3);
+  const BlockId a = pool.Allocate();
+  const BlockId b = pool.Allocate();
+  EXPECT_NE(a, b);
+  pool.AddReference(a);
+  EXPECT_EQ(pool.Release(a), 1u);
+  EXPECT_EQ(pool.Release(a), 0u);
+  EXPECT_EQ(pool.free(), 1u);
+  pool.Free(a);
+  EXPECT_EQ(pool.free(), 2u);
+  EXPECT_THROW(pool.Release(a), InternalError);
+}
+
+TEST(KvManager, SharesAPrefixByContent) {
+  KvManager kv(Config(8));
+  const auto tokens = Tokens(10);
+  BlockTable first = Fill(kv, tokens);
+  BlockTable second;
+  EXPECT_EQ(kv.AttachPrefix(second, tokens, 0), 8u);
+  EXPECT_EQ(second[1].device, first[1].device);
+  EXPECT_FALSE(kv.IsPrivate(first[0]));
+  EXPECT_TRUE(kv.IsPrivate(first[2]));
+  Check(kv, {&first, &second});
+}
+
+TEST(KvManager, LeavesOneTokenToCompute) {
+  KvManager kv(Config(8));
+  const auto tokens = Tokens(8);
+  BlockTable first = Fill(kv, tokens);
+  BlockTable second;
+  EXPECT_EQ(kv.AttachPrefix(second, tokens, 0), 4u);
+}
+
+TEST(KvManager, SameTokensAfterAnotherPrefixAreOtherContent) {
+  KvManager kv(Config(8));
+  std::vector<TokenId> a = {1, 1, 1, 1, 7, 7, 7, 7, 9};
+  std::vector<TokenId> b = {2, 2, 2, 2, 7, 7, 7, 7, 9};
+  BlockTable first = Fill(kv, a);
+  BlockTable second;
+  EXPECT_EQ(kv.AttachPrefix(second, b, 0), 0u);
+}
+
+TEST(KvManager, DiscardedBlocksStayFindableUntilMemoryIsWanted) {
+  KvManager kv(Config(4));
+  const auto tokens = Tokens(13);
+  BlockTable table = Fill(kv, tokens);
+  EXPECT_EQ(kv.available(), 0u);
+  kv.Truncate(table, 0);
+  EXPECT_EQ(kv.available(), 4u);
+  EXPECT_EQ(kv.cached(), 3u);
+  EXPECT_EQ(kv.AttachPrefix(table, tokens, 0), 12u);
+  kv.Truncate(table, 0);
+  // Another context takes two blocks: the free one, then the suffix of the discarded one goes first.
+  BlockTable other = Fill(kv, Tokens(8, 100));
+  EXPECT_EQ(kv.AttachPrefix(table, tokens, 0), 8u);
+  Check(kv, {&table, &other});
+}
+
+TEST(KvManager, ComputingTheSameTwiceKeepsOneCopy) {
+  KvManager kv(Config(8));
+  const auto tokens = Tokens(9);
+  std::vector<BlockCopy> copies;
+  BlockTable first;
+  BlockTable second;
+  kv.Extend(first, 0, 9, copies);
+  kv.Extend(second, 0, 9, copies);
+  EXPECT_EQ(kv.available(), 2u);
+  kv.Seal(first, tokens, 9);
+  kv.Seal(second, tokens, 9);
+  EXPECT_EQ(kv.available(), 4u);
+  EXPECT_EQ(first[1].device, second[1].device);
+  EXPECT_NE(first[2].device, second[2].device);
+  Check(kv, {&first, &second});
+}
+
+TEST(KvManager, WritingASharedPartialBlockCopiesIt) {
+  KvManager kv(Config(8));
+  BlockTable parent = Fill(kv, Tokens(6));
+  BlockTable child = kv.Share(parent);
+  std::vector<BlockCopy> copies;
+  EXPECT_EQ(kv.ExtendCost(child, 6, 7), 1u);
+  kv.Extend(child, 6, 7, copies);
+  ASSERT_EQ(copies.size(), 1u);
+  EXPECT_EQ(copies[0].source, parent[1].device);
+  EXPECT_EQ(copies[0].target, child[1].device);
+  // The parent is the only owner of its block again and writes in place.
+  EXPECT_EQ(kv.ExtendCost(parent, 6, 7), 0u);
+  Check(kv, {&parent, &child});
+}
+
+TEST(KvManager, NoBlockIsReusedBeforeItsCopyIsComplete) {
+  KvManager kv(Config(2, 2));
+  const auto tokens = Tokens(6);
+  BlockTable table = Fill(kv, tokens);
+  std::vector<BlockCopy> out;
+  kv.SwapOut(table[1], out);
+  EXPECT_EQ(kv.available(), 0u);
+  EXPECT_EQ(kv.leaving(), 1u);
+  Check(kv, {&table});
+  kv.CompleteCopies();
+  EXPECT_EQ(kv.available(), 1u);
+  std::vector<BlockCopy> in;
+  EXPECT_TRUE(kv.SwapIn(table[1], in));
+  EXPECT_EQ(kv.host_free(), 1u);
+  kv.CompleteCopies();
+  EXPECT_EQ(kv.host_free(), 2u);
+  Check(kv, {&table});
+}
+
+TEST(KvManager, ASwappedBlockThatIsStillCachedNeedsNoCopyBack) {
+  KvManager kv(Config(2, 2));
+  BlockTable table = Fill(kv, Tokens(6));
+  std::vector<BlockCopy> out;
+  kv.SwapOut(table[0], out);
+  kv.CompleteCopies();
+  std::vector<BlockCopy> in;
+  EXPECT_FALSE(kv.SwapIn(table[0], in));
+  EXPECT_TRUE(in.empty());
+  EXPECT_EQ(kv.host_free(), 2u);
+  Check(kv, {&table});
+}
+
+TEST(KvManager, RandomLivesKeepEveryCount) {
+  for (uint32_t seed = 0; seed < 200; ++seed) {
+    std::mt19937 random(seed);
+    const auto below = [&](size_t limit) { return static_cast<uint32_t>(random() % limit); };
+    KvManager kv(Config(12, below(6)));
+    std::vector<BlockTable> tables(4);
+    std::vector<uint32_t> computed(4, 0);
+    std::vector<std::vector<TokenId>> tokens;
+    // Few distinct contents, so that sharing happens.
+    for (TokenId i = 0; i < 4; ++i) tokens.push_back(Tokens(40, i / 2 * 1000));
+    for (int operation = 0; operation < 200; ++operation) {
+      const uint32_t i = below(4);
+      BlockTable& table = tables[i];
+      std::vector<BlockCopy> copies;
+      const bool on_device = std::ranges::all_of(table, &BlockRef::on_device);
+      const uint32_t kind = below(4);
+      if (kind == 0 && on_device) {
+        if (computed[i] == table.size() * 4) computed[i] = kv.AttachPrefix(table, tokens[i], computed[i]);
+        const uint32_t end = std::min(40u, computed[i] + 1 + below(9));
+        if (end > computed[i] && kv.ExtendCost(table, computed[i], end) <= kv.available()) {
+          kv.Extend(table, computed[i], end, copies);
+          computed[i] = end;
+          kv.Seal(table, tokens[i], end);
+        }
+      } else if (kind == 1 && !table.empty()) {
+        const uint32_t first = below(table.size() + 1);
+        kv.Truncate(table, first);
+        computed[i] = std::min(computed[i], first * 4);
+      } else if (kind == 2 && !table.empty()) {
+        BlockRef& ref = table[below(table.size())];
+        if (kv.IsPrivate(ref) && kv.host_free() > 0) kv.SwapOut(ref, copies);
+      } else if (kind == 3) {
+        for (BlockRef& ref : table) {
+          if (!ref.on_device() && kv.available() > 0) kv.SwapIn(ref, copies);
+        }
+      }
+      Check(kv, {&tables[0], &tables[1], &tables[2], &tables[3]});
+      if (below(2) == 0) kv.CompleteCopies();
+    }
+    kv.CompleteCopies();
+    for (BlockTable& table : tables) kv.Truncate(table, 0);
+    EXPECT_EQ(kv.available(), 12u) << "seed " << seed;
+  }
+}
+
+}  // namespace infercept

@@ -1,0 +1,167 @@
+// The scheduler under virtual time: random worlds, every policy, integrity after every step, and everybody finishes.
+#include "sched/scheduler.h"
+
+#include "base/rng.h"
+#include "plan_checker.h"
+#include "sim/sim_executor.h"
+#include "sim/simulation.h"
+#include "test.h"
+
+namespace infercept {
+namespace {
+
+constexpr PolicyKind kPolicies[] = {PolicyKind::kDiscardRequeue, PolicyKind::kDiscard,
+                                    PolicyKind::kPreserve,       PolicyKind::kSwap,
+                                    PolicyKind::kInfercept,      PolicyKind::kAdaptive};
+
+SimOptions SmallWorld(PolicyKind policy, uint32_t device_blocks, uint32_t host_blocks) {
+  SimOptions options;
+  options.scheduler.kv.device_blocks = device_blocks;
+  options.scheduler.kv.host_blocks = host_blocks;
+  options.scheduler.kv.block_tokens = 4;
+  options.scheduler.kv.block_bytes = 1024;
+  options.scheduler.policy = policy;
+  options.scheduler.context_tokens_max = 1000;
+  options.scheduler.step_tokens_max = 64;
+  options.check_integrity = true;
+  return options;
+}
+
+std::vector<SimSession> RandomSessions(Rng& random, uint32_t count, uint32_t tokens_max) {
+  std::vector<SimSession> sessions(count);
+  for (SimSession& session : sessions) {
+    session.arrival = random.Below(20) * 1'000'000;
+    session.prompt_tokens = 1 + random.Below(tokens_max / 2);
+    session.prefix = random.Below(2);
+    session.prefix_tokens = random.Below(session.prompt_tokens + 1);
+    session.priority = static_cast<int32_t>(random.Below(2));
+    uint32_t context = session.prompt_tokens;
+    for (;;) {
+      SimSegment segment;
+      segment.decode_tokens = 1 + random.Below(8);
+      segment.kind = KindId{1 + random.Below(3)};
+      segment.duration = static_cast<Nanos>(random.Below(4) * random.Below(10'000'000));
+      segment.returned_tokens = random.Below(10);
+      context += segment.decode_tokens + segment.returned_tokens;
+      if (context >= tokens_max) break;
+      session.segments.push_back(segment);
+    }
+    if (session.segments.empty()) session.segments.emplace_back();
+  }
+  return sessions;
+}
+
+}  // namespace
+
+TEST(Scheduler, RandomWorldsFinishUnderEveryPolicy) {
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    Rng random(seed);
+    const uint32_t device_blocks = 10 + random.Below(60);
+    const uint32_t host_blocks = random.Below(2) * random.Below(60);
+    const auto sessions = RandomSessions(random, 1 + random.Below(24), device_blocks * 4 - 1);
+    for (PolicyKind policy : kPolicies) {
+      SimOptions options = SmallWorld(policy, device_blocks, host_blocks);
+      options.scheduler.kv.prefix_cache = random.Below(4) > 0;
+      PlanChecker checker(sessions, options.scheduler.kv, /*copies_first=*/seed % 2 == 0);
+      options.on_plan = [&](const StepPlan& plan) { checker.Execute(plan); };
+      const Result<SimReport> report = Simulate(sessions, options);
+      ASSERT_TRUE(report.ok()) << "seed " << seed << " " << PolicyName(policy) << " "
+                               << report.status().DebugString();
+      for (const SimSessionReport& session : report.value().sessions) {
+        ASSERT_TRUE(session.finished >= 0) << "seed " << seed << " " << PolicyName(policy);
+      }
+      const SchedulerStats& stats = report.value().stats;
+      ASSERT_EQ(stats.device_blocks_free + stats.device_blocks_cached, device_blocks);
+      ASSERT_EQ(stats.host_blocks_free, host_blocks);
+    }
+  }
+}
+
+TEST(Scheduler, IsDeterministic) {
+  Rng random(5);
+  const auto sessions = RandomSessions(random, 20, 100);
+  const SimOptions options = SmallWorld(PolicyKind::kAdaptive, 30, 30);
+  const SimReport first = std::move(Simulate(sessions, options)).Take();
+  const SimReport second = std::move(Simulate(sessions, options)).Take();
+  EXPECT_EQ(first.steps, second.steps);
+  EXPECT_EQ(first.virtual_time, second.virtual_time);
+  EXPECT_EQ(first.stats.swapped_out_blocks, second.stats.swapped_out_blocks);
+}
+
+// Every session pauses at once for long while the pool is full of paused contexts, and a newcomer needs all of it.
+TEST(Scheduler, AllPausedAndFullDoesNotBlockANewcomer) {
+  for (PolicyKind policy : kPolicies) {
+    std::vector<SimSession> sessions(4);
+    for (uint32_t i = 0; i < 3; ++i) {
+      sessions[i].prompt_tokens = 30;
+      sessions[i].segments = {{2, KindId{1}, 3600 * kNanosPerSecond, 1}, {1, KindId{1}, 0, 0}};
+    }
+    sessions[3].arrival = kNanosPerSecond;
+    sessions[3].prompt_tokens = 90;
+    sessions[3].segments.resize(1);
+    const Result<SimReport> report = Simulate(sessions, SmallWorld(policy, 25, 0));
+    ASSERT_TRUE(report.ok());
+    EXPECT_LT(report.value().sessions[3].finished, kNanosPerSecond) << PolicyName(policy);
+  }
+}
+
+TEST(Scheduler, AdaptiveLeavesContextsAloneWhileMemorySuffices) {
+  std::vector<SimSession> sessions(1);
+  sessions[0].prompt_tokens = 40;
+  sessions[0].segments = {{2, KindId{1}, kNanosPerSecond, 4}, {3, KindId{1}, 0, 0}};
+  const Result<SimReport> report = Simulate(sessions, SmallWorld(PolicyKind::kAdaptive, 25, 25));
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report.value().stats.swapped_out_blocks, 0u);
+  EXPECT_EQ(report.value().stats.recomputed_tokens, 0u);
+  EXPECT_EQ(report.value().stats.preserved, 1u);
+}
+
+TEST(Scheduler, DiscardRecomputesOnlyWhatWasReallyTaken) {
+  std::vector<SimSession> sessions(1);
+  sessions[0].prompt_tokens = 40;
+  sessions[0].segments = {{2, KindId{1}, kNanosPerSecond, 4}, {3, KindId{1}, 0, 0}};
+  SimOptions options = SmallWorld(PolicyKind::kDiscard, 25, 0);
+  SimReport report = std::move(Simulate(sessions, options)).Take();
+  // 41 tokens were computed; ten full blocks are still in the cache, one token is not.
+  EXPECT_EQ(report.stats.recomputed_tokens, 1u);
+  options.scheduler.kv.prefix_cache = false;
+  report = std::move(Simulate(sessions, options)).Take();
+  EXPECT_EQ(report.stats.recomputed_tokens, 41u);
+}
+
+TEST(Scheduler, RefusesWhatCanNeverFit) {
+  Scheduler scheduler(SmallWorld(PolicyKind::kAdaptive, 4, 0).scheduler, CostModel());
+  EXPECT_EQ(scheduler.Submit(SeqId{1}, std::vector<TokenId>(16), 0, false, 0).code(), StatusCode::kOutOfMemory);
+  EXPECT_EQ(scheduler.Submit(SeqId{1}, std::vector<TokenId>(1000), 0, false, 0).code(), StatusCode::kContextTooLong);
+  EXPECT_EQ(scheduler.Submit(SeqId{1}, {}, 0, false, 0).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(scheduler.Submit(SeqId{1}, std::vector<TokenId>(15), 0, false, 0).ok());
+}
+
+TEST(Scheduler, ReleaseInEveryStateFreesEveryBlock) {
+  const SchedulerConfig config = SmallWorld(PolicyKind::kAdaptive, 16, 8).scheduler;
+  for (int steps = 0; steps < 8; ++steps) {
+    std::vector<SimSession> sessions(2);
+    sessions[0].prompt_tokens = sessions[1].prompt_tokens = 20;
+    sessions[0].segments = {{2, KindId{1}, 0, 1}, {2, KindId{1}, 0, 0}};
+    sessions[1].segments.resize(1);
+    SimExecutor executor(sessions, {});
+    Scheduler scheduler(config, CostModel());
+    ASSERT_TRUE(scheduler.Submit(SeqId{0}, std::vector<TokenId>(20, 1), 0, true, 0).ok());
+    ASSERT_TRUE(scheduler.Submit(SeqId{1}, std::vector<TokenId>(20, 2), 0, false, 0).ok());
+    for (int i = 0; i < steps; ++i) {
+      StepResult result;
+      const StepPlan& plan = scheduler.Plan(i);
+      if (plan.empty()) break;
+      ASSERT_TRUE(executor.Execute(plan, result).ok());
+      scheduler.Commit(result, i);
+    }
+    for (const Sequence* sequence : scheduler.Sequences()) {
+      EXPECT_TRUE(scheduler.Release(sequence->id).ok());
+      scheduler.CheckIntegrity();
+    }
+    EXPECT_EQ(scheduler.kv().available(), 16u);
+    EXPECT_EQ(scheduler.kv().host_free(), 8u);
+  }
+}
+
+}  // namespace infercept
