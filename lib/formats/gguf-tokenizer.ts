@@ -131,9 +131,14 @@ function mergesFromScores({ tokens, types }: Vocabulary, scores: ArrayLike<numbe
   return merges.map(({ left, right }) => [tokens[left]!, tokens[right]!]);
 }
 
-/** Of equal tokens the first counts, as in ggml. `fromEntries` takes any token, "__proto__" too. */
-function vocabularyObject({ tokens }: Vocabulary): Record<string, number> {
-  return Object.fromEntries(tokens.map((token, id): [string, number] => [token, id]).reverse());
+/**
+ * What merges may lead to; control tokens are listed apart, in `added_tokens`. Of equal tokens the first counts, as in
+ * ggml. `fromEntries` takes any token, "__proto__" too.
+ */
+function vocabularyObject({ tokens, types }: Vocabulary): Record<string, number> {
+  const entries = tokens.map((token, id): [string, number] => [token, id]);
+  const ordinary = entries.filter(([, id]) => types[id] !== tokenType.control && types[id] !== tokenType.userDefined);
+  return Object.fromEntries(ordinary.reverse());
 }
 
 function addedTokens({ tokens, types }: Vocabulary): AddedToken[] {

@@ -45,7 +45,8 @@ const f64 = (value: number) => {
 };
 const text = (value: string) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
 const entry = (key: string, type: number, ...value: Buffer[]) => Buffer.concat([text(key), u32(type), ...value]);
-const arrayOf = (type: number, elements: Buffer[]) => Buffer.concat([u32(type), u64(elements.length)].concat(elements));
+const arrayOf = (type: number, elements: Buffer[]) =>
+  Buffer.concat([u32(type), u64(elements.length), Buffer.concat(elements)]);
 const array = (type: number, ...elements: Buffer[]) => arrayOf(type, elements);
 const tensor = (name: string, dimensions: number[], type: number, offset: number | bigint) =>
   Buffer.concat([text(name), u32(dimensions.length), ...dimensions.map(u64), u32(type), u64(offset)]);

@@ -1,0 +1,122 @@
+import type { AddedToken, TokenizerDefinition, TokenizerModel, TokenizerPart } from './tokenizer-source.js';
+
+/**
+ * Tokenizer definitions that cannot produce a reserved token, whatever the text spells: the tokens are gone from the
+ * vocabulary, and so are the merges that lead to them.
+ */
+export interface OrdinaryDefinitions {
+  /** For text at the start, or after a control token. */
+  start: TokenizerDefinition;
+  /** For text that continues other text: without the space that SentencePiece puts in front. May be the same object. */
+  continuation: TokenizerDefinition;
+}
+
+/** The pattern that is built into GPT-2's pre-tokenizer. */
+const gpt2Pattern = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/**
+ * A token that text must never produce: a control token, or one that was added for a purpose, such as `<tool_call>`.
+ * Runs of white space are often added, too; they are ordinary.
+ */
+export function isReserved({ content, special }: AddedToken): boolean {
+  return special === true || /\S/u.test(content.replaceAll('▁', ' '));
+}
+
+export function ordinaryDefinitions(definition: TokenizerDefinition): OrdinaryDefinitions {
+  const reserved = new Set(definition.added_tokens.filter(isReserved).map(({ content }) => content));
+  const start: TokenizerDefinition = {
+    ...definition,
+    post_processor: null,
+    pre_tokenizer: definition.pre_tokenizer && exactPatterns(definition.pre_tokenizer),
+    model: withoutReserved(definition.model, reserved),
+    added_tokens: definition.added_tokens.filter((token) => !isReserved(token)),
+  };
+  if (!hasPrefix(start.normalizer) && !hasPrefix(start.pre_tokenizer)) return { start, continuation: start };
+  const continuation = {
+    ...start,
+    normalizer: start.normalizer && withoutPrefix(start.normalizer),
+    pre_tokenizer: start.pre_tokenizer && withoutPrefix(start.pre_tokenizer),
+  };
+  return { start, continuation };
+}
+
+/** Whether text after a control token is treated like text at the start, with a space in front. */
+export function prefixesEachSection({ normalizer, pre_tokenizer: preTokenizer }: TokenizerDefinition): boolean {
+  return (
+    hasPrefix(normalizer) || parts(preTokenizer).some((part) => addsPrefix(part) && part.prepend_scheme !== 'first')
+  );
+}
+
+function withoutReserved(model: TokenizerModel, reserved: ReadonlySet<string>): TokenizerModel {
+  const { vocab, merges, unk_token: unknown } = model;
+  if (Array.isArray(vocab)) {
+    // Unigram: ids are positions, so the token stays but no text can spell it.
+    const hidden = vocab.map(([token, score]): [string, number] => [
+      reserved.has(token) ? `\0${token}\0` : token,
+      score,
+    ]);
+    return { ...model, vocab: hidden };
+  }
+  const spelled = [...reserved].some((token) => token !== unknown && Object.hasOwn(vocab, token));
+  const ordinary = (token: string): boolean => !reserved.has(token) || token === unknown;
+  return {
+    ...model,
+    type: 'BPE',
+    vocab: spelled ? Object.fromEntries(Object.entries(vocab).filter(([token]) => ordinary(token))) : vocab,
+    merges: (merges ?? []).filter((merge) => {
+      const [left, right] = typeof merge === 'string' ? (merge.split(' ', 2) as [string, string]) : merge;
+      return !reserved.has(left + right) && !reserved.has(left) && !reserved.has(right);
+    }),
+  };
+}
+
+/** The part itself, or those that it is a sequence of. */
+function parts(part: TokenizerPart | null): TokenizerPart[] {
+  if (part === null) return [];
+  const inner = part.normalizers ?? part.pretokenizers;
+  return Array.isArray(inner) ? (inner as TokenizerPart[]).flatMap(parts) : [part];
+}
+
+/** The part with `change` applied to it or to each part of the sequence; undefined leaves one out. */
+function mapParts(part: TokenizerPart, change: (part: TokenizerPart) => TokenizerPart[]): TokenizerPart {
+  const key = Array.isArray(part.normalizers) ? 'normalizers' : 'pretokenizers';
+  const changed = parts(part).flatMap(change);
+  return changed.length === 1 && part.type !== 'Sequence' ? changed[0]! : { type: 'Sequence', [key]: changed };
+}
+
+/**
+ * The library's own patterns for digits and for GPT-2 use JavaScript's idea of digits and white space; patterns given as
+ * text are translated faithfully. So they are given as text.
+ */
+function exactPatterns(preTokenizer: TokenizerPart): TokenizerPart {
+  const split = (pattern: string): TokenizerPart => ({
+    type: 'Split',
+    pattern: { Regex: pattern },
+    behavior: 'Isolated',
+    invert: false,
+  });
+  return mapParts(preTokenizer, (part) => {
+    if (part.type === 'Digits') return [split(part.individual_digits === true ? '\\p{N}' : '\\p{N}+')];
+    if (part.type === 'ByteLevel' && part.use_regex !== false && part.add_prefix_space !== true) {
+      return [split(gpt2Pattern), { ...part, use_regex: false }];
+    }
+    return [part];
+  });
+}
+
+function hasPrefix(part: TokenizerPart | null): boolean {
+  return parts(part).some(addsPrefix);
+}
+
+function addsPrefix({ type, ...settings }: TokenizerPart): boolean {
+  if (type === 'Metaspace') return settings.prepend_scheme !== 'never' && settings.add_prefix_space !== false;
+  return type === 'Prepend' || (type === 'ByteLevel' && settings.add_prefix_space === true);
+}
+
+function withoutPrefix(part: TokenizerPart): TokenizerPart {
+  return mapParts(part, (inner) => {
+    if (!addsPrefix(inner)) return [inner];
+    if (inner.type === 'Prepend') return [];
+    return [{ ...inner, add_prefix_space: false, prepend_scheme: 'never' }];
+  });
+}
