@@ -7,9 +7,9 @@ namespace infercept {
 namespace {
 
 constexpr double kSecondsPerNano = 1e-9;
-// Old samples weigh half after about 35 new ones: a machine that becomes half as fast is followed within a second or
-// two of steps.
-constexpr double kForgetting = 0.98;
+// Old samples weigh half after about 23 new ones: a machine that becomes half as fast is followed within some 200
+// steps.
+constexpr double kForgetting = 0.97;
 // A machine that was descheduled shows steps ten times too long; one that really slowed down shows them all the time.
 constexpr double kOutlier = 0.3;
 constexpr double kUnlimited = 1e9;

@@ -89,7 +89,8 @@ void Adaptive(std::span<const PausedContext> paused, const StepLoad& load, const
     if (missing == 0) return;
     Decision decision = Weigh(*context, load, cost, context->residual_seconds);
     const bool swap = budget > 0;
-    if (!swap && decision.waste_discard > decision.waste_preserve) continue;
+    // What the link cannot take now it takes in a later step; recomputing is for when there is no host memory.
+    if (!swap && (load.host_blocks_free > 0 || decision.waste_discard > decision.waste_preserve)) continue;
     decision.disposition = swap ? Disposition::kSwap : Disposition::kDiscard;
     decision.blocks = std::min({context->device_blocks, missing, swap ? budget : UINT32_MAX});
     missing -= decision.blocks;

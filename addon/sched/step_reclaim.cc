@@ -52,18 +52,14 @@ StepLoad StepBuilder::MeasureLoad() const {
   return load;
 }
 
-// Device blocks that active sequences want now, in their order and as far as one step's tokens go, beyond what is
-// available or on its way.
+// A sixteenth of the pool is kept in reserve: copies need a step, so what is wanted next must be on its way already.
+constexpr uint32_t kReserveShare = 16;
+
+// Device blocks that all active sequences want, and the reserve, beyond what is available or on its way.
 uint32_t StepBuilder::Shortage() const {
-  const uint32_t tokens_max = context_.config.step_tokens_max;
-  uint64_t tokens = 0;
-  uint64_t wanted = 0;
-  for (const Sequence* sequence : context_.sequences.active()) {
-    wanted += Demand(*sequence);
-    tokens += sequence->pending();
-    if (tokens >= tokens_max) break;
-  }
-  const uint64_t has = kv_.available() + kv_.leaving();
+  uint64_t wanted = kv_.config().device_blocks / kReserveShare;
+  for (const Sequence* sequence : context_.sequences.active()) wanted += Demand(*sequence);
+  const uint64_t has = uint64_t{kv_.available()} + kv_.leaving();
   return wanted > has ? static_cast<uint32_t>(wanted - has) : 0;
 }
 
@@ -187,11 +183,11 @@ bool StepBuilder::TakeFromPaused(uint32_t blocks, bool revoke) {
     Sequence& victim = *context_.sequences.Find(candidate.seq);
     Decision decision = candidate;
     decision.blocks = SwapOutSuffix(victim, blocks - kv_.available() - kv_.leaving());
-    if (!secured()) {
+    if (!secured() && (revoke || kv_.host_free() == 0)) {
       decision.disposition = Disposition::kDiscard;
       decision.blocks += DiscardSuffix(victim, blocks - kv_.available() - kv_.leaving());
     }
-    Report(victim, decision);
+    if (decision.blocks > 0) Report(victim, decision);
   }
   if (revoke && !secured()) DropAllPaused();
   return kv_.available() >= blocks;
