@@ -1,0 +1,171 @@
+#include "kernels/cpu/cpu_ops.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/pack.h"
+#include "kernels/dequantize.h"
+#include "kernels/paged_kv.h"
+#include "kernels/shape_checks.h"
+
+namespace infercept::cpu {
+namespace {
+
+// Multiply-adds in one range of work, at least. Handing a range to another thread costs about a microsecond; this many
+// take several.
+constexpr uint64_t kRangeOperations = 128 * 1024;
+
+// One vector register, and one cache line.
+constexpr size_t kAlignment = 64;
+
+constexpr size_t Align(size_t bytes) { return DivCeil(bytes, kAlignment) * kAlignment; }
+
+// Takes aligned pieces off the front of scratch.
+class Scratch {
+ public:
+  explicit Scratch(std::span<std::byte> bytes) : bytes_(bytes) {
+    IC_CHECK(IsAligned(bytes.data(), kAlignment));
+  }
+  template <typename T>
+  T* Take(size_t count) {
+    const size_t bytes = Align(count * sizeof(T));
+    IC_CHECK(bytes <= bytes_.size());
+    T* taken = reinterpret_cast<T*>(bytes_.data());
+    bytes_ = bytes_.subspan(bytes);
+    return taken;
+  }
+
+ private:
+  std::span<std::byte> bytes_;
+};
+
+uint32_t Grain(uint64_t operations) {
+  return static_cast<uint32_t>(std::max<uint64_t>(1, kRangeOperations / std::max<uint64_t>(1, operations)));
+}
+
+auto MatMulOf(const Kernels& kernels, DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return kernels.matmul_f32;
+    case DType::kF16: return kernels.matmul_f16;
+    case DType::kBF16: return kernels.matmul_bf16;
+    case DType::kQ8_0: return kernels.matmul_q8;
+  }
+  return kernels.matmul_f32;
+}
+
+}  // namespace
+
+size_t CpuOps::PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const {
+  return DivCeil(rows, kernels_.lanes) * GroupBytes(dtype, columns, kernels_.lanes);
+}
+
+void CpuOps::Pack(const WeightView& source, std::span<std::byte> target, ThreadPool& pool) const {
+  CheckWeight(source.dtype, source.data, source.rows, source.columns);
+  IC_CHECK(target.size() >= PackedBytes(source.dtype, source.rows, source.columns));
+  IC_CHECK(IsAligned(target.data(), kAlignment));
+  PackWeight(source, kernels_.lanes, kernels_.weight_bias, target, pool);
+}
+
+size_t CpuOps::MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const {
+  if (dtype != DType::kQ8_0) return 0;
+  const size_t values = size_t{tokens} * columns;
+  return Align(values) + 2 * Align(values / kQ8BlockValues * 4);
+}
+
+void CpuOps::QuantizeAll(const float* x, uint32_t tokens, uint32_t columns,
+                         const QuantizedTokens& out, ThreadPool& pool) const {
+  const size_t blocks = columns / kQ8BlockValues;
+  // Quantizing a value costs about as much as eight multiply-adds.
+  pool.ParallelFor(tokens, Grain(8 * columns), [&](uint32_t begin, uint32_t end, uint32_t) {
+    for (size_t t = begin; t < end; ++t) {
+      kernels_.quantize(
+          x + t * columns, columns,
+          {out.values + t * columns, out.scales + t * blocks, out.corrections + t * blocks});
+    }
+  });
+}
+
+void CpuOps::MatMul(const PackedWeight& weight, const float* x, uint32_t tokens, float* out,
+                    size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const {
+  CheckWeight(weight.dtype, weight.data, weight.rows, weight.columns);
+  IC_CHECK(IsAligned(weight.data, kAlignment));
+  IC_CHECK(tokens <= 1 || out_stride >= weight.rows);
+  if (tokens == 0) return;
+  QuantizedTokens quantized;
+  if (weight.dtype == DType::kQ8_0) {
+    const size_t values = size_t{tokens} * weight.columns;
+    Scratch pieces(scratch);
+    quantized = {pieces.Take<int8_t>(values), pieces.Take<float>(values / kQ8BlockValues),
+                 pieces.Take<int32_t>(values / kQ8BlockValues)};
+    QuantizeAll(x, tokens, weight.columns, quantized, pool);
+  }
+  const auto kernel = MatMulOf(kernels_, weight.dtype);
+  const uint32_t lanes = kernels_.lanes;
+  const uint32_t groups = DivCeil(weight.rows, lanes);
+  const size_t group_bytes = GroupBytes(weight.dtype, weight.columns, lanes);
+  const uint64_t tile_operations = uint64_t{kTileGroups} * lanes * weight.columns * tokens;
+  const auto run_tiles = [&](uint32_t begin, uint32_t end, uint32_t) {
+    for (uint32_t group = begin * kTileGroups; group < std::min(groups, end * kTileGroups);
+         group += kTileGroups) {
+      const uint32_t tile_groups = std::min(kTileGroups, groups - group);
+      const uint32_t row = group * lanes;
+      kernel({weight.data + group * group_bytes, tile_groups,
+              std::min(tile_groups * lanes, weight.rows - row), weight.columns, x, quantized,
+              tokens, out + row, out_stride});
+    }
+  };
+  pool.ParallelFor(DivCeil(groups, kTileGroups), Grain(tile_operations), run_tiles);
+}
+
+void CpuOps::Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const {
+  CheckWeight(table.dtype, table.data, table.rows, table.columns);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    IC_CHECK(tokens[i] >= 0 && static_cast<uint32_t>(tokens[i]) < table.rows);
+    DequantizeRow(table.dtype, RowOf(table, static_cast<size_t>(tokens[i])), table.columns,
+                  out + i * table.columns);
+  }
+}
+
+void CpuOps::RmsNorm(const float* x, const float* weight, float epsilon, uint32_t tokens,
+                     uint32_t width, float* out) const {
+  IC_CHECK(width > 0);
+  for (size_t t = 0; t < tokens; ++t) {
+    kernels_.rms_norm(x + t * width, weight, epsilon, width, out + t * width);
+  }
+}
+
+void CpuOps::Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
+                  uint32_t head_dim, const RopeView& rope) const {
+  IC_CHECK(rope.rope_dim <= head_dim && rope.rope_dim % 2 == 0);
+  for (size_t t = 0; t < positions.size(); ++t) {
+    const size_t row = size_t{positions[t]} * (rope.rope_dim / 2);
+    for (uint32_t h = 0; h < heads; ++h) {
+      kernels_.rope(x + t * stride + size_t{h} * head_dim, rope.cosine + row, rope.sine + row,
+                    rope);
+    }
+  }
+}
+
+void CpuOps::SiluMultiply(const float* gate, const float* up, size_t count, float* out) const {
+  kernels_.silu_multiply(gate, up, count, out);
+}
+
+void CpuOps::Add(const float* y, size_t count, float* x) const { kernels_.add(y, count, x); }
+
+void CpuOps::WriteKv(const float* key, const float* value, size_t stride,
+                     std::span<const AttentionSlice> slices, const PagedKv& cache) const {
+  CheckCache(cache, slices);
+  for (const AttentionSlice& slice : slices) {
+    for (uint32_t i = 0; i < slice.rows; ++i) {
+      const uint32_t position = slice.first_position + i;
+      for (uint32_t h = 0; h < cache.kv_heads; ++h) {
+        const size_t from = (size_t{slice.first_row} + i) * stride + size_t{h} * cache.head_dim;
+        kernels_.store_row(cache.dtype, key + from, cache.head_dim,
+                           KvRow(cache, cache.keys, slice.block_table, position, h));
+        kernels_.store_row(cache.dtype, value + from, cache.head_dim,
+                           KvRow(cache, cache.values, slice.block_table, position, h));
+      }
+    }
+  }
+}
+
+}  // namespace infercept::cpu

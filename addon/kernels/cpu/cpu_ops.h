@@ -1,0 +1,41 @@
+// Ops over one ISA's kernels: proves shapes, splits the work among threads, lays out scratch.
+#pragma once
+
+#include "kernels/cpu/kernels.h"
+#include "kernels/ops.h"
+
+namespace infercept::cpu {
+
+class CpuOps final : public Ops {
+ public:
+  constexpr explicit CpuOps(const Kernels& kernels) : kernels_(kernels) {}
+
+  std::string_view isa() const override { return kernels_.isa; }
+  size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const override;
+  void Pack(const WeightView& source, std::span<std::byte> target, ThreadPool& pool) const override;
+  size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const override;
+  void MatMul(const PackedWeight& weight, const float* x, uint32_t tokens, float* out,
+              size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const override;
+  void Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const override;
+  void RmsNorm(const float* x, const float* weight, float epsilon, uint32_t tokens, uint32_t width,
+               float* out) const override;
+  void Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
+            uint32_t head_dim, const RopeView& rope) const override;
+  void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const override;
+  void Add(const float* y, size_t count, float* x) const override;
+  void WriteKv(const float* key, const float* value, size_t stride,
+               std::span<const AttentionSlice> slices, const PagedKv& cache) const override;
+  size_t AttentionScratchBytes(uint32_t context_tokens_max, uint32_t heads, uint32_t head_dim,
+                               uint32_t threads) const override;
+  void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
+                 uint32_t heads, const PagedKv& cache, float scale, float* out, size_t out_stride,
+                 std::span<std::byte> scratch, ThreadPool& pool) const override;
+
+ private:
+  void QuantizeAll(const float* x, uint32_t tokens, uint32_t columns, const QuantizedTokens& out,
+                   ThreadPool& pool) const;
+
+  const Kernels kernels_;  // Constant after construction.
+};
+
+}  // namespace infercept::cpu

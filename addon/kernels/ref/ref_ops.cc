@@ -1,0 +1,185 @@
+// The truth for every kernel test: the formulas of ops.h as loops, in double. Slow and plain on purpose.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "kernels/dequantize.h"
+#include "kernels/half.h"
+#include "kernels/ops.h"
+#include "kernels/paged_kv.h"
+#include "kernels/shape_checks.h"
+
+namespace infercept {
+namespace {
+
+std::vector<float> ReadKv(const PagedKv& cache, std::byte* plane, const AttentionSlice& slice,
+                          uint32_t position, uint32_t kv_head) {
+  std::vector<float> row(cache.head_dim);
+  DequantizeRow(cache.dtype, KvRow(cache, plane, slice.block_table, position, kv_head),
+                cache.head_dim, row.data());
+  return row;
+}
+
+void WriteRow(DType dtype, const float* x, uint32_t count, std::byte* target) {
+  for (uint32_t i = 0; i < count; ++i) {
+    const F16 f16 = ToF16(x[i]);
+    const BF16 bf16 = ToBF16(x[i]);
+    const void* value = dtype == DType::kF32   ? static_cast<const void*>(x + i)
+                        : dtype == DType::kF16 ? static_cast<const void*>(&f16)
+                                               : static_cast<const void*>(&bf16);
+    std::memcpy(target + RowBytes(dtype, i), value, RowBytes(dtype, 1));
+  }
+}
+
+class RefOps final : public Ops {
+ public:
+  std::string_view isa() const override { return "ref"; }
+
+  size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const override {
+    return rows * RowBytes(dtype, columns);
+  }
+
+  void Pack(const WeightView& source, std::span<std::byte> target, ThreadPool&) const override {
+    CheckWeight(source.dtype, source.data, source.rows, source.columns);
+    const size_t bytes = PackedBytes(source.dtype, source.rows, source.columns);
+    IC_CHECK(target.size() >= bytes);
+    std::memcpy(target.data(), source.data, bytes);
+  }
+
+  size_t MatMulScratchBytes(DType, uint32_t, uint32_t) const override { return 0; }
+
+  void MatMul(const PackedWeight& weight, const float* x, uint32_t tokens, float* out,
+              size_t out_stride, std::span<std::byte>, ThreadPool& pool) const override {
+    CheckWeight(weight.dtype, weight.data, weight.rows, weight.columns);
+    const uint32_t columns = weight.columns;
+    pool.ParallelFor(weight.rows, 1, [&](uint32_t begin, uint32_t end, uint32_t) {
+      std::vector<float> row(columns);
+      for (uint32_t r = begin; r < end; ++r) {
+        DequantizeRow(weight.dtype, weight.data + r * RowBytes(weight.dtype, columns), columns,
+                      row.data());
+        for (uint32_t t = 0; t < tokens; ++t) {
+          double sum = 0;
+          for (uint32_t c = 0; c < columns; ++c) sum += double{row[c]} * x[size_t{t} * columns + c];
+          out[t * out_stride + r] = static_cast<float>(sum);
+        }
+      }
+    });
+  }
+
+  void Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      IC_CHECK(tokens[i] >= 0 && static_cast<uint32_t>(tokens[i]) < table.rows);
+      DequantizeRow(table.dtype, RowOf(table, static_cast<size_t>(tokens[i])), table.columns,
+                    out + i * table.columns);
+    }
+  }
+
+  void RmsNorm(const float* x, const float* weight, float epsilon, uint32_t tokens, uint32_t width,
+               float* out) const override {
+    for (uint32_t t = 0; t < tokens; ++t, x += width, out += width) {
+      double squares = 0;
+      for (uint32_t i = 0; i < width; ++i) squares += double{x[i]} * x[i];
+      const double factor = 1.0 / std::sqrt(squares / width + double{epsilon});
+      for (uint32_t i = 0; i < width; ++i) out[i] = static_cast<float>(x[i] * factor * weight[i]);
+    }
+  }
+
+  void Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
+            uint32_t head_dim, const RopeView& rope) const override {
+    IC_CHECK(rope.rope_dim <= head_dim && rope.rope_dim % 2 == 0);
+    const uint32_t half = rope.rope_dim / 2;
+    for (size_t t = 0; t < positions.size(); ++t) {
+      for (uint32_t h = 0; h < heads; ++h) {
+        float* head = x + t * stride + size_t{h} * head_dim;
+        for (uint32_t i = 0; i < half; ++i) {
+          const double cosine = rope.cosine[size_t{positions[t]} * half + i];
+          const double sine = rope.sine[size_t{positions[t]} * half + i];
+          float& a = head[rope.interleaved ? 2 * i : i];
+          float& b = head[rope.interleaved ? 2 * i + 1 : i + half];
+          const double a_rotated = a * cosine - b * sine;
+          const double b_rotated = a * sine + b * cosine;
+          a = static_cast<float>(a_rotated);
+          b = static_cast<float>(b_rotated);
+        }
+      }
+    }
+  }
+
+  void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const override {
+    for (size_t i = 0; i < count; ++i) {
+      out[i] = static_cast<float>(gate[i] / (1.0 + std::exp(-double{gate[i]})) * up[i]);
+    }
+  }
+
+  void Add(const float* y, size_t count, float* x) const override {
+    for (size_t i = 0; i < count; ++i) x[i] += y[i];
+  }
+
+  void WriteKv(const float* key, const float* value, size_t stride,
+               std::span<const AttentionSlice> slices, const PagedKv& cache) const override {
+    CheckCache(cache, slices);
+    for (const AttentionSlice& slice : slices) {
+      for (uint32_t i = 0; i < slice.rows; ++i) {
+        const size_t row = (slice.first_row + i) * stride;
+        for (uint32_t h = 0; h < cache.kv_heads; ++h) {
+          const size_t from = row + size_t{h} * cache.head_dim;
+          const uint32_t at = slice.first_position + i;
+          WriteRow(cache.dtype, key + from, cache.head_dim,
+                   KvRow(cache, cache.keys, slice.block_table, at, h));
+          WriteRow(cache.dtype, value + from, cache.head_dim,
+                   KvRow(cache, cache.values, slice.block_table, at, h));
+        }
+      }
+    }
+  }
+
+  size_t AttentionScratchBytes(uint32_t, uint32_t, uint32_t, uint32_t) const override { return 0; }
+
+  void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
+                 uint32_t heads, const PagedKv& cache, float scale, float* out, size_t out_stride,
+                 std::span<std::byte>, ThreadPool&) const override {
+    CheckCache(cache, slices);
+    IC_CHECK(heads % cache.kv_heads == 0);
+    for (const AttentionSlice& slice : slices) {
+      for (uint32_t i = 0; i < slice.rows; ++i) {
+        for (uint32_t h = 0; h < heads; ++h) {
+          const size_t row = slice.first_row + i;
+          const size_t head = size_t{h} * cache.head_dim;
+          Attend(query + row * query_stride + head, slice, slice.first_position + i,
+                 h / (heads / cache.kv_heads), cache, scale, out + row * out_stride + head);
+        }
+      }
+    }
+  }
+
+ private:
+  // One query of one head: softmax over all its positions, then the weighted mean of the values.
+  static void Attend(const float* query, const AttentionSlice& slice, uint32_t position,
+                     uint32_t kv_head, const PagedKv& cache, float scale, float* out) {
+    std::vector<double> weights(position + 1);
+    for (uint32_t p = 0; p <= position; ++p) {
+      const std::vector<float> key = ReadKv(cache, cache.keys, slice, p, kv_head);
+      for (uint32_t d = 0; d < cache.head_dim; ++d) weights[p] += double{query[d]} * key[d];
+      weights[p] *= double{scale};
+    }
+    const double largest = *std::max_element(weights.begin(), weights.end());
+    double total = 0;
+    for (double& weight : weights) total += weight = std::exp(weight - largest);
+    std::vector<double> mean(cache.head_dim);
+    for (uint32_t p = 0; p <= position; ++p) {
+      const std::vector<float> value = ReadKv(cache, cache.values, slice, p, kv_head);
+      for (uint32_t d = 0; d < cache.head_dim; ++d) mean[d] += weights[p] / total * value[d];
+    }
+    for (uint32_t d = 0; d < cache.head_dim; ++d) out[d] = static_cast<float>(mean[d]);
+  }
+};
+
+}  // namespace
+
+const Ops& ReferenceOps() {
+  static const RefOps ops;
+  return ops;
+}
+
+}  // namespace infercept

@@ -1,0 +1,64 @@
+// A paged cache with scattered blocks and several sequences, for the attention tests.
+#pragma once
+
+#include <cmath>
+
+#include "ops_support.h"
+
+namespace infercept::test {
+
+struct AttentionShape {
+  DType dtype = DType::kF16;
+  uint32_t heads = 4;
+  uint32_t kv_heads = 2;
+  uint32_t head_dim = 16;
+  uint32_t block_tokens = 16;
+
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim)); }
+  size_t query_width() const { return size_t{heads} * head_dim; }
+  size_t kv_width() const { return size_t{kv_heads} * head_dim; }
+};
+
+// Queries, keys and values of one sequence, [tokens][width] each.
+struct SequenceInput {
+  uint32_t tokens;
+  std::vector<float> query;
+  std::vector<float> key;
+  std::vector<float> value;
+};
+SequenceInput MakeSequence(Random& random, const AttentionShape& shape, uint32_t tokens);
+
+// Rows [first, first + rows) of one sequence, as one slice of a batch.
+struct Piece {
+  uint32_t sequence;
+  uint32_t first;
+  uint32_t rows;
+};
+
+class PagedSequences {
+ public:
+  // Blocks are dealt in random order; memory that no token was written to holds NaN.
+  PagedSequences(Random& random, const AttentionShape& shape, std::vector<SequenceInput> sequences);
+
+  // WriteKv and Attention of one batch. Returns [rows of all pieces][heads][head_dim].
+  std::vector<float> Step(const Ops& ops, std::span<const Piece> pieces);
+  // Every sequence in one slice, one batch each: [tokens][heads][head_dim] of sequence after sequence.
+  std::vector<std::vector<float>> Whole(const Ops& ops);
+
+  std::span<const std::byte> keys() { return keys_.span(); }
+  const AttentionShape& shape() const { return shape_; }
+
+ private:
+  PagedKv cache();
+
+  AttentionShape shape_;
+  std::vector<SequenceInput> sequences_;
+  std::vector<std::vector<BlockId>> tables_;
+  size_t block_stride_ = 0;
+  AlignedBytes keys_;
+  AlignedBytes values_;
+};
+
+std::string Describe(const Ops& ops, const AttentionShape& shape);
+
+}  // namespace infercept::test

@@ -1,0 +1,102 @@
+// Goal: attention and the KV writes are right for every dtype, ISA, head shape and block size, over scattered blocks.
+// Method: against the reference in double, which reads the same rounded cache; unwritten memory is NaN.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "ops_attention_support.h"
+#include "test.h"
+
+namespace infercept::test {
+namespace {
+
+// An output is a mean of values with weights e^score. A score has an error of about sqrt(head_dim) roundings of its norm,
+// and the weight that relative error; the mean adds sqrt(tokens) roundings of the largest value.
+double Tolerance(const AttentionShape& shape, const SequenceInput& sequence) {
+  double largest = 0;
+  for (const float value : sequence.value) largest = std::max(largest, std::abs(double{value}));
+  double score = 0;
+  for (const auto* side : {&sequence.query, &sequence.key}) {
+    double squares = 0;
+    for (const float value : *side) squares = std::max(squares, std::abs(double{value}));
+    score = score == 0 ? squares : score * squares;
+  }
+  score *= std::sqrt(shape.head_dim) * shape.head_dim / 8.0 * static_cast<double>(shape.scale());
+  const double weights = 2 * score + 4 * std::sqrt(sequence.tokens) + 16;
+  return largest * weights * kEpsilon;
+}
+
+void Compare(Random& random, const AttentionShape& shape, uint32_t tokens) {
+  std::vector<SequenceInput> sequences = {MakeSequence(random, shape, tokens)};
+  const double tolerance = Tolerance(shape, sequences[0]);
+  PagedSequences paged(random, shape, std::move(sequences));
+  const std::vector<float> expected = paged.Whole(ReferenceOps())[0];
+  const std::vector<double> tolerances(expected.size(), tolerance);
+  const std::vector<std::byte> keys(paged.keys().begin(), paged.keys().end());
+  for (const Ops* ops : SupportedOps()) {
+    ExpectClose(expected, paged.Whole(*ops)[0], tolerances, Describe(*ops, shape));
+    EXPECT_TRUE(std::ranges::equal(keys, paged.keys()))
+        << Describe(*ops, shape) << ": cache differs from the reference's";
+  }
+}
+
+TEST(OpsAttention, AgreesWithTheReferenceForEveryDTypeAndBlockSize) {
+  Random random(21);
+  for (const DType dtype : kKvDTypes) {
+    for (const uint32_t block_tokens : {1u, 4u, 16u, 32u}) {
+      for (const uint32_t tokens : {1u, 2u, 31u, 32u, 33u, 70u}) {
+        Compare(random, {.dtype = dtype, .block_tokens = block_tokens}, tokens);
+      }
+    }
+  }
+}
+
+TEST(OpsAttention, AgreesWithTheReferenceForEveryHeadShape) {
+  Random random(22);
+  for (const auto& [heads, kv_heads] : {std::pair{1u, 1u}, {8u, 1u}, {6u, 2u}, {5u, 5u}, {80u, 1u}}) {
+    for (const uint32_t head_dim : {1u, 4u, 20u, 64u, 100u, 128u}) {
+      Compare(random, {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim}, 37);
+    }
+  }
+}
+
+TEST(OpsAttention, OnePositionReturnsItsValue) {
+  Random random(23);
+  const AttentionShape shape{.dtype = DType::kF32, .heads = 2, .kv_heads = 1, .head_dim = 24};
+  SequenceInput sequence = MakeSequence(random, shape, 1);
+  std::vector<float> expected = sequence.value;
+  expected.insert(expected.end(), sequence.value.begin(), sequence.value.end());
+  PagedSequences paged(random, shape, {sequence});
+  for (const Ops* ops : SupportedOps()) {
+    ExpectSameBits(expected, paged.Whole(*ops)[0], Describe(*ops, shape));
+  }
+}
+
+// Scores of several hundred would overflow e^score; the running maximum must keep weights at most 1.
+TEST(OpsAttention, LargeScoresDoNotOverflow) {
+  Random random(24);
+  const AttentionShape shape{.dtype = DType::kF32, .heads = 1, .kv_heads = 1, .head_dim = 16};
+  SequenceInput sequence = MakeSequence(random, shape, 80);
+  for (float& value : sequence.query) value *= 40.0f;
+  const double tolerance = Tolerance(shape, sequence);
+  PagedSequences paged(random, shape, {sequence});
+  const std::vector<float> expected = paged.Whole(ReferenceOps())[0];
+  for (const Ops* ops : SupportedOps()) {
+    ExpectClose(expected, paged.Whole(*ops)[0], std::vector<double>(expected.size(), tolerance),
+                Describe(*ops, shape));
+  }
+}
+
+TEST(OpsAttention, NoSlicesAndEmptySlicesDoNothing) {
+  Random random(25);
+  const AttentionShape shape;
+  PagedSequences paged(random, shape, {MakeSequence(random, shape, 3)});
+  const Piece empty{0, 0, 0};
+  for (const Ops* ops : SupportedOps()) {
+    EXPECT_EQ(paged.Step(*ops, {}).size(), 0u);
+    EXPECT_EQ(paged.Step(*ops, {&empty, 1}).size(), 0u);
+  }
+}
+
+}  // namespace
+}  // namespace infercept::test

@@ -1,0 +1,172 @@
+// Goal: normalization, rotation, activation and addition are right on every ISA, tails included.
+// Method: against the reference in double; each tolerance counts the roundings of the formula.
+#include <algorithm>
+#include <cmath>
+
+#include "ops_support.h"
+#include "test.h"
+
+namespace infercept::test {
+namespace {
+
+constexpr uint32_t kWidths[] = {1, 2, 7, 8, 15, 16, 17, 33, 64, 100, 257};
+
+TEST(OpsRmsNorm, AgreesWithTheReference) {
+  Random random(11);
+  for (const uint32_t width : kWidths) {
+    const std::vector<float> x = random.Activations(3 * width);
+    const std::vector<float> weight = random.Activations(width);
+    std::vector<float> expected(x.size());
+    ReferenceOps().RmsNorm(x.data(), weight.data(), 1e-5f, 3, width, expected.data());
+    // The sum of squares has only positive terms: relative error below width roundings, halved by the root.
+    std::vector<double> tolerance;
+    for (const float value : expected) {
+      tolerance.push_back(std::abs(double{value}) * (width / 2.0 + 6) * kEpsilon);
+    }
+    for (const Ops* ops : SupportedOps()) {
+      const std::string what = std::string(ops->isa()) + " width " + std::to_string(width);
+      std::vector<float> out(x.size());
+      ops->RmsNorm(x.data(), weight.data(), 1e-5f, 3, width, out.data());
+      ExpectClose(expected, out, tolerance, what);
+      std::vector<float> in_place = x;
+      ops->RmsNorm(in_place.data(), weight.data(), 1e-5f, 3, width, in_place.data());
+      ExpectSameBits(out, in_place, what + " in place");
+    }
+  }
+}
+
+TEST(OpsRmsNorm, ZerosStayZeros) {
+  const std::vector<float> x(20);
+  const std::vector<float> weight(20, 1.0f);
+  for (const Ops* ops : SupportedOps()) {
+    std::vector<float> out(20, 1.0f);
+    ops->RmsNorm(x.data(), weight.data(), 1e-5f, 1, 20, out.data());
+    for (const float value : out) EXPECT_EQ(value, 0.0f);
+  }
+}
+
+TEST(OpsSiluMultiply, AgreesWithTheReference) {
+  Random random(12);
+  for (const uint32_t count : kWidths) {
+    std::vector<float> gate = random.Activations(count);
+    const std::vector<float> up = random.Activations(count);
+    if (count > 16) gate[3] = -87.0f, gate[4] = -1000.0f, gate[5] = 1000.0f, gate[16] = 88.0f;
+    std::vector<float> expected(count);
+    ReferenceOps().SiluMultiply(gate.data(), up.data(), count, expected.data());
+    std::vector<double> tolerance;
+    // exp within 2.5e-7 (body/common.inc), then five roundings. Below e^-88 the sigmoid stops shrinking.
+    for (size_t i = 0; i < count; ++i) {
+      const double floor = std::abs(double{gate[i]} * double{up[i]}) * 5e-39;
+      tolerance.push_back(std::abs(double{expected[i]}) * (2.5e-7 + 5 * kEpsilon) + floor);
+    }
+    for (const Ops* ops : SupportedOps()) {
+      std::vector<float> out(count);
+      ops->SiluMultiply(gate.data(), up.data(), count, out.data());
+      ExpectClose(expected, out, tolerance,
+                  std::string(ops->isa()) + " count " + std::to_string(count));
+    }
+  }
+}
+
+// x / (1 + e^-x) = x e^x where x is very negative: the error bound that body/common.inc states for exp, over its range.
+TEST(OpsSiluMultiply, ExpKeepsItsErrorBound) {
+  std::vector<float> gate;
+  for (float x = -87.0f; x < 87.0f; x += 0.00317f) gate.push_back(x);
+  const std::vector<float> up(gate.size(), 1.0f);
+  for (const Ops* ops : SupportedOps()) {
+    std::vector<float> out(gate.size());
+    ops->SiluMultiply(gate.data(), up.data(), gate.size(), out.data());
+    for (size_t i = 0; i < gate.size(); ++i) {
+      const double expected = double{gate[i]} / (1 + std::exp(-double{gate[i]}));
+      const double error = std::abs(double{out[i]} - expected);
+      EXPECT_TRUE(error <= std::abs(expected) * (2.5e-7 + 4 * kEpsilon))
+          << ops->isa() << " at " << gate[i] << " expected " << expected << " actual " << out[i];
+    }
+  }
+}
+
+TEST(OpsAdd, AddsEveryElement) {
+  Random random(13);
+  for (const uint32_t count : kWidths) {
+    const std::vector<float> x = random.Activations(count);
+    const std::vector<float> y = random.Activations(count);
+    for (const Ops* ops : SupportedOps()) {
+      std::vector<float> sum = x;
+      ops->Add(y.data(), count, sum.data());
+      for (size_t i = 0; i < count; ++i) EXPECT_EQ(sum[i], x[i] + y[i]) << ops->isa() << " " << i;
+    }
+  }
+}
+
+struct Rotation {
+  std::vector<float> cosine;
+  std::vector<float> sine;
+  RopeView view;
+};
+
+Rotation MakeRotation(uint32_t positions, uint32_t rope_dim, bool interleaved) {
+  Rotation rotation;
+  for (uint32_t p = 0; p < positions; ++p) {
+    for (uint32_t i = 0; i < rope_dim / 2; ++i) {
+      const double angle = p * std::pow(10000.0, -2.0 * i / rope_dim);
+      rotation.cosine.push_back(static_cast<float>(std::cos(angle)));
+      rotation.sine.push_back(static_cast<float>(std::sin(angle)));
+    }
+  }
+  rotation.view = {rotation.cosine.data(), rotation.sine.data(), rope_dim, interleaved};
+  return rotation;
+}
+
+TEST(OpsRope, AgreesWithTheReferenceInBothLayouts) {
+  Random random(14);
+  const uint32_t positions[] = {0, 1, 2, 9, 4};
+  constexpr uint32_t kHeads = 3;
+  for (const uint32_t head_dim : {2u, 8u, 20u, 64u}) {
+    for (const uint32_t rope_dim : {head_dim, head_dim / 4 * 2}) {
+      for (const bool interleaved : {false, true}) {
+        const Rotation rotation = MakeRotation(10, rope_dim, interleaved);
+        const size_t stride = kHeads * head_dim + 5;
+        const std::vector<float> x = random.Activations(5 * stride);
+        std::vector<float> expected = x;
+        ReferenceOps().Rope(expected.data(), stride, positions, kHeads, head_dim, rotation.view);
+        const float largest = *std::max_element(x.begin(), x.end());
+        // Two products and a sum of values of at most the largest input.
+        const std::vector<double> tolerance(x.size(), 6.0 * std::max(20.0f, largest) * kEpsilon);
+        for (const Ops* ops : SupportedOps()) {
+          std::vector<float> rotated = x;
+          ops->Rope(rotated.data(), stride, positions, kHeads, head_dim, rotation.view);
+          ExpectClose(expected, rotated, tolerance,
+                      std::string(ops->isa()) + " head_dim " + std::to_string(head_dim));
+        }
+      }
+    }
+  }
+}
+
+// A pair (1, 0) at position p turns into (cos, sin) of the pair's angle, wherever the layout puts its halves.
+TEST(OpsRope, TurnsThePairsThatTheLayoutNames) {
+  for (const bool interleaved : {false, true}) {
+    const Rotation rotation = MakeRotation(4, 8, interleaved);
+    const uint32_t position[] = {3};
+    const uint32_t first = interleaved ? 2 : 1;
+    const uint32_t second = interleaved ? 3 : 5;
+    for (const Ops* ops : SupportedOps()) {
+      std::vector<float> head(8);
+      head[first] = 1.0f;
+      ops->Rope(head.data(), 8, position, 1, 8, rotation.view);
+      EXPECT_EQ(head[first], rotation.cosine[3 * 4 + 1]);
+      EXPECT_EQ(head[second], rotation.sine[3 * 4 + 1]);
+    }
+  }
+}
+
+TEST(OpsDispatch, ListsScalarLastAndFindsByName) {
+  const std::vector<const Ops*> supported = SupportedOps();
+  EXPECT_EQ(supported.back()->isa(), "scalar");
+  for (const Ops* ops : supported) EXPECT_EQ(FindOps(ops->isa()), ops);
+  EXPECT_EQ(FindOps("ref"), &ReferenceOps());
+  EXPECT_TRUE(FindOps("no such set") == nullptr);
+}
+
+}  // namespace
+}  // namespace infercept::test

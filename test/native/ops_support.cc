@@ -1,0 +1,125 @@
+#include "ops_support.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/dequantize.h"
+#include "kernels/half.h"
+#include "test.h"
+
+namespace infercept::test {
+namespace {
+
+void Append(std::vector<std::byte>& bytes, const auto& value) {
+  const auto* from = reinterpret_cast<const std::byte*>(&value);
+  bytes.insert(bytes.end(), from, from + sizeof(value));
+}
+
+void AppendQ8Row(Random& random, uint32_t columns, float deviation, std::vector<std::byte>& bytes) {
+  for (uint32_t b = 0; b < columns / kQ8BlockValues; ++b) {
+    Append(bytes, ToF16(deviation / 40.0f * (0.5f + std::abs(random.Bell()))));
+    for (uint32_t i = 0; i < kQ8BlockValues; ++i) {
+      // All 256 values: files of others may use -128.
+      Append(bytes, static_cast<int8_t>(random.Below(256) - 128));
+    }
+  }
+}
+
+}  // namespace
+
+uint64_t Random::Next() {
+  uint64_t z = state_ += 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+float Random::Bell() {
+  float sum = 0;  // of 12 uniform values: deviation 1, mean 6
+  for (int i = 0; i < 12; ++i) sum += static_cast<float>(Next() >> 40) * 0x1p-24f;
+  return sum - 6.0f;
+}
+
+std::vector<float> Random::Activations(size_t count) {
+  std::vector<float> values(count);
+  for (float& value : values) value = Bell() * (Below(50) == 0 ? 10.0f : 1.0f);
+  return values;
+}
+
+std::vector<float> Matrix::Row(uint32_t row) const {
+  std::vector<float> values(columns);
+  DequantizeRow(dtype, RowOf(view(), row), columns, values.data());
+  return values;
+}
+
+Matrix MakeMatrix(Random& random, DType dtype, uint32_t rows, uint32_t columns) {
+  Matrix matrix{dtype, rows, columns, {}};
+  const float deviation = 1.0f / std::sqrt(static_cast<float>(columns));
+  for (uint32_t r = 0; r < rows; ++r) {
+    if (dtype == DType::kQ8_0) {
+      AppendQ8Row(random, columns, deviation, matrix.bytes);
+      continue;
+    }
+    for (uint32_t c = 0; c < columns; ++c) {
+      const float value = random.Bell() * deviation;
+      if (dtype == DType::kF32) Append(matrix.bytes, value);
+      if (dtype == DType::kF16) Append(matrix.bytes, ToF16(value));
+      if (dtype == DType::kBF16) Append(matrix.bytes, ToBF16(value));
+    }
+  }
+  return matrix;
+}
+
+ThreadPool& TestPool() {
+  static ThreadPool pool(3);
+  return pool;
+}
+
+std::vector<float> MatMul(const Ops& ops, const Matrix& matrix, const std::vector<float>& x,
+                          uint32_t tokens) {
+  AlignedBytes packed(ops.PackedBytes(matrix.dtype, matrix.rows, matrix.columns));
+  ops.Pack(matrix.view(), packed.span(), TestPool());
+  AlignedBytes scratch(ops.MatMulScratchBytes(matrix.dtype, tokens, matrix.columns));
+  std::vector<float> out(size_t{tokens} * matrix.rows, -1.0f);
+  ops.MatMul({matrix.dtype, packed.span().data(), matrix.rows, matrix.columns}, x.data(), tokens,
+             out.data(), matrix.rows, scratch.span(), TestPool());
+  return out;
+}
+
+std::vector<float> QuantizeAndBack(const std::vector<float>& x) {
+  std::vector<float> out(x.size());
+  for (size_t b = 0; b < x.size(); b += kQ8BlockValues) {
+    float largest = 0;
+    for (size_t i = b; i < b + kQ8BlockValues; ++i) largest = std::max(largest, std::abs(x[i]));
+    const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+    for (size_t i = b; i < b + kQ8BlockValues; ++i) {
+      out[i] = std::nearbyint(x[i] * inverse) * (largest / 127.0f);
+    }
+  }
+  return out;
+}
+
+void ExpectClose(const std::vector<float>& expected, const std::vector<float>& actual,
+                 const std::vector<double>& tolerance, const std::string& what) {
+  ASSERT_EQ(expected.size(), actual.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double difference = std::abs(double{expected[i]} - double{actual[i]});
+    EXPECT_TRUE(difference <= tolerance[i])
+        << what << ": at " << i << " expected " << expected[i] << ", actual " << actual[i]
+        << ", difference " << difference << ", tolerance " << tolerance[i];
+    if (!(difference <= tolerance[i])) return;
+  }
+}
+
+void ExpectSameBits(std::span<const float> expected, std::span<const float> actual,
+                    const std::string& what) {
+  ASSERT_EQ(expected.size(), actual.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const bool same = std::memcmp(&expected[i], &actual[i], sizeof(float)) == 0;
+    EXPECT_TRUE(same) << what << ": at " << i << " expected " << Show(expected[i]) << ", actual "
+                      << Show(actual[i]) << ", tolerance 0";
+    if (!same) return;
+  }
+}
+
+}  // namespace infercept::test

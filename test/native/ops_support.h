@@ -1,0 +1,76 @@
+// What the kernel tests share: inputs shaped like a model's, weights of every dtype, paged caches, and comparison.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/ops.h"
+
+namespace infercept::test {
+
+inline constexpr DType kWeightDTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
+inline constexpr DType kKvDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+inline constexpr double kEpsilon = 0x1p-24;  // half a unit in the last place of a float near 1
+
+// SplitMix64 (Steele, Lea and Flood 2014): the same numbers on every platform.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  uint64_t Next();
+  uint32_t Below(uint32_t limit) { return static_cast<uint32_t>(Next() % limit); }
+  // Bell-shaped around 0 with deviation 1.
+  float Bell();
+  // As activations are: bell-shaped, one in fifty ten times as large.
+  std::vector<float> Activations(size_t count);
+
+ private:
+  uint64_t state_;
+};
+
+// Bytes on a cache-line boundary, as arenas give them.
+class AlignedBytes {
+ public:
+  explicit AlignedBytes(size_t bytes) : lines_(bytes / sizeof(Line) + 1), bytes_(bytes) {}
+  std::span<std::byte> span() { return {lines_.data()->bytes, bytes_}; }
+
+ private:
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+  std::vector<Line> lines_;
+  size_t bytes_;
+};
+
+// A matrix in the file's layout with values of deviation about 1/sqrt(columns).
+struct Matrix {
+  DType dtype;
+  uint32_t rows;
+  uint32_t columns;
+  std::vector<std::byte> bytes;
+
+  WeightView view() const { return {dtype, bytes.data(), rows, columns}; }
+  std::vector<float> Row(uint32_t row) const;
+};
+Matrix MakeMatrix(Random& random, DType dtype, uint32_t rows, uint32_t columns);
+
+// Three threads: more than one, and no divisor of most shapes.
+ThreadPool& TestPool();
+
+// ops.Pack, then ops.MatMul: [tokens][rows].
+std::vector<float> MatMul(const Ops& ops, const Matrix& matrix, const std::vector<float>& x,
+                          uint32_t tokens);
+
+// x as the int8 kernels see it: quantized per block of 32 and back, by the same float formula.
+std::vector<float> QuantizeAndBack(const std::vector<float>& x);
+
+// Fails with index, both values and the tolerance at the first element that differs by more.
+void ExpectClose(const std::vector<float>& expected, const std::vector<float>& actual,
+                 const std::vector<double>& tolerance, const std::string& what);
+// Fails at the first element that differs in any bit.
+void ExpectSameBits(std::span<const float> expected, std::span<const float> actual,
+                    const std::string& what);
+
+}  // namespace infercept::test
