@@ -13,7 +13,7 @@
 #include "base/types.h"
 #include "device/arena.h"
 #include "kernels/tensor_view.h"
-#include "sched/step_plan.h"
+#include "base/types.h"
 
 namespace infercept {
 

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The native tests under AddressSanitizer and UBSan, and those with threads under ThreadSanitizer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build() { # folder, sanitizers
+  cmake -S . -B "$1" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DINFERCEPT_TESTS=ON -DINFERCEPT_SANITIZE="$2" >"$1.log" 2>&1 ||
+    { cat "$1.log"; exit 1; }
+  cmake --build "$1" --target infercept_test -j 2 >>"$1.log" 2>&1 || { tail -n 60 "$1.log"; exit 1; }
+}
+
+build build-asan address,undefined
+ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-asan/infercept_test | tail -n 1
+
+build build-tsan thread
+for file in thread_pool_test copy_engine_test model_executor_test engine_test; do
+  [ -f "test/native/$file.cc" ] || continue
+  TSAN_OPTIONS=halt_on_error=1 build-tsan/infercept_test --file "$file" | tail -n 1
+done
