@@ -13,7 +13,6 @@
 #include "base/types.h"
 #include "device/arena.h"
 #include "kernels/tensor_view.h"
-#include "base/types.h"
 
 namespace infercept {
 
