@@ -1,26 +1,15 @@
 // Measures at load what a step and a copy cost on this machine, for the scheduler's cost model. Under 400 ms.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "base/thread_pool.h"
 #include "base/types.h"
 #include "device/kv_storage.h"
 #include "model/model.h"
+#include "sched/cost_model.h"
 
 namespace infercept {
-
-struct ForwardSample {
-  uint32_t query_tokens = 0;  // computed in the step
-  uint64_t kv_tokens = 0;     // attended to: the sum over the step's slices of their context length
-  Nanos duration = 0;
-};
-
-struct CopySample {
-  uint32_t blocks = 0;
-  Nanos duration = 0;
-};
 
 struct Calibration {
   std::vector<ForwardSample> forward;

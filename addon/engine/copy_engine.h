@@ -3,13 +3,13 @@
 #pragma once
 
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <span>
 #include <thread>
 
 #include "base/types.h"
 #include "device/kv_storage.h"
-#include "sched/step_plan.h"
 
 namespace infercept {
 
@@ -24,8 +24,11 @@ class CopyEngine {
 
   // Begins both lists and returns; the lists must stay as they are until Wait. REQUIRES: nothing is under way.
   void Start(std::span<const BlockCopy> swap_out, std::span<const BlockCopy> swap_in);
-  // Returns when both are complete, with the time each took. Harmless when nothing is under way.
+  // Returns when both are complete, with the time each took. Throws what a copy threw (InternalError for an id that is
+  // not a block). Harmless when nothing is under way.
   CopyTimes Wait();
+  // The same without a result, for unwinding.
+  void Join() noexcept;
 
  private:
   // One direction: a thread that sleeps until it is given a list.
@@ -37,10 +40,12 @@ class CopyEngine {
     Lane(const Lane&) = delete;
     Lane& operator=(const Lane&) = delete;
     void Start(std::span<const BlockCopy> copies);
-    Nanos Wait();
+    void Join() noexcept;
+    Nanos Take();  // REQUIRES: joined. The last list's time; throws what its copying threw.
 
    private:
     void Loop();
+    std::exception_ptr CopyAll(std::span<const BlockCopy> copies) const noexcept;
 
     const KvStorage& storage_;  // Constant after construction.
     const CopyFunction copy_;
@@ -50,7 +55,8 @@ class CopyEngine {
     std::span<const BlockCopy> copies_;
     bool busy_ = false;
     bool stopping_ = false;
-    Nanos duration_ = 0;  // of the last list
+    Nanos duration_ = 0;           // of the last list
+    std::exception_ptr failure_;   // of the last list
     std::thread thread_;  // Last: it uses the members above.
   };
 

@@ -33,7 +33,7 @@ struct Observation {
 // One sequence. Copyable: a fork starts as a copy.
 class Generation {
  public:
-  void BeginTurn(Turn turn, std::span<const TokenId> tokens);
+  void BeginTurn(Turn turn, std::span<const TokenId> tokens, const TokenTable& table);
   void AppendReturned(std::span<const TokenId> tokens);
   void Rewind(uint32_t tokens);
 
@@ -47,10 +47,11 @@ class Generation {
   PauseReason pause_reason() const { return pause_reason_; }
 
  private:
-  void BeginOutput();
-  void Scan(TokenId token, const TokenTable& table, Observation& observation);
-  Outcome StopToken();
+  void CutOutput();
+  Outcome Judge(SeqId seq, TokenId token, const TokenTable& table, Observation& observation);
   Outcome Limit(Outcome outcome, uint32_t context_tokens_max);
+  Outcome Pause(PauseReason reason);
+  Outcome Finish(FinishReason reason);
 
   Turn turn_;
   std::vector<TokenId> context_;  // Every token of the sequence, the last sampled one included.

@@ -14,10 +14,10 @@
 namespace infercept {
 
 struct Turn {
-  SamplingParams sampling;
-  std::vector<TokenId> stop_tokens;
-  std::vector<std::string> stop_texts;  // cut from the output; may span tokens
-  std::vector<Trigger> triggers;
+  SamplingParams sampling{};
+  std::vector<TokenId> stop_tokens{};
+  std::vector<std::string> stop_texts{};  // cut from the output; may span tokens
+  std::vector<Trigger> triggers{};
   uint32_t max_tokens = UINT32_MAX;  // sampled tokens in this turn
 };
 

@@ -23,6 +23,20 @@ struct ForwardPass {
   ThreadPool& pool;
 
   uint32_t rows() const { return static_cast<uint32_t>(input.tokens.size()); }
+
+  // Runs body(first, count) over all rows, spread over the threads when there are enough to be worth it.
+  template <typename Body>
+  void ForRows(const Body& body) const {
+    if (rows() < kParallelRowsMin) return body(0u, rows());
+    pool.ParallelFor(rows(), kParallelRowsMin / 2,
+                     [&](uint32_t begin, uint32_t end, uint32_t) { body(begin, end - begin); });
+  }
+
+  void Norm(const float* x, const float* weight, float* out) const;  // [rows][width]
+  void AddTo(float* x, const float* y) const;                        // x += y, [rows][width]
+
+  // Element-wise work on fewer rows takes less time than waking the threads.
+  static constexpr uint32_t kParallelRowsMin = 16;
 };
 
 struct Architecture {

@@ -55,7 +55,7 @@ class Model {
   void Forward(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool);
 
   // Logits of logit_rows [first, first + count) of the last Forward: [count][vocabulary_size], valid until the next
-  // call. REQUIRES: count <= logit_rows_max.
+  // call. REQUIRES: count <= logit_rows_max().
   std::span<const float> Logits(uint32_t first, uint32_t count, ThreadPool& pool);
   uint32_t logit_rows_max() const { return workspace_.logit_rows_max(); }
 
@@ -64,6 +64,8 @@ class Model {
   static Result<std::unique_ptr<Model>> Build(ModelSpec spec, const ModelOptions& options,
                                               std::unique_ptr<TensorSource> source,
                                               ThreadPool& pool);
+  void CheckInput(const ForwardInput& input, const KvStorage& storage) const;
+  void GatherLogitInputs(std::span<const uint32_t> rows);
 
   // Constant after construction.
   ModelSpec spec_;
@@ -73,7 +75,9 @@ class Model {
   Weights weights_;
   RopeTable rope_;
 
-  Workspace workspace_;  // Overwritten by every Forward.
+  // Overwritten by every Forward.
+  Workspace workspace_;
+  uint32_t logit_rows_ = 0;  // in workspace_.logit_inputs
 };
 
 }  // namespace infercept

@@ -42,7 +42,7 @@ struct Weights {
   WeightView embedding;                 // [vocabulary_size][width], read in place
   const float* output_norm = nullptr;   // [width]
   PackedWeight output;                  // [vocabulary_size][width]
-  std::vector<float> rope_factors;      // [dimension / 2], or empty
+  const float* rope_factors = nullptr;  // [dimension / 2], only with RopeScaling::Kind::kFactors
   std::vector<LayerWeights> layers;
 
   // Owners of what the members above point to.

@@ -16,8 +16,8 @@ class Workspace {
  public:
   Workspace() = default;
   // kOutOfMemory.
-  static Result<Workspace> Create(const Hyperparameters& hyperparameters, DType weights,
-                                  const Ops& ops, uint32_t rows_max, uint32_t context_tokens_max,
+  static Result<Workspace> Create(const Hyperparameters& hyperparameters, const Ops& ops,
+                                  uint32_t rows_max, uint32_t context_tokens_max,
                                   uint32_t threads);
 
   uint32_t rows_max() const { return rows_max_; }
@@ -27,7 +27,7 @@ class Workspace {
   float* residual = nullptr;      // [rows_max][width]
   float* normed = nullptr;        // [rows_max][width]
   float* qkv = nullptr;           // [rows_max][(heads + 2 kv_heads) head_dim]: query, key, value of each token
-  float* attention = nullptr;     // [rows_max][(heads + 2 kv_heads) head_dim]: the first heads * head_dim are used
+  float* attention = nullptr;     // [rows_max][heads * head_dim]
   float* gate = nullptr;          // [rows_max][ffn_width]
   float* up = nullptr;            // [rows_max][ffn_width]
   float* projection = nullptr;    // [rows_max][width]

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "text/token_table.h"
 #include "text/trigger.h"
 
 namespace infercept {
@@ -39,7 +40,10 @@ class Pattern {
 
 class TriggerMatcher {
  public:
-  TriggerMatcher(std::span<const Trigger> triggers, std::span<const std::string> stop_texts);
+  // The table says which bytes a run of token ids stands for. REQUIRES: no stop text is empty; a trigger has either a
+  // text or tokens.
+  TriggerMatcher(std::span<const Trigger> triggers, std::span<const std::string> stop_texts,
+                 const TokenTable& table);
 
   // Looks at one generated token. Appends the bytes that are no longer held to `released` and what completed to
   // `matches`. After a verdict other than kContinue nothing is held and all partial matches are forgotten.
@@ -51,28 +55,33 @@ class TriggerMatcher {
 
  private:
   struct TriggerState {
-    Pattern<char> text;
+    bool AdvanceByte(char byte);  // whether the trigger completed
+    void BeginCollecting();
+    void Reset();
+
+    Pattern<char> text;       // Empty iff tokens is not.
     Pattern<TokenId> tokens;
-    Pattern<char> until;
+    Pattern<char> until;      // May be empty.
     TriggerAction action = TriggerAction::kPause;
-    std::string trigger_bytes;    // what a match without until reports, for text triggers
-    uint32_t matched = 0;         // of text, tokens or (collecting) until
-    bool collecting = false;      // text/tokens matched; until has not
-    std::string collected;        // bytes since then
+    std::string bytes;        // Of text or tokens.
+    uint32_t matched = 0;     // Of text or tokens; of until while collecting.
+    bool collecting = false;  // text or tokens matched, until has not yet.
+    std::string collected{};  // Bytes since then.
   };
   struct StopState {
     Pattern<char> text;
     uint32_t matched = 0;
   };
 
-  bool ObserveToken(TokenId token, std::string_view bytes, std::vector<TriggerMatch>& matches);
-  bool AdvanceTriggers(char byte, std::vector<TriggerMatch>& matches);
-  bool AdvanceStops(char byte, std::string& released);
-  void Release(uint32_t keep, std::string& released);
+  bool AdvanceTokens(TokenId token, std::vector<TriggerMatch>& matches);
+  bool AdvanceTexts(char byte, std::vector<TriggerMatch>& matches);
+  bool AdvanceStops(char byte);
+  void CollectAfterTokens();
+  void Release(std::string& released);
 
   std::vector<TriggerState> triggers_;
   std::vector<StopState> stops_;
-  std::string held_;  // The longest suffix of the output that is a proper prefix of a stop text.
+  std::string held_;  // Between tokens: the longest suffix of the output that is a proper prefix of a stop text.
 };
 
 }  // namespace infercept

@@ -1,11 +1,21 @@
-// The vocabulary with one lane: plain C++, on every machine. The other simd_*.inc spell the same words; each word's meaning
-// is written here. Included inside the ISA's namespace and target region.
+// The vocabulary with one lane: plain C++, on every machine. simd_avx2.h and simd_avx512.h spell the same words.
+// Each word's meaning is written here.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/half.h"
+
+namespace infercept::cpu::scalar {
 
 inline constexpr uint32_t kLanes = 1;
 
-using F32 = float;    // kLanes floats
-using I32 = int32_t;  // kLanes int32
-struct Bytes {        // kLanes times 4 bytes
+using F32 = float;          // kLanes floats
+using I32 = int32_t;        // kLanes int32
+struct Bytes {              // kLanes times 4 bytes
   int8_t at[4];
 };
 
@@ -56,3 +66,5 @@ inline I32 DotBytes(I32 sum, Bytes weights, Bytes x) {
   for (int i = 0; i < 4; ++i) sum += weights.at[i] * x.at[i];
   return sum;
 }
+
+}  // namespace infercept::cpu::scalar

@@ -1,0 +1,37 @@
+#include "batch/batch.h"
+
+#include "base/check.h"
+
+namespace infercept {
+
+void Batch::Assign(const StepPlan& plan, uint32_t block_tokens) {
+  tokens_ = plan.tokens;
+  positions_.clear();
+  slices_.clear();
+  logit_rows_.clear();
+  sampled_slices_.clear();
+  IC_CHECK(plan.slices.empty() || plan.block_table_begin.size() == plan.slices.size() + 1);
+  for (uint32_t i = 0; i < plan.slices.size(); ++i) AddSlice(plan, i, block_tokens);
+  IC_CHECK(positions_.size() == tokens_.size());
+}
+
+void Batch::AddSlice(const StepPlan& plan, uint32_t index, uint32_t block_tokens) {
+  const Slice& slice = plan.slices[index];
+  const std::span<const BlockId> blocks = plan.block_table(index);
+  IC_CHECK(slice.count > 0);
+  IC_CHECK(blocks.size() >= DivCeil(slice.first_position + slice.count, block_tokens));
+  slices_.push_back({.first_row = static_cast<uint32_t>(positions_.size()),
+                     .rows = slice.count,
+                     .first_position = slice.first_position,
+                     .block_table = blocks.data()});
+  for (uint32_t i = 0; i < slice.count; ++i) positions_.push_back(slice.first_position + i);
+  if (!slice.sample) return;
+  logit_rows_.push_back(static_cast<uint32_t>(positions_.size()) - 1);
+  sampled_slices_.push_back(index);
+}
+
+ForwardInput Batch::input() const {
+  return {.tokens = tokens_, .positions = positions_, .slices = slices_, .logit_rows = logit_rows_};
+}
+
+}  // namespace infercept

@@ -1,0 +1,79 @@
+#include "io/weight_file.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <utility>
+
+namespace infercept {
+namespace {
+
+std::string TensorName(const TensorSpec& tensor) {
+  return "tensor " + tensor.name + " (" + std::string(DTypeName(tensor.dtype)) + ", " +
+         std::to_string(tensor.rows) + " x " + std::to_string(tensor.columns) + ")";
+}
+
+Status TensorError(const TensorSpec& tensor, const std::string& what) {
+  return Status(StatusCode::kModelFormat, TensorName(tensor) + ": " + what);
+}
+
+// Elements are read at their natural alignment; a Q8_0 block begins with an F16.
+size_t AlignmentOf(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
+Status CheckShape(const TensorSpec& tensor) {
+  if (tensor.rows == 0 || tensor.columns == 0) return TensorError(tensor, "the shape is empty");
+  if (tensor.dtype == DType::kQ8_0 && tensor.columns % kQ8BlockValues != 0) {
+    return TensorError(tensor, "columns must be a multiple of 32");
+  }
+  // 2^32 rows of 2^34 bytes would not overflow 2^66, but no file is that long: divide instead of multiplying.
+  const uint64_t row_bytes = RowBytes(tensor.dtype, tensor.columns);
+  if (tensor.byte_length / row_bytes != tensor.rows || tensor.byte_length % row_bytes != 0) {
+    return TensorError(tensor, "has " + std::to_string(tensor.byte_length) + " bytes, its shape needs " +
+                                   std::to_string(tensor.rows) + " rows of " +
+                                   std::to_string(row_bytes));
+  }
+  if (tensor.offset % AlignmentOf(tensor.dtype) != 0) {
+    return TensorError(tensor, "offset " + std::to_string(tensor.offset) + " is not aligned to " +
+                                   std::to_string(AlignmentOf(tensor.dtype)) + " bytes");
+  }
+  return Status();
+}
+
+}  // namespace
+
+Result<WeightFiles> WeightFiles::Open(std::span<const std::string> paths) {
+  std::vector<MappedFile> files;
+  for (const std::string& path : paths) {
+    Result<MappedFile> file = MappedFile::Open(path);
+    if (!file.ok()) return file.status();
+    files.push_back(std::move(file).Take());
+  }
+  return WeightFiles(std::vector<std::string>(paths.begin(), paths.end()), std::move(files));
+}
+
+Result<std::span<const std::byte>> WeightFiles::Window(const TensorSpec& tensor) const {
+  if (tensor.file >= files_.size()) {
+    return TensorError(tensor, "lies in file " + std::to_string(tensor.file) + " of " +
+                                   std::to_string(files_.size()));
+  }
+  if (Status status = CheckShape(tensor); !status.ok()) return status;
+  const std::span<const std::byte> bytes = files_[tensor.file].bytes();
+  if (tensor.offset > bytes.size() || tensor.byte_length > bytes.size() - tensor.offset) {
+    return TensorError(tensor, "bytes [" + std::to_string(tensor.offset) + ", +" +
+                                   std::to_string(tensor.byte_length) + ") are beyond the end of " +
+                                   paths_[tensor.file] + " (" + std::to_string(bytes.size()) +
+                                   " bytes); the file may be truncated");
+  }
+  return bytes.subspan(tensor.offset, tensor.byte_length);
+}
+
+void WeightFiles::Forget(std::span<const std::byte> window) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<uintptr_t>(window.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(window.data() + window.size()) / page * page;
+  // Only advice, and only for whole pages: neighbours on the border pages stay. A failure costs memory, not
+  // correctness.
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+}  // namespace infercept

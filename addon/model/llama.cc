@@ -1,0 +1,88 @@
+#include "model/llama.h"
+
+#include <cmath>
+
+namespace infercept {
+namespace {
+
+// Where query, key and value of one token stand in workspace.qkv, in floats.
+struct QkvLayout {
+  explicit QkvLayout(const Hyperparameters& h)
+      : key(size_t{h.heads} * h.head_dim),
+        value(key + size_t{h.kv_heads} * h.head_dim),
+        stride(value + size_t{h.kv_heads} * h.head_dim) {}
+
+  size_t key;
+  size_t value;
+  size_t stride;
+};
+
+void MatMul(const PackedWeight& weight, const float* x, float* out, size_t out_stride,
+            const ForwardPass& pass) {
+  pass.ops.MatMul(weight, x, pass.rows(), out, out_stride, pass.workspace.scratch, pass.pool);
+}
+
+// projection = attention_output * attention(rope(query), rope(key), value)
+void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass) {
+  const Hyperparameters& h = pass.hyperparameters;
+  const QkvLayout layout(h);
+  Workspace& w = pass.workspace;
+  MatMul(weights.query, w.normed, w.qkv, layout.stride, pass);
+  MatMul(weights.key, w.normed, w.qkv + layout.key, layout.stride, pass);
+  MatMul(weights.value, w.normed, w.qkv + layout.value, layout.stride, pass);
+  // Keys follow the queries, so one call rotates the heads of both.
+  pass.ForRows([&](uint32_t first, uint32_t count) {
+    pass.ops.Rope(w.qkv + first * layout.stride, layout.stride,
+                  pass.input.positions.subspan(first, count), h.heads + h.kv_heads, h.head_dim,
+                  pass.rope);
+  });
+  pass.ops.WriteKv(w.qkv + layout.key, w.qkv + layout.value, layout.stride, pass.input.slices,
+                   cache);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(h.head_dim));
+  pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, scale, w.attention, layout.key,
+                     w.scratch, pass.pool);
+  MatMul(weights.attention_output, w.attention, w.projection, h.width, pass);
+}
+
+// projection = down * (silu(gate * x) * (up * x))
+void FeedForwardBlock(const LayerWeights& weights, const ForwardPass& pass) {
+  const size_t ffn_width = pass.hyperparameters.ffn_width;
+  Workspace& w = pass.workspace;
+  MatMul(weights.gate, w.normed, w.gate, ffn_width, pass);
+  MatMul(weights.up, w.normed, w.up, ffn_width, pass);
+  pass.ForRows([&](uint32_t first, uint32_t count) {
+    float* gate = w.gate + first * ffn_width;
+    pass.ops.SiluMultiply(gate, w.up + first * ffn_width, count * ffn_width, gate);
+  });
+  MatMul(weights.down, w.gate, w.projection, pass.hyperparameters.width, pass);
+}
+
+}  // namespace
+
+std::vector<LayerTensor> LlamaLayerTensors(const Hyperparameters& h) {
+  const uint32_t query = h.heads * h.head_dim;
+  const uint32_t key = h.kv_heads * h.head_dim;
+  return {
+      {"attentionNorm", 1, h.width, nullptr, &LayerWeights::attention_norm},
+      {"attention.query", query, h.width, &LayerWeights::query, nullptr},
+      {"attention.key", key, h.width, &LayerWeights::key, nullptr},
+      {"attention.value", key, h.width, &LayerWeights::value, nullptr},
+      {"attention.output", h.width, query, &LayerWeights::attention_output, nullptr},
+      {"feedForwardNorm", 1, h.width, nullptr, &LayerWeights::ffn_norm},
+      {"feedForward.gate", h.ffn_width, h.width, &LayerWeights::gate, nullptr},
+      {"feedForward.up", h.ffn_width, h.width, &LayerWeights::up, nullptr},
+      {"feedForward.down", h.width, h.ffn_width, &LayerWeights::down, nullptr},
+  };
+}
+
+void LlamaLayer(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass) {
+  Workspace& w = pass.workspace;
+  pass.Norm(w.residual, weights.attention_norm, w.normed);
+  AttentionBlock(weights, cache, pass);
+  pass.AddTo(w.residual, w.projection);
+  pass.Norm(w.residual, weights.ffn_norm, w.normed);
+  FeedForwardBlock(weights, pass);
+  pass.AddTo(w.residual, w.projection);
+}
+
+}  // namespace infercept

@@ -1,0 +1,191 @@
+#include "model/model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "model/architecture.h"
+
+namespace infercept {
+namespace {
+
+Status FormatError(const std::string& what) { return Status(StatusCode::kModelFormat, what); }
+
+// What the arithmetic below and in the kernels relies on. TypeScript has said it more kindly before.
+Status CheckHyperparameters(const Hyperparameters& h) {
+  constexpr uint32_t kMax = 1u << 24;  // of any one of them; products of two then fit 64 bits
+  for (const uint32_t value : {h.layers, h.width, h.heads, h.kv_heads, h.head_dim, h.ffn_width,
+                               h.vocabulary_size, h.context_tokens}) {
+    if (value == 0 || value > kMax) {
+      return FormatError("a hyperparameter is " + std::to_string(value) + ", allowed are 1 to " +
+                         std::to_string(kMax));
+    }
+  }
+  if (h.heads % h.kv_heads != 0) {
+    return FormatError(std::to_string(h.heads) + " heads cannot share " +
+                       std::to_string(h.kv_heads) + " key-value heads evenly");
+  }
+  if (uint64_t{h.heads + 2 * h.kv_heads} * h.head_dim > kMax) {
+    return FormatError(std::to_string(h.heads) + " heads of " + std::to_string(h.head_dim) +
+                       " elements are more than " + std::to_string(kMax));
+  }
+  const uint32_t dimension = h.rope.dimension;
+  if (dimension == 0 || dimension % 2 != 0 || dimension > h.head_dim) {
+    return FormatError("rope dimension " + std::to_string(dimension) +
+                       " must be even and at most the head dimension " +
+                       std::to_string(h.head_dim));
+  }
+  if (!(h.rope.base > 0) || !std::isfinite(h.rope.base) || !(h.norm_epsilon >= 0)) {
+    return FormatError("rope base must be positive and norm epsilon not negative");
+  }
+  return Status();
+}
+
+// A spec whose tensors lie one behind the other in one imagined file.
+ModelSpec LayOut(const Hyperparameters& h, DType dtype) {
+  ModelSpec spec{.architecture = "llama", .hyperparameters = h, .files = {}, .tensors = {}};
+  uint64_t offset = 0;
+  const auto add = [&](std::string name, uint32_t rows, uint32_t columns) {
+    const DType stored = rows == 1 ? DType::kF32 : dtype;
+    const uint64_t bytes = RowBytes(stored, columns) * uint64_t{rows};
+    spec.tensors.push_back({std::move(name), stored, rows, columns, 0, offset, bytes});
+    offset += bytes;
+  };
+  add("embedding", h.vocabulary_size, h.width);
+  add("outputNorm", 1, h.width);
+  if (!h.tied_embeddings) add("output", h.vocabulary_size, h.width);
+  if (h.rope.scaling.kind == RopeScaling::Kind::kFactors) add("ropeFactors", 1, h.rope.dimension / 2);
+  for (uint32_t layer = 0; layer < h.layers; ++layer) {
+    for (const LayerTensor& tensor : FindArchitecture(spec.architecture)->layer_tensors(h)) {
+      add("layers." + std::to_string(layer) + "." + std::string(tensor.name), tensor.rows,
+          tensor.columns);
+    }
+  }
+  return spec;
+}
+
+uint32_t ContextTokens(const Hyperparameters& h, const ModelOptions& options) {
+  const uint32_t wanted = options.context_tokens_max;
+  return wanted == 0 ? h.context_tokens : std::min(wanted, h.context_tokens);
+}
+
+}  // namespace
+
+Model::Model(ModelSpec spec, const ModelOptions& options)
+    : spec_(std::move(spec)),
+      ops_(options.ops),
+      architecture_(FindArchitecture(spec_.architecture)),
+      context_tokens_max_(ContextTokens(spec_.hyperparameters, options)) {}
+
+Result<std::unique_ptr<Model>> Model::Load(ModelSpec spec, const ModelOptions& options,
+                                           ThreadPool& pool) {
+  if (FindArchitecture(spec.architecture) == nullptr) {
+    return Status(StatusCode::kModelUnsupported,
+                  "architecture \"" + spec.architecture + "\" is not supported");
+  }
+  if (Status status = CheckHyperparameters(spec.hyperparameters); !status.ok()) return status;
+  Result<std::unique_ptr<TensorSource>> source = OpenFiles(spec);
+  if (!source.ok()) return source.status();
+  return Build(std::move(spec), options, std::move(source).Take(), pool);
+}
+
+Result<std::unique_ptr<Model>> Model::CreateRandom(const Hyperparameters& hyperparameters,
+                                                   DType dtype, uint64_t seed,
+                                                   const ModelOptions& options, ThreadPool& pool) {
+  if (Status status = CheckHyperparameters(hyperparameters); !status.ok()) return status;
+  ModelSpec spec = LayOut(hyperparameters, dtype);
+  Result<std::unique_ptr<TensorSource>> source = GenerateTensors(spec, seed);
+  if (!source.ok()) return source.status();
+  return Build(std::move(spec), options, std::move(source).Take(), pool);
+}
+
+Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& options,
+                                            std::unique_ptr<TensorSource> source,
+                                            ThreadPool& pool) {
+  IC_CHECK(options.ops != nullptr && options.step_tokens_max > 0);
+  std::unique_ptr<Model> model(new Model(std::move(spec), options));
+  const Hyperparameters& h = model->hyperparameters();
+  Result<Weights> weights =
+      LoadWeights(model->spec_, model->architecture_->layer_tensors(h), std::move(source),
+                  *options.ops, options.progress, pool);
+  if (!weights.ok()) return weights.status();
+  model->weights_ = std::move(weights).Take();
+
+  const bool has_factors = model->weights_.rope_factors != nullptr;
+  Result<RopeTable> rope = RopeTable::Create(
+      h.rope, model->context_tokens_max_,
+      std::span(model->weights_.rope_factors, has_factors ? h.rope.dimension / 2 : 0), pool);
+  if (!rope.ok()) return rope.status();
+  model->rope_ = std::move(rope).Take();
+
+  Result<Workspace> workspace =
+      Workspace::Create(h, *options.ops, options.step_tokens_max, model->context_tokens_max_,
+                        pool.threads());
+  if (!workspace.ok()) return workspace.status();
+  model->workspace_ = std::move(workspace).Take();
+  return model;
+}
+
+KvShape Model::kv_shape(uint32_t block_tokens, DType dtype) const {
+  const Hyperparameters& h = hyperparameters();
+  return {.layers = h.layers,
+          .kv_heads = h.kv_heads,
+          .head_dim = h.head_dim,
+          .block_tokens = block_tokens,
+          .dtype = dtype};
+}
+
+void Model::CheckInput(const ForwardInput& input, const KvStorage& storage) const {
+  const Hyperparameters& h = hyperparameters();
+  const KvShape& shape = storage.shape();
+  IC_CHECK(!input.tokens.empty() && input.tokens.size() <= step_tokens_max());
+  IC_CHECK(input.positions.size() == input.tokens.size());
+  IC_CHECK(input.logit_rows.size() <= input.tokens.size());
+  IC_CHECK(shape.layers == h.layers && shape.kv_heads == h.kv_heads &&
+           shape.head_dim == h.head_dim);
+  for (const TokenId token : input.tokens) {
+    IC_CHECK(token >= 0 && static_cast<uint32_t>(token) < h.vocabulary_size);
+  }
+  for (const uint32_t position : input.positions) IC_CHECK(position < context_tokens_max_);
+  for (const AttentionSlice& slice : input.slices) {
+    const uint32_t end = slice.first_position + slice.rows;
+    for (uint32_t i = 0; i < DivCeil(end, shape.block_tokens); ++i) {
+      IC_CHECK(Index(slice.block_table[i]) < storage.device_blocks());
+    }
+  }
+}
+
+void Model::Forward(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool) {
+  CheckInput(input, storage);
+  const RopeView rope = rope_.view();
+  const ForwardPass pass = {hyperparameters(), *ops_, input, rope, workspace_, pool};
+  ops_->Embed(weights_.embedding, input.tokens, workspace_.residual);
+  for (uint32_t layer = 0; layer < hyperparameters().layers; ++layer) {
+    architecture_->forward_layer(weights_.layers[layer], storage.Layer(layer), pass);
+  }
+  GatherLogitInputs(input.logit_rows);
+}
+
+void Model::GatherLogitInputs(std::span<const uint32_t> rows) {
+  const Hyperparameters& h = hyperparameters();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(workspace_.logit_inputs + i * h.width,
+                workspace_.residual + size_t{rows[i]} * h.width, h.width * sizeof(float));
+  }
+  ops_->RmsNorm(workspace_.logit_inputs, weights_.output_norm, h.norm_epsilon,
+                static_cast<uint32_t>(rows.size()), h.width, workspace_.logit_inputs);
+  logit_rows_ = static_cast<uint32_t>(rows.size());
+}
+
+std::span<const float> Model::Logits(uint32_t first, uint32_t count, ThreadPool& pool) {
+  IC_CHECK(count <= logit_rows_max() && first + count <= logit_rows_);
+  const Hyperparameters& h = hyperparameters();
+  ops_->MatMul(weights_.output, workspace_.logit_inputs + size_t{first} * h.width, count,
+               workspace_.logits, h.vocabulary_size, workspace_.scratch, pool);
+  return std::span<const float>(workspace_.logits, size_t{count} * h.vocabulary_size);
+}
+
+}  // namespace infercept

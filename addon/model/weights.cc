@@ -1,0 +1,195 @@
+#include "model/weights.h"
+
+#include <map>
+#include <string>
+#include <utility>
+
+namespace infercept {
+namespace {
+
+constexpr size_t kPackedAlignment = 64;  // ops.h, Pack
+
+// Where one tensor of the spec goes: exactly one of `matrix` and `vector` is set.
+struct Placement {
+  const TensorSpec* tensor = nullptr;
+  PackedWeight* matrix = nullptr;
+  const float** vector = nullptr;
+};
+
+std::string ShapeText(uint32_t rows, uint32_t columns) {
+  return std::to_string(rows) + " x " + std::to_string(columns);
+}
+
+// Finds tensors by name, with the shape that the architecture asks for.
+class TensorIndex {
+ public:
+  explicit TensorIndex(const ModelSpec& spec) {
+    for (const TensorSpec& tensor : spec.tensors) by_name_.emplace(tensor.name, &tensor);
+  }
+
+  Result<const TensorSpec*> Find(const std::string& name, uint32_t rows, uint32_t columns) const {
+    const auto found = by_name_.find(name);
+    if (found == by_name_.end()) {
+      return Status(StatusCode::kModelFormat, "tensor " + name + " is missing");
+    }
+    const TensorSpec& tensor = *found->second;
+    if (tensor.rows != rows || tensor.columns != columns) {
+      return Status(StatusCode::kModelFormat,
+                    "tensor " + name + " is " + ShapeText(tensor.rows, tensor.columns) +
+                        ", the hyperparameters ask for " + ShapeText(rows, columns));
+    }
+    return &tensor;
+  }
+
+ private:
+  std::map<std::string, const TensorSpec*> by_name_;
+};
+
+// Plans where everything goes, then fills it in.
+class WeightLoader {
+ public:
+  WeightLoader(const ModelSpec& spec, std::unique_ptr<TensorSource> source, const Ops& ops,
+               const LoadProgress& progress, ThreadPool& pool)
+      : h_(spec.hyperparameters), index_(spec), ops_(ops), progress_(progress), pool_(pool) {
+    weights_.source = std::move(source);
+    weights_.layers.resize(h_.layers);
+  }
+
+  Result<Weights> Load(const std::vector<LayerTensor>& layer_tensors) {
+    if (Status status = PlaceCommon(); !status.ok()) return status;
+    for (uint32_t layer = 0; layer < h_.layers; ++layer) {
+      if (Status status = PlaceLayer(layer, layer_tensors); !status.ok()) return status;
+    }
+    if (Status status = Reserve(); !status.ok()) return status;
+    for (const Placement& placement : placements_) {
+      if (Status status = Fill(placement); !status.ok()) return status;
+    }
+    return std::move(weights_);
+  }
+
+ private:
+  Status PlaceCommon() {
+    const uint32_t vocabulary = h_.vocabulary_size;
+    const Result<const TensorSpec*> embedding = index_.Find("embedding", vocabulary, h_.width);
+    if (!embedding.ok()) return embedding.status();
+    Result<std::span<const std::byte>> bytes = weights_.source->Read(*embedding.value());
+    if (!bytes.ok()) return bytes.status();
+    weights_.embedding = {embedding.value()->dtype, bytes.value().data(), vocabulary, h_.width};
+
+    const std::string output = h_.tied_embeddings ? "embedding" : "output";
+    if (Status status = PlaceMatrix(output, vocabulary, h_.width, weights_.output); !status.ok()) {
+      return status;
+    }
+    if (Status status = PlaceVector("outputNorm", h_.width, weights_.output_norm); !status.ok()) {
+      return status;
+    }
+    if (h_.rope.scaling.kind != RopeScaling::Kind::kFactors) return Status();
+    return PlaceVector("ropeFactors", h_.rope.dimension / 2, weights_.rope_factors);
+  }
+
+  Status PlaceLayer(uint32_t layer, const std::vector<LayerTensor>& layer_tensors) {
+    LayerWeights& weights = weights_.layers[layer];
+    for (const LayerTensor& row : layer_tensors) {
+      const std::string name = "layers." + std::to_string(layer) + "." + std::string(row.name);
+      const Status status = row.matrix != nullptr
+                                ? PlaceMatrix(name, row.rows, row.columns, weights.*row.matrix)
+                                : PlaceVector(name, row.columns, weights.*row.vector);
+      if (!status.ok()) return status;
+    }
+    return Status();
+  }
+
+  Status PlaceMatrix(const std::string& name, uint32_t rows, uint32_t columns,
+                     PackedWeight& target) {
+    const Result<const TensorSpec*> tensor = index_.Find(name, rows, columns);
+    if (!tensor.ok()) return tensor.status();
+    placements_.push_back({tensor.value(), &target, nullptr});
+    return Status();
+  }
+
+  Status PlaceVector(const std::string& name, uint32_t columns, const float*& target) {
+    const Result<const TensorSpec*> tensor = index_.Find(name, 1, columns);
+    if (!tensor.ok()) return tensor.status();
+    placements_.push_back({tensor.value(), nullptr, &target});
+    return Status();
+  }
+
+  static size_t Aligned(size_t bytes) {
+    return DivCeil(bytes, kPackedAlignment) * kPackedAlignment;
+  }
+
+  size_t PackedBytes(const TensorSpec& tensor) const {
+    return ops_.PackedBytes(tensor.dtype, tensor.rows, tensor.columns);
+  }
+
+  Status Reserve() {
+    size_t bytes = 0;
+    for (const Placement& placement : placements_) {
+      total_bytes_ += placement.tensor->byte_length;
+      if (placement.matrix != nullptr) bytes += Aligned(PackedBytes(*placement.tensor));
+    }
+    Result<Arena> arena = Arena::Create(bytes, "packed weights");
+    if (!arena.ok()) return arena.status();
+    weights_.packed = std::move(arena).Take();
+    return Status();
+  }
+
+  Status Fill(const Placement& placement) {
+    if (progress_ && !progress_(loaded_bytes_, total_bytes_)) {
+      return Status(StatusCode::kAborted, "loading was cancelled after " +
+                                              std::to_string(loaded_bytes_) + " of " +
+                                              std::to_string(total_bytes_) + " bytes");
+    }
+    const Result<std::span<const std::byte>> bytes = weights_.source->Read(*placement.tensor);
+    if (!bytes.ok()) return bytes.status();
+    const TensorSpec& tensor = *placement.tensor;
+    const WeightView view = {tensor.dtype, bytes.value().data(), tensor.rows, tensor.columns};
+    if (placement.matrix != nullptr) {
+      *placement.matrix = Pack(view, bytes.value());
+    } else {
+      *placement.vector = Widen(view);
+    }
+    loaded_bytes_ += tensor.byte_length;
+    return Status();
+  }
+
+  PackedWeight Pack(const WeightView& view, std::span<const std::byte> bytes) {
+    const size_t packed_bytes = ops_.PackedBytes(view.dtype, view.rows, view.columns);
+    if (packed_bytes == 0) return {view.dtype, view.data, view.rows, view.columns};
+    const std::span target(weights_.packed.data() + packed_, packed_bytes);
+    packed_ += Aligned(packed_bytes);
+    ops_.Pack(view, target, pool_);
+    if (view.data != weights_.embedding.data) weights_.source->Forget(bytes);
+    return {view.dtype, target.data(), view.rows, view.columns};
+  }
+
+  // A vector of any dtype as floats: it is a table with one row.
+  const float* Widen(const WeightView& view) {
+    std::vector<float>& values = weights_.vectors.emplace_back(view.columns);
+    const TokenId row = 0;
+    ops_.Embed(view, std::span(&row, 1), values.data());
+    return values.data();
+  }
+
+  const Hyperparameters& h_;
+  TensorIndex index_;
+  const Ops& ops_;
+  const LoadProgress& progress_;
+  ThreadPool& pool_;
+
+  Weights weights_;
+  std::vector<Placement> placements_;  // Pointers into weights_, which does not move until it is done.
+  uint64_t total_bytes_ = 0;
+  uint64_t loaded_bytes_ = 0;
+  size_t packed_ = 0;  // bytes of weights_.packed that are taken
+};
+
+}  // namespace
+
+Result<Weights> LoadWeights(const ModelSpec& spec, const std::vector<LayerTensor>& layer_tensors,
+                            std::unique_ptr<TensorSource> source, const Ops& ops,
+                            const LoadProgress& progress, ThreadPool& pool) {
+  return WeightLoader(spec, std::move(source), ops, progress, pool).Load(layer_tensors);
+}
+
+}  // namespace infercept
