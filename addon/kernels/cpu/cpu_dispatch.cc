@@ -10,9 +10,38 @@ namespace {
 
 using cpu::CpuOps;
 
+#if defined(__x86_64__)
+
 // __builtin_cpu_supports asks cpuid and, for registers that the system must save, XGETBV.
+bool HasAvx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool HasAvx512() {
+  return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
+void AddVectorOps(std::vector<const Ops*>& supported) {
+  static const CpuOps avx512(cpu::Avx512Kernels());
+  static const CpuOps avxvnni(cpu::AvxVnniKernels());
+  static const CpuOps avx2(cpu::Avx2Kernels());
+  if (HasAvx512()) supported.push_back(&avx512);
+  if (HasAvx2() && __builtin_cpu_supports("avxvnni")) supported.push_back(&avxvnni);
+  if (HasAvx2()) supported.push_back(&avx2);
+}
+
+#else
+
+void AddVectorOps(std::vector<const Ops*>&) {}
+
+#endif
+
 std::vector<const Ops*> FindSupported() {
   std::vector<const Ops*> supported;
+  AddVectorOps(supported);
   static const CpuOps scalar(cpu::ScalarKernels());
   supported.push_back(&scalar);
   return supported;

@@ -1,0 +1,44 @@
+// The kernels for AVX2 with AVX-VNNI: Intel's hybrid desktop cores since 2021, which have no AVX-512.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/ops_table.h"
+#include "kernels/cpu/target_region.h"
+#include "kernels/half.h"
+
+namespace infercept::cpu {
+
+IC_TARGET_REGION("avx2,fma,f16c,avxvnni")
+namespace avxvnni {
+
+#include "kernels/cpu/simd_avx2.inc"
+
+// vpdpbusd multiplies unsigned by signed bytes.
+inline constexpr int32_t kWeightBias = 128;
+
+inline I32 DotBytes(I32 sum, Bytes weights, Bytes x) {
+  return _mm256_dpbusd_avx_epi32(sum, weights, x);
+}
+
+// 16 registers: floats keep 12 sums, 1 input and up to 3 weights; int8 keeps 6 dots, 6 sums, 2 weights, 1 input and a
+// temporary.
+inline constexpr uint32_t kFloatGroups = 4;
+inline constexpr uint32_t kFloatTokens = 3;
+inline constexpr uint32_t kQ8Groups = 2;
+inline constexpr uint32_t kQ8Tokens = 3;
+
+#include "kernels/cpu/body/kernels.inc"
+
+}  // namespace avxvnni
+IC_END_TARGET_REGION
+
+const Kernels& AvxVnniKernels() {
+  static constexpr Kernels kernels = avxvnni::KernelTable("avxvnni");
+  return kernels;
+}
+
+}  // namespace infercept::cpu
+
+#endif
