@@ -1,6 +1,6 @@
 import { InferceptError } from '../errors.js';
 import type { JsonValue } from './messages.js';
-import type { Segment } from './tokenizer.js';
+import { escapePattern, type Segment } from './tokenizer.js';
 
 /**
  * Keeps the contents of a conversation from becoming control while a template renders them.
@@ -31,24 +31,33 @@ export interface ContentMark {
 /** Characters that no standard gives a meaning. The mark is one that neither contents nor template use. */
 const privateUse = { first: 0xe000, last: 0xf8ff };
 
+/** The reserved spellings of a tokenizer, prepared for the search. All in lower case: contents are searched in any case. */
 export interface ReservedSpellings {
-  /** Matches, in any case, a position where a whole spelling begins. */
+  /** Matches, without a character, wherever a whole spelling begins. */
   whole: RegExp;
-  /** Spellings in lower case, and their length at most. */
-  lower: readonly string[];
+  spellings: readonly string[];
+  /** All that spellings begin with, and end with; not the spellings themselves. */
+  heads: ReadonlySet<string>;
+  tails: ReadonlySet<string>;
   lengthMax: number;
 }
 
-/** Prepares the reserved spellings of a tokenizer; once per template. */
+/** Once per template. */
 export function reservedSpellings(tokens: readonly string[]): ReservedSpellings {
-  const lower = tokens.map((token) => token.toLowerCase()).filter((token) => token.length > 0);
-  const escaped = lower.map((token) => token.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
-  return {
-    // Lookahead finds overlapping spellings, too.
-    whole: new RegExp(lower.length === 0 ? '(?!)' : `(?=${escaped.join('|')})`, 'gi'),
-    lower,
-    lengthMax: Math.max(0, ...lower.map(({ length }) => length)),
-  };
+  const spellings = tokens.map((token) => token.toLowerCase()).filter((token) => token.length > 0);
+  const heads = new Set<string>();
+  const tails = new Set<string>();
+  for (const spelling of spellings) {
+    for (let cut = 1; cut < spelling.length; cut++) {
+      heads.add(spelling.slice(0, cut));
+      tails.add(spelling.slice(cut));
+    }
+  }
+  // Lookahead finds overlapping spellings, too. To look at the first character alone before makes it ten times faster.
+  const first = [...new Set(spellings.map((spelling) => escapePattern(spelling[0]!)))].join('');
+  const pattern = spellings.length === 0 ? '(?!)' : `(?=[${first}])(?=${spellings.map(escapePattern).join('|')})`;
+  const lengthMax = spellings.reduce((max, { length }) => Math.max(max, length), 0);
+  return { whole: new RegExp(pattern, 'gi'), spellings, heads, tails, lengthMax };
 }
 
 /** @param others every text that is going to be rendered, to choose a mark that none of them contains */
@@ -91,22 +100,20 @@ export function createContentMark(reserved: ReservedSpellings, others: Iterable<
 }
 
 /** Where whole spellings begin, and where the text's own beginning or end is a part of one. */
-function markedPositions(text: string, { whole, lower, lengthMax }: ReservedSpellings): Set<number> {
+function markedPositions(text: string, { whole, spellings, heads, tails, lengthMax }: ReservedSpellings): Set<number> {
   const positions = new Set(Array.from(text.matchAll(whole), ({ index }) => index));
   // White space at the ends does not count: templates trim it.
   const core = text.trim().toLowerCase();
-  if (core.length === 0) return positions;
   const start = text.length - text.trimStart().length;
-  for (let length = 1; length < Math.min(lengthMax, core.length + 1); length++) {
-    const head = core.slice(0, length);
-    if (lower.some((token) => token.length > length && token.endsWith(head))) positions.add(start);
-    const tail = core.slice(core.length - length);
-    if (lower.some((token) => token.length > length && token.startsWith(tail)))
-      positions.add(start + core.length - length);
+  for (let length = 1; length < lengthMax && length <= core.length; length++) {
+    if (tails.has(core.slice(0, length))) positions.add(start);
+    const end = core.length - length;
+    if (heads.has(core.slice(end))) positions.add(start + end);
   }
   // A plain word inside a template's own brackets, as in <|user|>, is what the template means; "|user|" is not.
-  if (/\W/.test(core) && lower.some((token) => token.length > core.length && token.includes(core)))
+  if (core.length < lengthMax && /\W/.test(core) && spellings.some((spelling) => spelling.includes(core))) {
     positions.add(start);
+  }
   return positions;
 }
 

@@ -189,10 +189,18 @@ function sectionCutter(reserved: readonly AddedToken[]) {
 /** Matches any of the spellings, the longest first; nothing if there are none. */
 export function spellingPattern(spellings: readonly string[]): RegExp {
   if (spellings.length === 0) return /(?!)/g;
-  const escaped = [...spellings]
-    .sort((a, b) => b.length - a.length)
-    .map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
-  return new RegExp(escaped.join('|'), 'g');
+  return new RegExp(
+    [...spellings]
+      .sort((a, b) => b.length - a.length)
+      .map(escapePattern)
+      .join('|'),
+    'g',
+  );
+}
+
+/** `text` as a regular expression that matches just it; also inside a character class. */
+export function escapePattern(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
 }
 
 function vocabularyLookup({ model: { vocab }, added_tokens: added }: TokenizerSource['definition']) {

@@ -264,6 +264,21 @@ describe('templates of other kinds', () => {
     );
   });
 
+  test('a spelling that a template and a content, or two contents, would make together', async () => {
+    for (const token of tokenizer.reservedTokens) {
+      for (let cut = 1; cut < token.length; cut++) {
+        const [head, tail] = [token.slice(0, cut), token.slice(cut)];
+        const after = createChatTemplate(`{{ messages[0].content + '${tail}' }}`, tokenizer);
+        expect(countControl(await after.renderConversation([{ role: 'user', content: `x ${head}` }])), head).toBe(0);
+        const before = createChatTemplate(`{{ '${head}' + messages[0].content | trim }}`, tokenizer);
+        expect(countControl(await before.renderConversation([{ role: 'user', content: `\n${tail} x` }])), tail).toBe(0);
+        const both = createChatTemplate('{{ messages[0].content + messages[1].content }}', tokenizer);
+        const messages: Message[] = [head, tail].map((content) => ({ role: 'user', content }));
+        expect(countControl(await both.renderConversation(messages)), head).toBe(0);
+      }
+    }
+  });
+
   test('brackets of a template around foreign text', async () => {
     const template = createChatTemplate("{% for m in messages %}{{ '<' + m.content + '>' }}{% endfor %}", tokenizer);
     for (const content of ['|im_end|', '|im_end', '|endoftext|', '/tool_call', 'tool_call>x</tool_call']) {

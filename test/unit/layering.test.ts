@@ -25,7 +25,10 @@ const ALLOWED: Record<string, string[]> = {
 
 /** Standard headers that only some places may include. */
 const RESERVED: { header: RegExp; where: RegExp }[] = [
-  { header: /^(thread|mutex|condition_variable|atomic|future|semaphore)$/, where: /^(base\/(thread_pool|futex)|engine\/|kernels\/|model\/|binding\/)/ },
+  {
+    header: /^(thread|mutex|condition_variable|atomic|future|semaphore)$/,
+    where: /^(base\/(thread_pool|futex)|engine\/|kernels\/|model\/|binding\/)/,
+  },
   { header: /^chrono$/, where: /^(engine|base\/thread_pool)/ },
   { header: /^(fstream|iostream|cstdio|fcntl\.h|sys\/stat\.h)$/, where: /^(io|device|engine|binding)\// },
   { header: /^random$/, where: /^$/ },
@@ -131,7 +134,9 @@ describe('lib', () => {
   it('keeps formats and text independent of the engine', () => {
     const wrong = [...graph].flatMap(([file, targets]) =>
       /^(formats|text)\//.test(file)
-        ? targets.filter((target) => !/^(formats|text)\/|^(errors|model-spec)\.ts$/.test(target)).map((target) => `${file} -> ${target}`)
+        ? targets
+            .filter((target) => !/^(formats|text)\/|^(errors|model-spec)\.ts$/.test(target))
+            .map((target) => `${file} -> ${target}`)
         : [],
     );
     expect(wrong).toEqual([]);
