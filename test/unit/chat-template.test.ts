@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createChatTemplate } from '../../lib/text/chat-template.js';
-import type { JsonValue, Message, ToolCall, ToolDescription } from '../../lib/text/messages.js';
+import type { JsonValue, Message, ToolDescription } from '../../lib/text/messages.js';
 import { createTokenizer } from '../../lib/text/tokenizer.js';
-import { expectError, fixture, fixtureJson } from './support/fixtures.js';
+import { asMessage, expectError, fixture, fixtureJson } from './support/fixtures.js';
 
 const definition = fixtureJson('tokenizers/bytelevel.tokenizer.json');
 const tokenizer = createTokenizer({ definition }, { eosTokenIds: [], addBosToken: false });
@@ -23,25 +23,6 @@ interface Case {
   tools?: { function: ToolDescription }[];
 }
 const cases: Record<string, Case> = fixtureJson('templates/cases.json');
-
-/** A message of a golden, which has the shape that templates expect, in ours. */
-function asMessage({
-  role,
-  content,
-  tool_calls: calls,
-  tool_call_id: toolCallId,
-  name,
-}: Record<string, unknown>): Message {
-  const toolCalls = (calls as { id: string; function: Omit<ToolCall, 'id'> }[] | undefined)?.map(
-    ({ id, function: call }) => ({ id, ...call }),
-  );
-  return {
-    role,
-    content,
-    ...(toolCalls && { toolCalls }),
-    ...(toolCallId !== undefined && { toolCallId, name }),
-  } as Message;
-}
 
 const text = (ids: Iterable<number>) => tokenizer.decode(ids);
 const countControl = (ids: Int32Array) => ids.filter((id) => tokenizer.reservedIds.has(id)).length;

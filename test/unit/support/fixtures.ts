@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { type ErrorCode, InferceptError } from '../../../lib/errors.js';
+import type { Message, ToolCall } from '../../../lib/text/messages.js';
 
 /** The path of a file under `test/fixtures`. */
 export function fixture(path: string): string {
@@ -28,4 +29,23 @@ export async function expectError(
   expect(error.code).toBe(code);
   if (message !== undefined) expect(error.message).toMatch(message);
   return error;
+}
+
+/** A message of a golden, which has the shape that templates expect, in ours. */
+export function asMessage({
+  role,
+  content,
+  tool_calls: calls,
+  tool_call_id: toolCallId,
+  name,
+}: Record<string, unknown>): Message {
+  const toolCalls = (calls as { id: string; function: Omit<ToolCall, 'id'> }[] | undefined)?.map(
+    ({ id, function: call }) => ({ id, ...call }),
+  );
+  return {
+    role,
+    content,
+    ...(toolCalls && { toolCalls }),
+    ...(toolCallId !== undefined && { toolCallId, name }),
+  } as Message;
 }
