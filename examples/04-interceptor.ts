@@ -1,0 +1,39 @@
+/**
+ * The primitive under tools: any text or run of tokens as a trigger, any function as a hook. Here the engine stops inside
+ * the model's JSON, exactly behind `"expression": "`, lets the hook watch what comes until the quote, and goes on with
+ * text that the hook returns.
+ */
+import { Engine } from 'infercept';
+
+await using engine = await Engine.load('demo');
+
+const run = engine.generate({
+  messages: [{ role: 'user', content: 'What is 4821 * 77?' }],
+  tools: [
+    {
+      name: 'calculator',
+      description: 'Evaluates an arithmetic expression.',
+      parameters: { type: 'object', properties: { expression: { type: 'string' } } },
+    },
+  ],
+  maxTokens: 80,
+  interceptors: [
+    {
+      kind: 'math',
+      trigger: { text: '"expression": "' },
+      until: '"',
+      onIntercept: async ({ text, eta }) => {
+        eta(5);
+        console.log(`\n[the model wants to know ${text}]`);
+        return '';
+      },
+    },
+  ],
+});
+
+for await (const part of run) {
+  if (part.type === 'text-delta') process.stdout.write(part.text);
+  if (part.type === 'interception-start') process.stdout.write(` <${part.kind}> `);
+}
+const { interceptions } = await run;
+console.log(`\n${interceptions.length} interception of ${interceptions[0]?.waitedMs.toFixed(1)} ms`);
