@@ -63,6 +63,7 @@ struct Sequence {
   Nanos resumed_at = 0;
   InterceptionState interception;
   TurnState turn;
+  uint64_t planned_step = 0;   // last step whose plan has a slice of this sequence
   uint64_t incoming_step = 0;  // last step whose plan swaps blocks of this sequence in; it runs only after
 
   uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - computed; }

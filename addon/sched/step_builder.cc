@@ -102,8 +102,10 @@ bool StepBuilder::AddPrefill(Sequence& sequence) {
 
 bool StepBuilder::Fits(const Sequence& sequence, uint32_t demand) {
   const bool oldest = &sequence == context_.sequences.active().front();
-  const uint32_t wanted = demand + (oldest || demand == 0 ? 0 : Watermark());
-  return wanted <= kv_.available() || MakeRoom(sequence, wanted, /*revoke=*/oldest);
+  if (demand > kv_.available() && !MakeRoom(sequence, demand, /*revoke=*/oldest)) return false;
+  if (oldest || demand == 0) return true;
+  const uint32_t wanted = demand + Watermark();
+  return wanted <= kv_.available() || TakeFromPaused(wanted, /*revoke=*/false);
 }
 
 // One block for every running sequence, but not more than an eighth of the pool: so many will be asked for soon, and
@@ -153,11 +155,7 @@ void StepBuilder::AddSlice(Sequence& sequence, uint32_t count) {
     notes_.recompute_tokens += std::min(end, sequence.computed_once) - first;
   }
   sequence.status = SequenceStatus::kRunning;
-}
-
-bool StepBuilder::InPlan(const Sequence& sequence) const {
-  return std::ranges::any_of(plan_.slices,
-                             [&](const Slice& slice) { return slice.seq == sequence.id; });
+  sequence.planned_step = plan_.step;
 }
 
 // The first slice of a turn, or after an interception: says what waiting and coming back have cost.

@@ -76,7 +76,7 @@ class StepBuilder {
   bool Fits(const Sequence& sequence, uint32_t demand);
   bool StepIsFull() const;
   void AddSlice(Sequence& sequence, uint32_t count);
-  bool InPlan(const Sequence& sequence) const;
+  bool InPlan(const Sequence& sequence) const { return sequence.planned_step == plan_.step; }
   void NoteResume(Sequence& sequence);
   bool synchronous() const { return context_.config.policy == PolicyKind::kSwap; }
 
