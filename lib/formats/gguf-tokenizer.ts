@@ -133,12 +133,14 @@ function mergesFromScores({ tokens, types }: Vocabulary, scores: ArrayLike<numbe
 
 /**
  * What merges may lead to; control tokens are listed apart, in `added_tokens`. Of equal tokens the first counts, as in
- * ggml. `fromEntries` takes any token, "__proto__" too.
+ * ggml. The object has no prototype, so that "__proto__" is a token like any other.
  */
 function vocabularyObject({ tokens, types }: Vocabulary): Record<string, number> {
-  const entries = tokens.map((token, id): [string, number] => [token, id]);
-  const ordinary = entries.filter(([, id]) => types[id] !== tokenType.control && types[id] !== tokenType.userDefined);
-  return Object.fromEntries(ordinary.reverse());
+  const vocabulary: Record<string, number> = Object.create(null);
+  for (let id = tokens.length - 1; id >= 0; id--) {
+    if (types[id] !== tokenType.control && types[id] !== tokenType.userDefined) vocabulary[tokens[id]!] = id;
+  }
+  return vocabulary;
 }
 
 function addedTokens({ tokens, types }: Vocabulary): AddedToken[] {

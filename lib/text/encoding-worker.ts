@@ -8,8 +8,7 @@ import type { TokenizerDefinition } from './tokenizer-source.js';
  * does not keep the process alive while it has nothing to do.
  */
 export interface EncodingWorker {
-  /** @param variant index into the definitions */
-  encode(text: string, variant: number): Promise<Int32Array>;
+  encode(text: string, definition: TokenizerDefinition): Promise<Int32Array>;
   /** Ends the thread; pending texts reject with `ERR_DISPOSED`. */
   dispose(): void;
 }
@@ -40,7 +39,9 @@ interface Pending {
   reject(error: InferceptError): void;
 }
 
-export function createEncodingWorker(definitions: readonly TokenizerDefinition[]): EncodingWorker {
+/** @param definitions those that `encode` will be called with; the same one twice costs nothing */
+export function createEncodingWorker(definitions: Iterable<TokenizerDefinition>): EncodingWorker {
+  const variants = [...new Set(definitions)];
   const pending = new Map<number, Pending>();
   let worker: Worker | undefined;
   let tickets = 0;
@@ -53,7 +54,7 @@ export function createEncodingWorker(definitions: readonly TokenizerDefinition[]
 
   function start(): Worker {
     const library = createRequire(import.meta.url).resolve('@huggingface/tokenizers');
-    const workerData = { library, definitions: definitions.map((definition) => JSON.stringify(definition)) };
+    const workerData = { library, definitions: variants.map((definition) => JSON.stringify(definition)) };
     // No execArgv: loaders of the host (tsx, test runners) are of no use to the source above.
     const started = new Worker(workerSource, { eval: true, workerData, execArgv: [] });
     started.on('message', ({ ticket, ids, error }: Reply) => {
@@ -71,14 +72,14 @@ export function createEncodingWorker(definitions: readonly TokenizerDefinition[]
   }
 
   return {
-    encode(text, variant) {
+    encode(text, definition) {
       if (disposed) return Promise.reject(disposedError());
       worker ??= start();
       worker.ref();
       const ticket = tickets++;
       return new Promise((resolve, reject) => {
         pending.set(ticket, { resolve, reject });
-        worker!.postMessage({ ticket, text, variant });
+        worker!.postMessage({ ticket, text, variant: variants.indexOf(definition) });
       });
     },
     dispose() {

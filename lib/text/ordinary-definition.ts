@@ -1,4 +1,4 @@
-import type { AddedToken, TokenizerDefinition, TokenizerModel, TokenizerPart } from './tokenizer-source.js';
+import type { AddedToken, Merge, TokenizerDefinition, TokenizerModel, TokenizerPart } from './tokenizer-source.js';
 
 /**
  * Tokenizer definitions that cannot produce a reserved token, whatever the text spells: the tokens are gone from the
@@ -63,11 +63,21 @@ function withoutReserved(model: TokenizerModel, reserved: ReadonlySet<string>): 
     ...model,
     type: 'BPE',
     vocab: spelled ? Object.fromEntries(Object.entries(vocab).filter(([token]) => ordinary(token))) : vocab,
-    merges: (merges ?? []).filter((merge) => {
-      const [left, right] = typeof merge === 'string' ? (merge.split(' ', 2) as [string, string]) : merge;
-      return !reserved.has(left + right) && !reserved.has(left) && !reserved.has(right);
-    }),
+    merges: mergesWithout(merges ?? [], reserved),
   };
+}
+
+/** There are hundreds of thousands of merges, so each is first judged by its first character and its length. */
+function mergesWithout(merges: readonly Merge[], reserved: ReadonlySet<string>): Merge[] {
+  const first = new Set(Array.from(reserved, (token) => token[0]));
+  const lengthMax = Array.from(reserved).reduce((max, { length }) => Math.max(max, length), 0);
+  return merges.filter((merge) => {
+    const [left, right] = typeof merge === 'string' ? ['', merge] : merge;
+    const character = left.length > 0 ? left[0] : right[0];
+    if (left.length + right.length > lengthMax + 1 || !first.has(character)) return true;
+    // A string has one space, between the two.
+    return !reserved.has(typeof merge === 'string' ? merge.replace(' ', '') : left + right);
+  });
 }
 
 /** The part itself, or those that it is a sequence of. */

@@ -9,27 +9,26 @@ export interface TokenTable {
   offsets: Uint32Array;
 }
 
-/** Ids are positions in a table, so a file must not claim arbitrary ones. Far beyond any vocabulary. */
-const vocabularySizeMax = 1 << 24;
+/** Ids are positions in a table, so a file must not leave more of them unused than this. */
+const unusedIdsMax = 65_536;
 
 const encoder = new TextEncoder();
 
 /** Lists the spelling of each token by id, added tokens included. Holes are empty strings. */
 export function tokenSpellings({ model, added_tokens: added }: TokenizerDefinition): string[] {
-  const entries: [string, number][] = Array.isArray(model.vocab)
-    ? model.vocab.map(([token], id) => [token, id])
-    : Object.entries(model.vocab);
-  for (const { content, id } of added) entries.push([content, id]);
-  let size = 0;
-  for (const [token, id] of entries) {
-    if (!Number.isInteger(id) || id < 0 || id >= vocabularySizeMax) {
-      throw new InferceptError('ERR_MODEL_FORMAT', `Token ${JSON.stringify(token)} has id ${id}, not 0 to 16,777,215.`);
+  const { vocab } = model;
+  const tokens = Array.isArray(vocab) ? vocab.map(([token]) => token) : Object.keys(vocab);
+  const idMax = tokens.length + added.length + unusedIdsMax;
+  const spellings: string[] = [];
+  const set = (token: string, id: number): void => {
+    if (!Number.isInteger(id) || id < 0 || id > idMax) {
+      throw new InferceptError('ERR_MODEL_FORMAT', `Token ${JSON.stringify(token)} has id ${id}, not 0 to ${idMax}.`);
     }
-    size = Math.max(size, id + 1);
-  }
-  const spellings = new Array<string>(size).fill('');
-  for (const [token, id] of entries) spellings[id] = token;
-  return spellings;
+    spellings[id] = token;
+  };
+  for (const [index, token] of tokens.entries()) set(token, Array.isArray(vocab) ? index : vocab[token]!);
+  for (const { content, id } of added) set(content, id);
+  return Array.from(spellings, (token) => token ?? '');
 }
 
 /** Makes the table from the spellings: in byte-level vocabularies a letter is a byte, in others a text is itself. */
@@ -54,23 +53,28 @@ function isByteLevel({ decoder, pre_tokenizer: preTokenizer }: TokenizerDefiniti
 }
 
 /**
- * Letter to byte in byte-level vocabularies (GPT-2's table): printable bytes of Latin-1 are themselves, the other 68 are
+ * Letter (its code) to byte in byte-level vocabularies (GPT-2's table): printable bytes of Latin-1 are themselves, the other 68 are
  * the letters from U+0100 on, in order.
  */
-const byteOfLetter: ReadonlyMap<string, number> = new Map(
+const byteOfLetter: ReadonlyMap<number, number> = new Map(
   (function* () {
     let next = 0x100;
     for (let byte = 0; byte < 256; byte++) {
       const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-      yield [String.fromCharCode(printable ? byte : next++), byte] as const;
+      yield [printable ? byte : next++, byte] as const;
     }
   })(),
 );
 
 function byteLevelBytes(token: string): Uint8Array {
-  const bytes = Array.from(token, (letter) => byteOfLetter.get(letter));
-  // A token with other letters was put into the vocabulary as plain text.
-  return bytes.includes(undefined) ? encoder.encode(token) : Uint8Array.from(bytes as number[]);
+  const bytes = new Uint8Array(token.length);
+  for (let index = 0; index < token.length; index++) {
+    const byte = byteOfLetter.get(token.charCodeAt(index));
+    // A token with other letters was put into the vocabulary as plain text.
+    if (byte === undefined) return encoder.encode(token);
+    bytes[index] = byte;
+  }
+  return bytes;
 }
 
 function pieceBytes(token: string): Uint8Array {

@@ -33,10 +33,12 @@ export interface TokenizerModel {
   type?: string;
   /** Token to id (BPE), or [token, score] by id (Unigram). */
   vocab: Record<string, number> | [string, number][];
-  /** Either "left right" or [left, right]. */
-  merges?: (string | [string, string])[];
+  merges?: Merge[];
   [key: string]: unknown;
 }
+
+/** Two tokens that become one: "left right", or [left, right]. */
+export type Merge = string | [left: string, right: string];
 
 export interface AddedToken {
   id: number;

@@ -93,7 +93,7 @@ export function createTokenizer({ definition }: TokenizerSource, defaults: Token
 
   async function encodeSectionAsync(section: Section): Promise<ArrayLike<number>> {
     if ('id' in section || section.text.length < asyncCharactersMin) return encodeSection(section);
-    return worker.encode(section.text, wantsPrefix(section.position) ? 0 : 1);
+    return worker.encode(section.text, wantsPrefix(section.position) ? start : continuation);
   }
 
   function encodeSegments(segments: readonly Segment[], { position = 'continuation' }: EncodeOptions = {}): Int32Array {

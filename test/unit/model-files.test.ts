@@ -1,10 +1,10 @@
 // Goal: every supported file leads to the right ModelSpec. Method: tiny models written by the reference packages
 // (gguf, safetensors, transformers); bytes that the spec points to are compared across formats.
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { readModel } from '../../lib/formats/load-model.js';
 import type { ModelSpec, TensorSpec } from '../../lib/model-spec.js';
 import { expectError, fixture } from './support/fixtures.js';
@@ -132,9 +132,12 @@ describe('readModel', () => {
   });
 });
 
+const temporary = mkdtempSync(join(tmpdir(), 'infercept-model-files-'));
+afterAll(() => rmSync(temporary, { recursive: true }));
+
 /** A copy of a fixture directory in which some files are replaced (or, with undefined, left out). */
 async function variant(name: string, files: Record<string, string | Buffer | undefined>): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'infercept-model-'));
+  const directory = await mkdtemp(join(temporary, 'model-'));
   const all = ['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'];
   for (const file of all) if (!(file in files)) await symlink(join(model(name), file), join(directory, file));
   for (const [file, content] of Object.entries(files))

@@ -1,11 +1,11 @@
 // Goal: the safetensors reader takes what the format allows and refuses the rest with a typed error. Method: headers
 // written here, cut at every byte and damaged at random; whole model files cut and damaged and read as models.
 
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { InferceptError } from '../../lib/errors.js';
 import { readModel } from '../../lib/formats/load-model.js';
 import { openFile } from '../../lib/formats/random-access-file.js';
@@ -13,6 +13,7 @@ import { readSafetensors } from '../../lib/formats/safetensors.js';
 import { expectError, fixture } from './support/fixtures.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'infercept-safetensors-'));
+afterAll(() => rmSync(directory, { recursive: true }));
 
 async function read(bytes: Uint8Array) {
   const path = join(directory, 'test.safetensors');
