@@ -1,6 +1,6 @@
 import { InferceptError } from '../errors.js';
 import type { JsonValue } from './messages.js';
-import { escapePattern, type Segment } from './tokenizer.js';
+import { escapePattern, type Segment } from './sections.js';
 
 /**
  * Keeps the contents of a conversation from becoming control while a template renders them.

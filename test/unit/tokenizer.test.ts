@@ -95,7 +95,7 @@ describe('ids', () => {
 
   test('a continuation gets no space in front', () => {
     const tokenizer = fromGguf(sentencePieceMetadata());
-    for (const line of lines) expect(tokenizer.decode(tokenizer.encodeText(line))).toBe(asSpaces(line));
+    for (const line of [...lines, '\ufeffx']) expect(tokenizer.decode(tokenizer.encodeText(line))).toBe(asSpaces(line));
     expect(tokenizer.decode(tokenizer.encodeText('x', { position: 'start' }))).toBe(' x');
     expect(tokenizer.decode(tokenizer.encodeTemplate('</s>x'))).toBe('</s> x');
   });
