@@ -14,16 +14,7 @@ IC_TARGET_REGION("avx2,fma,f16c")
 namespace avx2 {
 
 #include "kernels/cpu/simd_avx2.inc"
-
-inline constexpr int32_t kWeightBias = 0;
-
-// vpmaddubsw multiplies unsigned by signed bytes and adds pairs in int16: |w| * (x with w's sign). A pair is at most
-// 2 * 128 * 127 = 32,512, so nothing saturates, which unsigned weights of up to 255 would.
-inline I32 DotBytes(I32 sum, Bytes weights, Bytes x) {
-  const __m256i pairs =
-      _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
+#include "kernels/cpu/dot_maddubs.inc"
 
 // 16 registers: floats keep 12 sums, 1 input and up to 3 weights; int8 keeps 4 dots, 4 sums, 2 weights with their
 // absolute values, 1 input, the ones and a temporary.

@@ -14,13 +14,7 @@ IC_TARGET_REGION("avx2,fma,f16c,avxvnni")
 namespace avxvnni {
 
 #include "kernels/cpu/simd_avx2.inc"
-
-// vpdpbusd multiplies unsigned by signed bytes.
-inline constexpr int32_t kWeightBias = 128;
-
-inline I32 DotBytes(I32 sum, Bytes weights, Bytes x) {
-  return _mm256_dpbusd_avx_epi32(sum, weights, x);
-}
+#include "kernels/cpu/dot_vnni.inc"
 
 // 16 registers: floats keep 12 sums, 1 input and up to 3 weights; int8 keeps 6 dots, 6 sums, 2 weights, 1 input and a
 // temporary.

@@ -1,0 +1,180 @@
+// MatMul in the shapes of a 1.1 B Llama, per dtype and ISA, beside the limit that the same run measured:
+//   seconds >= max(weight bytes / read bandwidth, 2 rows columns tokens / rate of the multiply-add or int8 dot).
+// Weights rotate through memory larger than any cache, as they do in a decode step.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+
+#include "harness.h"
+#include "kernels/ops.h"
+#include "limits.h"
+
+namespace infercept::bench {
+namespace {
+
+// As large as such a model: beyond the share of L3 that a process gets.
+constexpr size_t kMemoryBytes = size_t{1} << 30;
+
+struct Shape {
+  uint32_t rows;
+  uint32_t columns;
+};
+constexpr Shape kShapes[] = {{2048, 2048}, {256, 2048}, {5632, 2048}, {2048, 5632}, {32000, 2048}};
+constexpr uint32_t kTokens[] = {1, 2, 4, 8, 16, 64};
+constexpr DType kDTypes[] = {DType::kQ8_0, DType::kBF16, DType::kF16, DType::kF32};
+
+class Memory {
+ public:
+  explicit Memory(size_t bytes) : lines_(bytes / sizeof(Line)) {}
+  std::span<std::byte> span() {
+    return {reinterpret_cast<std::byte*>(lines_.data()), lines_.size() * sizeof(Line)};
+  }
+
+ private:
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+  std::vector<Line> lines_;
+};
+
+// Numbers of no meaning that are finite in every dtype: small scales, bytes of all values.
+void FillWeights(DType dtype, std::span<std::byte> bytes) {
+  uint32_t state = 1;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    state = state * 1664525u + 1013904223u;
+    bytes[i] = static_cast<std::byte>(state >> 24);
+  }
+  const size_t step = dtype == DType::kQ8_0 ? kQ8BlockBytes : RowBytes(dtype, 1);
+  const size_t top = dtype == DType::kF32 ? 3 : 1;  // the byte with sign and exponent
+  for (size_t i = 0; i + step <= bytes.size(); i += step) bytes[i + top] = std::byte{0x21};
+}
+
+struct Case {
+  const Ops* ops;
+  DType dtype;
+  Shape shape;
+  uint32_t tokens;
+};
+
+struct Machine {
+  double bandwidth;
+  ComputeLimits compute;
+};
+
+struct Figures {
+  double seconds;
+  double bytes;       // of packed weights
+  double operations;
+  double limit_seconds;
+};
+
+class MatMulBench {
+ public:
+  MatMulBench(std::span<std::byte> memory, ThreadPool& pool) : memory_(memory), pool_(pool) {}
+
+  // Fills memory with copies of one packed matrix.
+  void Prepare(const Ops& ops, DType dtype, Shape shape) {
+    packed_bytes_ = DivCeil<size_t>(ops.PackedBytes(dtype, shape.rows, shape.columns), 64) * 64;
+    std::vector<std::byte> source(shape.rows * RowBytes(dtype, shape.columns));
+    FillWeights(dtype, source);
+    ops.Pack({dtype, source.data(), shape.rows, shape.columns}, memory_.first(packed_bytes_), pool_);
+    copies_ = memory_.size() / packed_bytes_;
+    for (size_t i = 1; i < copies_; ++i) {
+      std::memcpy(memory_.data() + i * packed_bytes_, memory_.data(), packed_bytes_);
+    }
+  }
+
+  Figures Measure(const Case& item, const Machine& machine, uint32_t samples) {
+    const auto [rows, columns] = item.shape;
+    const std::vector<float> x(size_t{item.tokens} * columns, 0.25f);
+    std::vector<float> out(size_t{item.tokens} * rows);
+    Memory scratch(item.ops->MatMulScratchBytes(item.dtype, item.tokens, columns) + 64);
+    size_t copy = 0;
+    Figures figures;
+    figures.seconds = MedianSeconds(samples, [&] {
+      const std::byte* weight = memory_.data() + (copy++ % copies_) * packed_bytes_;
+      item.ops->MatMul({item.dtype, weight, rows, columns}, x.data(), item.tokens, out.data(), rows,
+                       scratch.span(), pool_);
+    });
+    figures.bytes = static_cast<double>(packed_bytes_);
+    figures.operations = 2.0 * rows * columns * item.tokens;
+    const double rate =
+        item.dtype == DType::kQ8_0 ? machine.compute.int8 : machine.compute.float32;
+    figures.limit_seconds =
+        std::max(figures.bytes / machine.bandwidth, figures.operations / rate);
+    return figures;
+  }
+
+ private:
+  std::span<std::byte> memory_;
+  ThreadPool& pool_;
+  size_t packed_bytes_ = 0;
+  size_t copies_ = 0;
+};
+
+std::string Report(const Case& item, const Figures& figures) {
+  const double share = 100 * figures.limit_seconds / figures.seconds;
+  std::printf("%-8s %-5s %6u x %-5u %6u %11.1f %9.1f %9.1f %8.0f %%\n",
+              std::string(item.ops->isa()).c_str(), std::string(DTypeName(item.dtype)).c_str(),
+              item.shape.rows, item.shape.columns, item.tokens, figures.seconds * 1e6,
+              figures.bytes / figures.seconds / 1e9, figures.operations / figures.seconds / 1e9,
+              share);
+  char line[256];
+  std::snprintf(line, sizeof(line),
+                R"({"isa":"%s","dtype":"%s","rows":%u,"columns":%u,"tokens":%u,"microseconds":%.1f,)"
+                R"("gigabytesPerSecond":%.1f,"gops":%.1f,"limitShare":%.3f})",
+                std::string(item.ops->isa()).c_str(), std::string(DTypeName(item.dtype)).c_str(),
+                item.shape.rows, item.shape.columns, item.tokens, figures.seconds * 1e6,
+                figures.bytes / figures.seconds / 1e9, figures.operations / figures.seconds / 1e9,
+                share / 100);
+  return line;
+}
+
+std::string RunIsa(const Ops& ops, const Options& options, double bandwidth, MatMulBench& bench,
+                   ThreadPool& pool) {
+  const uint32_t samples = options.quick ? 20 : 40;
+  const Machine machine{bandwidth, MeasureCompute(ops.isa(), samples, pool)};
+  std::printf("%s in registers: int8 %.0f GOPS, float %.0f GFLOPS\n",
+              std::string(ops.isa()).c_str(), machine.compute.int8 / 1e9,
+              machine.compute.float32 / 1e9);
+  std::string items;
+  for (const DType dtype : kDTypes) {
+    for (const Shape& shape : kShapes) {
+      const bool large = size_t{shape.rows} * shape.columns > size_t{1} << 25;
+      if (options.quick && (dtype != DType::kQ8_0 || large)) continue;
+      bench.Prepare(ops, dtype, shape);
+      for (const uint32_t tokens : kTokens) {
+        if (large && tokens > 8) continue;  // only the last token of a sequence needs logits
+        const Case item{&ops, dtype, shape, tokens};
+        items += (items.empty() ? "" : ",") + Report(item, bench.Measure(item, machine, samples));
+      }
+    }
+  }
+  return items;
+}
+
+}  // namespace
+
+std::string RunKernels(const Options& options) {
+  ThreadPool pool(options.threads);
+  Memory memory(kMemoryBytes);
+  std::printf("%s\n", MachineHeader(options.threads).c_str());
+  const double bandwidth = ReadBandwidth(memory.span(), 20, pool);
+  std::printf("read bandwidth %.1f GB/s\n", bandwidth / 1e9);
+  std::printf("%-8s %-5s %14s %6s %11s %9s %9s %10s\n", "isa", "dtype", "rows x columns", "tokens",
+              "us", "GB/s", "GOPS", "of limit");
+  MatMulBench bench(memory.span(), pool);
+  std::string items;
+  for (const Ops* ops : SupportedOps()) {
+    const bool slow = options.quick && ops != SupportedOps().front();
+    if (options.isa.empty() ? slow : ops->isa() != options.isa) continue;
+    items += (items.empty() ? "" : ",") + RunIsa(*ops, options, bandwidth, bench, pool);
+  }
+  char head[256];
+  std::snprintf(head, sizeof(head), R"({"threads":%u,"readGigabytesPerSecond":%.1f,"matmul":[)",
+                options.threads, bandwidth / 1e9);
+  return head + items + "]}";
+}
+
+}  // namespace infercept::bench

@@ -1,0 +1,102 @@
+#include "limits.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "harness.h"
+#include "kernels/cpu/target_region.h"
+#include "kernels/half.h"
+
+#if defined(__x86_64__) && !defined(__clang__)
+// As in ops_avx512.cc: GCC bug 105593.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+// The loops use few words of each vocabulary.
+#pragma GCC diagnostic ignored "-Wunused-function"
+
+namespace infercept::bench {
+namespace {
+
+namespace scalar {
+#include "kernels/cpu/simd_scalar.inc"
+#include "limits.inc"
+}  // namespace scalar
+
+#if defined(__x86_64__)
+IC_TARGET_REGION("avx2,fma,f16c")
+namespace avx2 {
+#include "kernels/cpu/simd_avx2.inc"
+#include "kernels/cpu/dot_maddubs.inc"
+#include "limits.inc"
+}  // namespace avx2
+IC_END_TARGET_REGION
+
+IC_TARGET_REGION("avx2,fma,f16c,avxvnni")
+namespace avxvnni {
+#include "kernels/cpu/simd_avx2.inc"
+#include "kernels/cpu/dot_vnni.inc"
+#include "limits.inc"
+}  // namespace avxvnni
+IC_END_TARGET_REGION
+
+IC_TARGET_REGION("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+namespace avx512 {
+#include "kernels/cpu/simd_avx512.inc"
+#include "limits.inc"
+}  // namespace avx512
+IC_END_TARGET_REGION
+#endif
+
+struct Loops {
+  uint64_t (*dot)(uint32_t rounds);
+  uint64_t (*multiply_add)(uint32_t rounds);
+};
+
+Loops LoopsOf(std::string_view isa) {
+#if defined(__x86_64__)
+  if (isa == "avx512") return {avx512::DotRegisters, avx512::MultiplyAddRegisters};
+  if (isa == "avxvnni") return {avxvnni::DotRegisters, avxvnni::MultiplyAddRegisters};
+  if (isa == "avx2") return {avx2::DotRegisters, avx2::MultiplyAddRegisters};
+#endif
+  return {scalar::DotRegisters, scalar::MultiplyAddRegisters};
+}
+
+double Rate(uint64_t (*loop)(uint32_t rounds), uint32_t samples, ThreadPool& pool) {
+  constexpr uint32_t kRounds = 100'000;  // about half a millisecond: longer than handing over, shorter than a time slice
+  const uint32_t parts = pool.threads() * 4;
+  const double seconds = MedianSeconds(samples, [&] {
+    pool.ParallelFor(parts, 1, [&](uint32_t, uint32_t, uint32_t) { Keep(loop(kRounds)); });
+  });
+  return static_cast<double>(loop(kRounds)) * parts / seconds;
+}
+
+}  // namespace
+
+double ReadBandwidth(std::span<const std::byte> memory, uint32_t samples, ThreadPool& pool) {
+  constexpr uint32_t kPart = 256 * 1024;
+  const uint32_t parts = static_cast<uint32_t>(memory.size() / kPart);
+  const double seconds = MedianSeconds(samples, [&] {
+    pool.ParallelFor(parts, 1, [&](uint32_t begin, uint32_t, uint32_t) {
+      const auto* words = reinterpret_cast<const uint64_t*>(memory.data() + size_t{begin} * kPart);
+      uint64_t sums[8] = {};
+      for (uint32_t i = 0; i < kPart / 8; i += 8) {
+        for (uint32_t lane = 0; lane < 8; ++lane) sums[lane] += words[i + lane];
+      }
+      Keep(sums);
+    });
+  });
+  return static_cast<double>(parts) * kPart / seconds;
+}
+
+ComputeLimits MeasureCompute(std::string_view isa, uint32_t samples, ThreadPool& pool) {
+  const Loops loops = LoopsOf(isa);
+  return {Rate(loops.dot, samples, pool), Rate(loops.multiply_add, samples, pool)};
+}
+
+}  // namespace infercept::bench
