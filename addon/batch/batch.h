@@ -12,7 +12,8 @@ namespace infercept {
 
 class Batch {
  public:
-  // Replaces the content. The plan must stay as it is while input() is used. No allocation after warm-up.
+  // Replaces the content. The plan must stay as it is while input() is used. No allocation after
+  // warm-up.
   void Assign(const StepPlan& plan, uint32_t block_tokens);
 
   ForwardInput input() const;

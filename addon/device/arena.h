@@ -1,4 +1,5 @@
-// One large region of memory: page-aligned, zero at first, committed by the system where it is touched.
+// One large region of memory: page-aligned, zero at first, committed by the system where it is
+// touched.
 #pragma once
 
 #include <cstddef>

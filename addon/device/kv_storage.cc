@@ -10,9 +10,9 @@ namespace {
 Result<Arena> CreateTier(const KvShape& shape, uint32_t blocks, std::string_view tier) {
   const size_t block_bytes = shape.block_bytes();
   if (blocks > std::numeric_limits<ptrdiff_t>::max() / block_bytes) {
-    return Status(StatusCode::kOutOfMemory, "cannot reserve " + std::to_string(blocks) + " blocks of " +
-                                                std::to_string(block_bytes) + " bytes for the " +
-                                                std::string(tier));
+    return Status(StatusCode::kOutOfMemory, "cannot reserve " + std::to_string(blocks) +
+                                                " blocks of " + std::to_string(block_bytes) +
+                                                " bytes for the " + std::string(tier));
   }
   return Arena::Create(blocks * block_bytes, tier);
 }

@@ -1,7 +1,10 @@
-// The bytes of the KV cache: a device arena and a host arena of equal blocks. Which block belongs to whom is known in
-// kv/. On a CPU both tiers are memory of the process; host blocks are those that steps never compute with.
+// The bytes of the KV cache: a device arena and a host arena of equal blocks. Which block belongs
+// to whom is known in kv/. On a CPU both tiers are memory of the process; host blocks are those
+// that steps never compute with.
 //
-//   block b:  [layers][2: keys, values][kv_heads][block_tokens][head_dim]      one memcpy moves a block
+//   block:  [layers][2: keys, values][kv_heads][block_tokens][head_dim]
+//
+// All of a block lies together, so that one memcpy moves it.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +35,8 @@ struct KvShape {
 
 class KvStorage {
  public:
-  // Memory is reserved at once and committed by the system as blocks are first written. kOutOfMemory when it cannot be.
+  // Memory is reserved at once and committed by the system as blocks are first written.
+  // kOutOfMemory when it cannot be.
   static Result<std::unique_ptr<KvStorage>> Create(const KvShape& shape, uint32_t device_blocks,
                                                    uint32_t host_blocks);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
+#include <span>
 
 namespace infercept {
 namespace {
@@ -10,11 +12,16 @@ using SteadyClock = std::chrono::steady_clock;
 
 // Longer contexts tell the line of the cost model nothing new.
 constexpr uint32_t kContextTokensMax = 4096;
-// Each point takes a quarter of the time of the next.
+// Tokens of the smallest prefill that is measured: enough for its time to differ from a decode's
+// where reading the weights dominates. Each further one is kGrowth times as large.
+constexpr uint32_t kFirstTokens = 16;
 constexpr uint32_t kGrowth = 4;
-// Of the budget, for copies of both directions.
-constexpr Nanos kCopyShare = 8;
-constexpr uint32_t kCopyBlocks[] = {1, 8, 64};
+// More samples do not change the fit of three coefficients.
+constexpr size_t kSamplesMax = 64;
+// Blocks of the longest copy: megabytes, so that caches do not flatter it, and few enough for
+// milliseconds.
+constexpr uint32_t kCopyBlocksMax = 16;
+constexpr int kCopyRepetitions = 3;
 
 Nanos Since(SteadyClock::time_point begin) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - begin).count();
@@ -27,12 +34,14 @@ Nanos Time(const Body& body) {
   return Since(begin);
 }
 
-// Of `count` queries, the last of which stands at the end of `context` tokens: query i sees all up to itself.
+// Of `count` queries, the last of which stands at the end of `context` tokens: query i sees all up
+// to itself.
 uint64_t AttendedPositions(uint64_t count, uint64_t context) {
   return count * (context - count) + count * (count + 1) / 2;
 }
 
-// Steps of equal slices that all stand on the same blocks: what lies in them does not matter for the time.
+// Steps of equal slices that all stand on the same blocks: what lies in them does not matter for
+// the time.
 class ForwardProbe {
  public:
   ForwardProbe(Model& model, const KvStorage& storage, ThreadPool& pool)
@@ -81,44 +90,60 @@ class ForwardProbe {
   std::vector<uint32_t> logit_rows_;
 };
 
-// Decodes with a short and a long context, then ever larger steps while they fit into the budget. The whole round is
-// repeated while there is time, so that every point has several samples.
+// One round: a decode, ever larger steps, a decode with a long context. The first two are always
+// made, because one without the other gives no slope; the rest while it is expected to end within
+// `left`.
+void MeasureRound(ForwardProbe& probe, uint32_t step_tokens_max, Nanos left,
+                  std::vector<ForwardSample>& samples) {
+  const SteadyClock::time_point begin = SteadyClock::now();
+  const uint32_t context_max = probe.context_tokens_max();
+  samples.push_back(probe.Measure(1, 1, 1));
+  uint32_t tokens = std::min({kFirstTokens, step_tokens_max, context_max});
+  samples.push_back(probe.Measure(1, tokens, tokens));
+  for (;;) {
+    const Nanos last = samples.back().duration;
+    if (Since(begin) + 2 * last > left) return;
+    samples.push_back(probe.Measure(tokens, 1, context_max));
+    tokens *= kGrowth;
+    if (tokens > std::min(step_tokens_max, context_max)) break;
+    if (Since(begin) + kGrowth * last > left) break;
+    samples.push_back(probe.Measure(1, tokens, tokens));
+  }
+  samples.push_back(probe.Measure(1, 1, context_max));
+}
+
+// Whole rounds while there is time, so that every point has several samples.
 std::vector<ForwardSample> MeasureForward(ForwardProbe& probe, uint32_t step_tokens_max,
                                           Nanos budget) {
   const SteadyClock::time_point begin = SteadyClock::now();
-  const uint32_t context_max = probe.context_tokens_max();
   std::vector<ForwardSample> samples;
-  if (context_max == 0) return samples;
-  const ForwardSample first = probe.Measure(1, 1, 1);  // faults pages in
+  if (probe.context_tokens_max() == 0) return samples;
+  probe.Measure(1, 1, 1);  // faults pages in
   Nanos round = 0;
   do {
     const SteadyClock::time_point round_begin = SteadyClock::now();
-    samples.push_back(probe.Measure(1, 1, 1));
-    samples.push_back(probe.Measure(1, 1, context_max));
-    Nanos last = std::min(first.duration, samples.back().duration);
-    for (uint32_t tokens = kGrowth; tokens <= step_tokens_max; tokens *= kGrowth) {
-      if (Since(begin) + 2 * last * kGrowth > budget) break;
-      samples.push_back(probe.Measure(tokens, 1, DivCeil(context_max, kGrowth)));
-      if (tokens <= context_max) samples.push_back(probe.Measure(1, tokens, tokens));
-      last = samples.back().duration;
-    }
+    MeasureRound(probe, step_tokens_max, budget - Since(begin), samples);
     round = Since(round_begin);
-  } while (Since(begin) + round < budget && samples.size() < 64);
+  } while (Since(begin) + round < budget && samples.size() < kSamplesMax);
   return samples;
 }
 
+// The best of a few times: a copy is short enough for one interruption to double it.
 template <typename Copy>
-std::vector<CopySample> MeasureCopies(uint32_t blocks_max, Nanos budget, const Copy& copy) {
-  const SteadyClock::time_point begin = SteadyClock::now();
+std::vector<CopySample> MeasureCopies(uint32_t blocks_max, const Copy& copy) {
+  std::vector<BlockCopy> copies;
+  for (uint32_t i = 0; i < std::min(blocks_max, kCopyBlocksMax); ++i) {
+    copies.push_back({BlockId{i}, BlockId{i}});
+  }
+  copy(std::span<const BlockCopy>(copies));  // faults pages in
   std::vector<CopySample> samples;
-  for (const uint32_t blocks : kCopyBlocks) {
-    if (blocks > blocks_max) break;
-    std::vector<BlockCopy> copies;
-    for (uint32_t i = 0; i < blocks; ++i) copies.push_back({BlockId{i}, BlockId{i}});
-    const Nanos cold = Time([&] { copy(copies); });  // faults pages in
-    const Nanos warm = Time([&] { copy(copies); });
-    samples.push_back({blocks, warm});
-    if (Since(begin) + kCopyBlocks[1] * (cold + warm) > budget) break;
+  for (uint32_t blocks = 1; blocks <= copies.size(); blocks *= kGrowth) {
+    CopySample& sample =
+        samples.emplace_back(CopySample{blocks, std::numeric_limits<Nanos>::max()});
+    for (int i = 0; i < kCopyRepetitions; ++i) {
+      const std::span<const BlockCopy> list = std::span(copies).last(blocks);
+      sample.duration = std::min(sample.duration, Time([&] { copy(list); }));
+    }
   }
   return samples;
 }
@@ -126,17 +151,14 @@ std::vector<CopySample> MeasureCopies(uint32_t blocks_max, Nanos budget, const C
 }  // namespace
 
 Calibration Calibrate(Model& model, const KvStorage& storage, ThreadPool& pool, Nanos budget) {
-  const Nanos copy_budget = budget / kCopyShare;
-  ForwardProbe probe(model, storage, pool);
-  Calibration calibration;
-  calibration.forward = MeasureForward(probe, model.step_tokens_max(), budget - copy_budget);
+  using Copies = std::span<const BlockCopy>;
+  const SteadyClock::time_point begin = SteadyClock::now();
   const uint32_t blocks_max = std::min(storage.device_blocks(), storage.host_blocks());
-  calibration.swap_out =
-      MeasureCopies(blocks_max, copy_budget / 2,
-                    [&](const std::vector<BlockCopy>& copies) { storage.CopyOut(copies); });
-  calibration.swap_in =
-      MeasureCopies(blocks_max, copy_budget / 2,
-                    [&](const std::vector<BlockCopy>& copies) { storage.CopyIn(copies); });
+  Calibration calibration;
+  calibration.swap_out = MeasureCopies(blocks_max, [&](Copies copies) { storage.CopyOut(copies); });
+  calibration.swap_in = MeasureCopies(blocks_max, [&](Copies copies) { storage.CopyIn(copies); });
+  ForwardProbe probe(model, storage, pool);
+  calibration.forward = MeasureForward(probe, model.step_tokens_max(), budget - Since(begin));
   return calibration;
 }
 

@@ -1,4 +1,4 @@
-// Measures at load what a step and a copy cost on this machine, for the scheduler's cost model. Under 400 ms.
+// Measures at load what a step and a copy cost on this machine, for the scheduler's cost model.
 #pragma once
 
 #include <vector>
@@ -17,8 +17,8 @@ struct Calibration {
   std::vector<CopySample> swap_in;
 };
 
-// Overwrites blocks of both tiers: call it before the first step. `budget` bounds the whole measurement; the sample
-// under way when it runs out is still finished.
+// Overwrites blocks of both tiers: call it before the first step. `budget` bounds the whole
+// measurement, but for a model so slow that the three steps that are always made take longer.
 Calibration Calibrate(Model& model, const KvStorage& storage, ThreadPool& pool,
                       Nanos budget = 400'000'000);
 

@@ -1,4 +1,6 @@
-// Moves blocks between the tiers while a step computes: one thread per direction, as links are full duplex.
+// Moves blocks between the tiers while a step computes: one thread per direction, as links are full
+// duplex.
+//
 // Owner: the executor. All methods from its thread.
 #pragma once
 
@@ -22,10 +24,11 @@ class CopyEngine {
  public:
   explicit CopyEngine(const KvStorage& storage);
 
-  // Begins both lists and returns; the lists must stay as they are until Wait. REQUIRES: nothing is under way.
+  // Begins both lists and returns; the lists must stay as they are until Wait. REQUIRES: nothing is
+  // under way.
   void Start(std::span<const BlockCopy> swap_out, std::span<const BlockCopy> swap_in);
-  // Returns when both are complete, with the time each took. Throws what a copy threw (InternalError for an id that is
-  // not a block). Harmless when nothing is under way.
+  // Returns when both are complete, with the time each took. Throws what a copy threw
+  // (InternalError for an id that is not a block). Harmless when nothing is under way.
   CopyTimes Wait();
   // The same without a result, for unwinding.
   void Join() noexcept;
@@ -55,9 +58,9 @@ class CopyEngine {
     std::span<const BlockCopy> copies_;
     bool busy_ = false;
     bool stopping_ = false;
-    Nanos duration_ = 0;           // of the last list
-    std::exception_ptr failure_;   // of the last list
-    std::thread thread_;  // Last: it uses the members above.
+    Nanos duration_ = 0;          // of the last list
+    std::exception_ptr failure_;  // of the last list
+    std::thread thread_;          // Last: it uses the members above.
   };
 
   Lane out_;

@@ -13,19 +13,23 @@ Status ArgumentError(std::string what) {
 }
 
 Status CheckSampling(const SamplingParams& params, uint32_t vocabulary_size) {
-  const float numbers[] = {params.temperature,      params.top_p,
-                           params.min_p,            params.repetition_penalty,
-                           params.presence_penalty, params.frequency_penalty};
+  const float numbers[] = {params.temperature,
+                           params.top_p,
+                           params.min_p,
+                           params.repetition_penalty,
+                           params.presence_penalty,
+                           params.frequency_penalty};
   for (const float number : numbers) {
     if (!std::isfinite(number)) return ArgumentError("a sampling parameter is not finite");
   }
   if (params.temperature < 0) return ArgumentError("temperature must not be negative");
   if (params.repetition_penalty <= 0) return ArgumentError("repetitionPenalty must be positive");
-  if (params.top_p < 0 || params.min_p < 0) return ArgumentError("topP and minP must be within [0, 1]");
+  if (params.top_p < 0 || params.min_p < 0)
+    return ArgumentError("topP and minP must be within [0, 1]");
   for (const auto& [token, bias] : params.logit_bias) {
     if (token < 0 || static_cast<uint32_t>(token) >= vocabulary_size || std::isnan(bias)) {
-      return ArgumentError("logitBias of token " + std::to_string(token) +
-                           ": the vocabulary has " + std::to_string(vocabulary_size) + " tokens");
+      return ArgumentError("logitBias of token " + std::to_string(token) + ": the vocabulary has " +
+                           std::to_string(vocabulary_size) + " tokens");
     }
   }
   return Status();
@@ -68,7 +72,8 @@ void Generation::Rewind(uint32_t tokens) {
   context_.resize(tokens);
 }
 
-// What was said before does not combine with what comes after: no character, trigger or stop text spans the cut.
+// What was said before does not combine with what comes after: no character, trigger or stop text
+// spans the cut.
 void Generation::CutOutput() {
   released_.clear();
   if (matcher_) matcher_->Flush(released_);
@@ -116,7 +121,8 @@ Outcome Generation::Judge(SeqId seq, TokenId token, const TokenTable& table,
   return verdict == Verdict::kStopText ? Finish(FinishReason::kStopText) : Outcome::kContinue;
 }
 
-// A turn that may not go on finishes, even where it would have paused: no returned token could be answered.
+// A turn that may not go on finishes, even where it would have paused: no returned token could be
+// answered.
 Outcome Generation::Limit(Outcome outcome, uint32_t context_tokens_max) {
   if (outcome == Outcome::kFinish) return outcome;
   if (generated_ >= turn_.max_tokens) return Finish(FinishReason::kLength);
@@ -170,11 +176,12 @@ Status GenerationTable::CheckTokens(size_t context, std::span<const TokenId> tok
   }
   // One position must be left for the answer.
   if (context + tokens.size() >= context_tokens_max_) {
-    return Status(StatusCode::kContextTooLong,
-                  std::to_string(context) + " tokens of context and " +
-                      std::to_string(tokens.size()) + " new ones leave no room in " +
-                      std::to_string(context_tokens_max_) + "; shorten the input or load the model "
-                      "with a longer context");
+    return Status(StatusCode::kContextTooLong, std::to_string(context) + " tokens of context and " +
+                                                   std::to_string(tokens.size()) +
+                                                   " new ones leave no room in " +
+                                                   std::to_string(context_tokens_max_) +
+                                                   "; shorten the input or load the model "
+                                                   "with a longer context");
   }
   return Status();
 }

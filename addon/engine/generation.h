@@ -1,6 +1,8 @@
-// The token side of every sequence: the turn it generates, what it has said, and when it stops. The scheduler decides
-// about memory and never looks in here; this never looks at memory.
-// Owner: the engine. Thread: the engine's; Observe of different sequences may run on several threads at once.
+// The token side of every sequence: the turn it generates, what it has said, and when it stops. The
+// scheduler decides about memory and never looks in here; this never looks at memory.
+//
+// Owner: the engine. Thread: the engine's; Observe of different sequences may run on several
+// threads at once.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +58,8 @@ class Generation {
   Turn turn_;
   std::vector<TokenId> context_;  // Every token of the sequence, the last sampled one included.
   uint32_t generated_ = 0;        // Tokens sampled in this turn.
-  bool matched_ = false;          // A kPauseAtStop trigger completed since the turn or the last resume began.
-  std::string pending_text_;      // Held back when the output was cut from outside; leads the next token's text.
+  bool matched_ = false;      // A kPauseAtStop trigger completed since the turn or resume began.
+  std::string pending_text_;  // Held when the output was cut; leads the next token's text.
   FinishReason finish_reason_ = FinishReason::kStopToken;
   PauseReason pause_reason_ = PauseReason::kTrigger;
   std::optional<TriggerMatcher> matcher_;  // Of turn_.
@@ -74,10 +76,11 @@ class GenerationTable {
   GenerationTable(TokenTable table, uint32_t vocabulary_size, uint32_t context_tokens_max);
 
   // A new turn: appends `tokens` to the context of the sequence, which is empty for a new one.
-  // kInvalidArgument: a token id beyond the vocabulary, a trigger of nothing, a parameter out of range;
-  // kContextTooLong. Nothing changes then.
+  // kInvalidArgument: a token id beyond the vocabulary, a trigger of nothing, a parameter out of
+  // range; kContextTooLong. Nothing changes then.
   Status BeginTurn(SeqId seq, Turn turn, std::span<const TokenId> tokens);
-  // The interception is over: appends the returned tokens; the turn goes on. Fails as BeginTurn does.
+  // The interception is over: appends the returned tokens; the turn goes on. Fails as BeginTurn
+  // does.
   Status AppendReturned(SeqId seq, std::span<const TokenId> tokens);
 
   // REQUIRES, all below: the sequence exists.
@@ -86,7 +89,8 @@ class GenerationTable {
   void Erase(SeqId seq);
   bool Contains(SeqId seq) const { return generations_.contains(seq); }
 
-  // Samples the sequence's next token. Different sequences may be observed on different threads at once.
+  // Samples the sequence's next token. Different sequences may be observed on different threads at
+  // once.
   void Observe(SeqId seq, std::span<const float> logits, SamplerScratch& scratch,
                Observation& observation);
   // Moves an observation's events (token, then matches) to the end of events().

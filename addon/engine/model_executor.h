@@ -19,8 +19,8 @@ class ModelExecutor final : public Executor {
   // Everything passed in outlives the executor. REQUIRES: the storage has the model's KV shape.
   ModelExecutor(Model& model, KvStorage& storage, GenerationTable& generations, ThreadPool& pool);
 
-  // Copies on write first; swaps run beside the computation (before it, if the plan says so); then every slice with
-  // `sample` is sampled through the generation table, which keeps the events.
+  // Copies on write first; swaps run beside the computation (before it, if the plan says so); then
+  // every slice with `sample` is sampled through the generation table, which keeps the events.
   Status Execute(const StepPlan& plan, StepResult& result) override;
 
  private:
@@ -35,8 +35,8 @@ class ModelExecutor final : public Executor {
 
   CopyEngine copies_;
   Batch batch_;
-  std::vector<SamplerScratch> scratch_;     // [pool threads]
-  std::vector<Observation> observations_;   // [logit_rows_max]
+  std::vector<SamplerScratch> scratch_;    // [pool threads]
+  std::vector<Observation> observations_;  // [logit_rows_max]
 };
 
 }  // namespace infercept

@@ -17,7 +17,7 @@ Status FileError(const std::string& path, const std::string& what) {
 }
 
 Result<std::span<const std::byte>> Map(int descriptor, const std::string& path) {
-  struct stat info {};
+  struct stat info;
   if (fstat(descriptor, &info) != 0) return FileError(path, std::strerror(errno));
   if (!S_ISREG(info.st_mode)) return FileError(path, "not a regular file");
   if (info.st_size <= 0) return FileError(path, "the file is empty");

@@ -25,12 +25,13 @@ Status CheckShape(const TensorSpec& tensor) {
   if (tensor.dtype == DType::kQ8_0 && tensor.columns % kQ8BlockValues != 0) {
     return TensorError(tensor, "columns must be a multiple of 32");
   }
-  // 2^32 rows of 2^34 bytes would not overflow 2^66, but no file is that long: divide instead of multiplying.
+  // 2^32 rows of 2^34 bytes would not overflow 2^66, but no file is that long: divide instead of
+  // multiplying.
   const uint64_t row_bytes = RowBytes(tensor.dtype, tensor.columns);
   if (tensor.byte_length / row_bytes != tensor.rows || tensor.byte_length % row_bytes != 0) {
-    return TensorError(tensor, "has " + std::to_string(tensor.byte_length) + " bytes, its shape needs " +
-                                   std::to_string(tensor.rows) + " rows of " +
-                                   std::to_string(row_bytes));
+    return TensorError(tensor, "has " + std::to_string(tensor.byte_length) +
+                                   " bytes, its shape needs " + std::to_string(tensor.rows) +
+                                   " rows of " + std::to_string(row_bytes));
   }
   if (tensor.offset % AlignmentOf(tensor.dtype) != 0) {
     return TensorError(tensor, "offset " + std::to_string(tensor.offset) + " is not aligned to " +
@@ -71,8 +72,8 @@ void WeightFiles::Forget(std::span<const std::byte> window) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto begin = (reinterpret_cast<uintptr_t>(window.data()) + page - 1) / page * page;
   const auto end = reinterpret_cast<uintptr_t>(window.data() + window.size()) / page * page;
-  // Only advice, and only for whole pages: neighbours on the border pages stay. A failure costs memory, not
-  // correctness.
+  // Only advice, and only for whole pages: neighbours on the border pages stay. A failure costs
+  // memory, not correctness.
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 

@@ -1,5 +1,5 @@
-// The files of one model, and the window of each tensor in them. Trusts no number: every window lies inside its file
-// and is as long as its shape says.
+// The files of one model, and the window of each tensor in them. Trusts no number: every window
+// lies inside its file and is as long as its shape says.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,8 @@ class WeightFiles {
   // kModelFormat: no such file, empty shape, wrong length, out of the file's bounds, misaligned.
   Result<std::span<const std::byte>> Window(const TensorSpec& tensor) const;
 
-  // Tells the system that these bytes of a window are not needed any more (they were packed into memory).
+  // Tells the system that these bytes of a window are not needed any more (they were packed into
+  // memory).
   static void Forget(std::span<const std::byte> window);
 
  private:

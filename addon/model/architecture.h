@@ -1,4 +1,5 @@
-// The model architectures that can be run: one row each. A new one is a row here and a file with its two functions.
+// The model architectures that can be run: one row each. A new one is a row here and a file with
+// its two functions.
 #pragma once
 
 #include <string_view>
@@ -24,7 +25,8 @@ struct ForwardPass {
 
   uint32_t rows() const { return static_cast<uint32_t>(input.tokens.size()); }
 
-  // Runs body(first, count) over all rows, spread over the threads when there are enough to be worth it.
+  // Runs body(first, count) over all rows, spread over the threads when there are enough to be
+  // worth it.
   template <typename Body>
   void ForRows(const Body& body) const {
     if (rows() < kParallelRowsMin) return body(0u, rows());

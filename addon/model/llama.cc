@@ -39,8 +39,8 @@ void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const For
   pass.ops.WriteKv(w.qkv + layout.key, w.qkv + layout.value, layout.stride, pass.input.slices,
                    cache);
   const float scale = 1.0f / std::sqrt(static_cast<float>(h.head_dim));
-  pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, scale, w.attention, layout.key,
-                     w.scratch, pass.pool);
+  pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, scale, w.attention,
+                     layout.key, w.scratch, pass.pool);
   MatMul(weights.attention_output, w.attention, w.projection, h.width, pass);
 }
 

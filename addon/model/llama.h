@@ -1,5 +1,6 @@
-// The Llama architecture (Touvron et al. 2023; Grattafiori et al. 2024): pre-norm transformer layers with rotary
-// embedding, grouped-query attention and a SwiGLU feed-forward network, no biases.
+// The Llama architecture (Touvron et al. 2023; Grattafiori et al. 2024): pre-norm transformer
+// layers with rotary embedding, grouped-query attention and a SwiGLU feed-forward network, no
+// biases.
 #pragma once
 
 #include <vector>

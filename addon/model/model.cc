@@ -14,7 +14,8 @@ namespace {
 
 Status FormatError(const std::string& what) { return Status(StatusCode::kModelFormat, what); }
 
-// What the arithmetic below and in the kernels relies on. TypeScript has said it more kindly before.
+// What the arithmetic below and in the kernels relies on. TypeScript has said it more kindly
+// before.
 Status CheckHyperparameters(const Hyperparameters& h) {
   constexpr uint32_t kMax = 1u << 24;  // of any one of them; products of two then fit 64 bits
   for (const uint32_t value : {h.layers, h.width, h.heads, h.kv_heads, h.head_dim, h.ffn_width,
@@ -57,7 +58,8 @@ ModelSpec LayOut(const Hyperparameters& h, DType dtype) {
   add("embedding", h.vocabulary_size, h.width);
   add("outputNorm", 1, h.width);
   if (!h.tied_embeddings) add("output", h.vocabulary_size, h.width);
-  if (h.rope.scaling.kind == RopeScaling::Kind::kFactors) add("ropeFactors", 1, h.rope.dimension / 2);
+  if (h.rope.scaling.kind == RopeScaling::Kind::kFactors)
+    add("ropeFactors", 1, h.rope.dimension / 2);
   for (uint32_t layer = 0; layer < h.layers; ++layer) {
     for (const LayerTensor& tensor : FindArchitecture(spec.architecture)->layer_tensors(h)) {
       add("layers." + std::to_string(layer) + "." + std::string(tensor.name), tensor.rows,
@@ -108,9 +110,8 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
   IC_CHECK(options.ops != nullptr && options.step_tokens_max > 0);
   std::unique_ptr<Model> model(new Model(std::move(spec), options));
   const Hyperparameters& h = model->hyperparameters();
-  Result<Weights> weights =
-      LoadWeights(model->spec_, model->architecture_->layer_tensors(h), std::move(source),
-                  *options.ops, options.progress, pool);
+  Result<Weights> weights = LoadWeights(model->spec_, model->architecture_->layer_tensors(h),
+                                        std::move(source), *options.ops, options.progress, pool);
   if (!weights.ok()) return weights.status();
   model->weights_ = std::move(weights).Take();
 
@@ -121,9 +122,8 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
   if (!rope.ok()) return rope.status();
   model->rope_ = std::move(rope).Take();
 
-  Result<Workspace> workspace =
-      Workspace::Create(h, *options.ops, options.step_tokens_max, model->context_tokens_max_,
-                        pool.threads());
+  Result<Workspace> workspace = Workspace::Create(h, *options.ops, options.step_tokens_max,
+                                                  model->context_tokens_max_, pool.threads());
   if (!workspace.ok()) return workspace.status();
   model->workspace_ = std::move(workspace).Take();
   return model;

@@ -1,5 +1,5 @@
-// A loaded model: weights, rotary table, workspace, and the pass through its layers. Which tensors there are and what a
-// layer computes stands in the row of its architecture (architecture.h).
+// A loaded model: weights, rotary table, workspace, and the pass through its layers. Which tensors
+// there are and what a layer computes stands in the row of its architecture (architecture.h).
 // Owner: the engine (one executor). Thread: whoever executes steps.
 #pragma once
 
@@ -25,19 +25,22 @@ struct Architecture;
 struct ModelOptions {
   const Ops* ops = nullptr;        // REQUIRED; outlives the model
   uint32_t step_tokens_max = 512;  // rows of one Forward
-  uint32_t context_tokens_max = 0;  // longest context that will be used; 0 or more than the model's: the model's
+  // The longest context that will be used. 0, or more than the model's: the model's.
+  uint32_t context_tokens_max = 0;
   // Called between tensors while loading; false cancels (kAborted).
   LoadProgress progress;
 };
 
 class Model {
  public:
-  // Maps the files, checks every tensor, packs the weights. kModelFormat: the files are not what the spec says;
-  // kModelUnsupported: unknown architecture; kOutOfMemory; kAborted: progress said so.
+  // Maps the files, checks every tensor, packs the weights. kModelFormat: the files are not what
+  // the spec says; kModelUnsupported: unknown architecture; kOutOfMemory; kAborted: progress said
+  // so.
   static Result<std::unique_ptr<Model>> Load(ModelSpec spec, const ModelOptions& options,
                                              ThreadPool& pool);
 
-  // The same model without files: random weights of `dtype`, a function of `seed`. For tests and benchmarks.
+  // The same model without files: random weights of `dtype`, a function of `seed`. For tests and
+  // benchmarks.
   static Result<std::unique_ptr<Model>> CreateRandom(const Hyperparameters& hyperparameters,
                                                      DType dtype, uint64_t seed,
                                                      const ModelOptions& options, ThreadPool& pool);
@@ -50,12 +53,13 @@ class Model {
   // Of the shape that storage for this model's KV must have.
   KvShape kv_shape(uint32_t block_tokens, DType dtype) const;
 
-  // Computes all rows and stores their keys and values in `storage`. REQUIRES: rows <= step_tokens_max,
-  // logit_rows <= rows, positions below context_tokens_max, token ids below the vocabulary.
+  // Computes all rows and stores their keys and values in `storage`. REQUIRES: rows <=
+  // step_tokens_max, logit_rows <= rows, positions below context_tokens_max, token ids below the
+  // vocabulary.
   void Forward(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool);
 
-  // Logits of logit_rows [first, first + count) of the last Forward: [count][vocabulary_size], valid until the next
-  // call. REQUIRES: count <= logit_rows_max().
+  // Logits of logit_rows [first, first + count) of the last Forward: [count][vocabulary_size],
+  // valid until the next call. REQUIRES: count <= logit_rows_max().
   std::span<const float> Logits(uint32_t first, uint32_t count, ThreadPool& pool);
   uint32_t logit_rows_max() const { return workspace_.logit_rows_max(); }
 

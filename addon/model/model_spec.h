@@ -1,5 +1,6 @@
-// What it takes to map a model's files and run it: the C++ twin of lib/model-spec.ts, which documents every field.
-// TypeScript reads the untrusted headers into it; whoever uses an offset or a shape checks it again.
+// What it takes to map a model's files and run it: the C++ twin of lib/model-spec.ts, which
+// documents every field. TypeScript reads the untrusted headers into it; whoever uses an offset or
+// a shape checks it again.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ struct RopeSpec {
   uint32_t dimension = 0;  // leading elements of each head that are rotated: even, at most head_dim
   double base = 10000;
   RopeScaling scaling;
-  bool interleaved = false;  // pairs (2i, 2i+1) as in GGUF; else (i, i + dimension/2) as in Hugging Face files
+  // Pairs (2i, 2i+1) as in GGUF; else (i, i + dimension/2) as in Hugging Face files.
+  bool interleaved = false;
 };
 
 struct Hyperparameters {
@@ -44,8 +46,8 @@ struct Hyperparameters {
 struct ModelSpec {
   std::string architecture = "llama";
   Hyperparameters hyperparameters;
-  std::vector<std::string> files;    // absolute paths
-  std::vector<TensorSpec> tensors;   // exactly those that the architecture's table names
+  std::vector<std::string> files;   // absolute paths
+  std::vector<TensorSpec> tensors;  // exactly those that the architecture's table names
 };
 
 }  // namespace infercept

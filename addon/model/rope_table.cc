@@ -7,16 +7,18 @@
 namespace infercept {
 namespace {
 
-// Long wavelengths are stretched by `factor`, short ones stay, those between are interpolated (Grattafiori et al.,
-// "The Llama 3 Herd of Models", 2024; the rule is in the reference implementation's apply_scaling).
+// Long wavelengths are stretched by `factor`, short ones stay, those between are interpolated
+// (Grattafiori et al., "The Llama 3 Herd of Models", 2024; the rule is in the reference
+// implementation's apply_scaling).
 double Llama3Frequency(const RopeScaling& scaling, double frequency) {
   const double wavelength = 2 * std::numbers::pi / frequency;
   const double longest = scaling.original_context_tokens / scaling.low_frequency_factor;
   const double shortest = scaling.original_context_tokens / scaling.high_frequency_factor;
   if (wavelength < shortest) return frequency;
   if (wavelength > longest) return frequency / scaling.factor;
-  const double share = (scaling.original_context_tokens / wavelength - scaling.low_frequency_factor) /
-                       (scaling.high_frequency_factor - scaling.low_frequency_factor);
+  const double share =
+      (scaling.original_context_tokens / wavelength - scaling.low_frequency_factor) /
+      (scaling.high_frequency_factor - scaling.low_frequency_factor);
   return (1 - share) * frequency / scaling.factor + share * frequency;
 }
 
@@ -25,10 +27,14 @@ double Llama3Frequency(const RopeScaling& scaling, double frequency) {
 double RopeFrequency(const RopeSpec& rope, uint32_t pair, std::span<const float> factors) {
   const double frequency = std::pow(rope.base, -2.0 * pair / rope.dimension);
   switch (rope.scaling.kind) {
-    case RopeScaling::Kind::kNone: return frequency;
-    case RopeScaling::Kind::kLinear: return frequency / rope.scaling.factor;
-    case RopeScaling::Kind::kLlama3: return Llama3Frequency(rope.scaling, frequency);
-    case RopeScaling::Kind::kFactors: return frequency / static_cast<double>(factors[pair]);
+    case RopeScaling::Kind::kNone:
+      return frequency;
+    case RopeScaling::Kind::kLinear:
+      return frequency / rope.scaling.factor;
+    case RopeScaling::Kind::kLlama3:
+      return Llama3Frequency(rope.scaling, frequency);
+    case RopeScaling::Kind::kFactors:
+      return frequency / static_cast<double>(factors[pair]);
   }
   return frequency;
 }

@@ -1,4 +1,5 @@
-// Cosines and sines of the rotary embedding for every position (Su et al., "RoFormer", 2021, eq. 15), made once.
+// Cosines and sines of the rotary embedding for every position (Su et al., "RoFormer", 2021, eq.
+// 15), made once.
 #pragma once
 
 #include <span>
@@ -11,8 +12,8 @@
 
 namespace infercept {
 
-// Radians per position of pair i, scaling applied. `factors`: [dimension / 2] of the tensor ropeFactors, only used for
-// RopeScaling::Kind::kFactors.
+// Radians per position of pair i, scaling applied. `factors`: [dimension / 2] of the tensor
+// ropeFactors, only used for RopeScaling::Kind::kFactors.
 double RopeFrequency(const RopeSpec& rope, uint32_t pair, std::span<const float> factors);
 
 class RopeTable {

@@ -12,8 +12,8 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// The order of candidates: higher logits first, equal ones by id. It is total, so every filter keeps a prefix of it and
-// is described by the last candidate it keeps.
+// The order of candidates: higher logits first, equal ones by id. It is total, so every filter
+// keeps a prefix of it and is described by the last candidate it keeps.
 struct Better {
   std::span<const float> logits;
   bool operator()(TokenId a, TokenId b) const {
@@ -62,8 +62,8 @@ void AdjustLogits(std::span<const float> logits, std::span<const TokenId> contex
   }
 }
 
-// The smallest prefix whose share of all candidates' probability reaches top_p: returns its last candidate. A heap gives
-// the prefix in order without sorting the rest. Reorders the candidates.
+// The smallest prefix whose share of all candidates' probability reaches top_p: returns its last
+// candidate. A heap gives the prefix in order without sorting the rest. Reorders the candidates.
 TokenId TopPCutoff(std::vector<TokenId>& candidates, const Better& better, float largest,
                    float top_p) {
   double total = 0;
@@ -101,8 +101,8 @@ TokenId Cutoff(const SamplingParams& params, TokenId best, SamplerScratch& scrat
   return cutoff;
 }
 
-// Draws from the softmax of the logits that are not worse than the cutoff and not below the floor, by walking the ids
-// upwards: which algorithm found the cutoff leaves no trace in the result.
+// Draws from the softmax of the logits that are not worse than the cutoff and not below the floor,
+// by walking the ids upwards: which algorithm found the cutoff leaves no trace in the result.
 TokenId Draw(std::span<const float> logits, TokenId best, const TokenId* cutoff, float floor,
              double uniform) {
   const Better better{logits};

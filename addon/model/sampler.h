@@ -1,5 +1,5 @@
-// Chooses the next token from one row of logits. Pure: the same logits, window, parameters and position give the same
-// token. Time is O(vocabulary); nothing is sorted as a whole.
+// Chooses the next token from one row of logits. Pure: the same logits, window, parameters and
+// position give the same token. Time is O(vocabulary); nothing is sorted as a whole.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,10 @@ struct SampleResult {
   std::vector<TokenLogprob> top;  // params.logprobs of them, most probable first; equal ones by id
 };
 
-// `context`: all tokens of the sequence so far; the penalties look at the last params.penalty_tokens of them. The draw
-// depends on (params.seed, context.size()). Equal logits: the smallest id wins. NaN counts as minus infinity.
-// REQUIRES: logits is not empty; ids in context and logit_bias are below logits.size().
+// `context`: all tokens of the sequence so far; the penalties look at the last
+// params.penalty_tokens of them. The draw depends on (params.seed, context.size()). Equal logits:
+// the smallest id wins. NaN counts as minus infinity. REQUIRES: logits is not empty; ids in context
+// and logit_bias are below logits.size().
 void Sample(std::span<const float> logits, std::span<const TokenId> context,
             const SamplingParams& params, SamplerScratch& scratch, SampleResult& result);
 

@@ -1,4 +1,5 @@
-// Where the bytes of tensors come from: a model's files, or a random generator for tests and benchmarks.
+// Where the bytes of tensors come from: a model's files, or a random generator for tests and
+// benchmarks.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +26,9 @@ class TensorSource {
 // kModelFormat when a file cannot be mapped.
 Result<std::unique_ptr<TensorSource>> OpenFiles(const ModelSpec& spec);
 
-// Fills every tensor of the spec (which must lie in file 0) with values that are a function of seed, name and shape:
-// vectors near one, matrices uniform with standard deviation 1 / sqrt(columns). kOutOfMemory.
+// Fills every tensor of the spec (which must lie in file 0) with values that are a function of
+// seed, name and shape: vectors near one, matrices uniform with standard deviation 1 /
+// sqrt(columns). kOutOfMemory.
 Result<std::unique_ptr<TensorSource>> GenerateTensors(const ModelSpec& spec, uint64_t seed);
 
 }  // namespace infercept

@@ -29,13 +29,14 @@ struct LayerWeights {
   PackedWeight down;                      // [width][ffn_width]
 };
 
-// A tensor that every layer of an architecture has, and where it goes: exactly one of the members is set.
+// A tensor that every layer of an architecture has, and where it goes: exactly one of the members
+// is set.
 struct LayerTensor {
   std::string_view name;  // after "layers.N."
   uint32_t rows = 0;
   uint32_t columns = 0;
-  PackedWeight LayerWeights::* matrix = nullptr;
-  const float* LayerWeights::* vector = nullptr;
+  PackedWeight LayerWeights::*matrix = nullptr;
+  const float* LayerWeights::*vector = nullptr;
 };
 
 struct Weights {
@@ -54,8 +55,9 @@ struct Weights {
 // Called between tensors; false cancels.
 using LoadProgress = std::function<bool(uint64_t loaded_bytes, uint64_t total_bytes)>;
 
-// Reads and packs all tensors. A matrix whose packed layout is the file's is used where it is mapped.
-// kModelFormat: a tensor is missing, has another shape, or its window is wrong; kOutOfMemory; kAborted.
+// Reads and packs all tensors. A matrix whose packed layout is the file's is used where it is
+// mapped. kModelFormat: a tensor is missing, has another shape, or its window is wrong;
+// kOutOfMemory; kAborted.
 Result<Weights> LoadWeights(const ModelSpec& spec, const std::vector<LayerTensor>& layer_tensors,
                             std::unique_ptr<TensorSource> source, const Ops& ops,
                             const LoadProgress& progress, ThreadPool& pool);

@@ -8,13 +8,14 @@ namespace {
 
 // Of one region: a cache line, and the widest vector.
 constexpr size_t kAlignment = 64;
-// Rows of logits made at a time: enough for the output matrix to be read once for many rows, few enough that 128k
-// vocabularies need 32 MiB.
+// Rows of logits made at a time: enough for the output matrix to be read once for many rows, few
+// enough that 128k vocabularies need 32 MiB.
 constexpr uint32_t kLogitRowsMax = 64;
 
 size_t Aligned(size_t bytes) { return DivCeil(bytes, kAlignment) * kAlignment; }
 
-// Enough for every op, whatever dtype a file stores each matrix in. Columns that Q8_0 cannot have do not occur with it.
+// Enough for every op, whatever dtype a file stores each matrix in. Columns that Q8_0 cannot have
+// do not occur with it.
 size_t ScratchBytes(const Hyperparameters& h, const Ops& ops, uint32_t rows_max,
                     uint32_t context_tokens_max, uint32_t threads) {
   size_t bytes = ops.AttentionScratchBytes(context_tokens_max, h.heads, h.head_dim, threads);
@@ -38,10 +39,14 @@ Result<Workspace> Workspace::Create(const Hyperparameters& h, const Ops& ops, ui
   const size_t heads_width = size_t{h.heads + 2 * h.kv_heads} * h.head_dim;
   const size_t rows = rows_max;
   const std::pair<float**, size_t> regions[] = {
-      {&space.residual, rows * h.width},     {&space.normed, rows * h.width},
-      {&space.qkv, rows * heads_width},      {&space.attention, rows * h.heads * h.head_dim},
-      {&space.gate, rows * h.ffn_width},     {&space.up, rows * h.ffn_width},
-      {&space.projection, rows * h.width},   {&space.logit_inputs, rows * h.width},
+      {&space.residual, rows * h.width},
+      {&space.normed, rows * h.width},
+      {&space.qkv, rows * heads_width},
+      {&space.attention, rows * h.heads * h.head_dim},
+      {&space.gate, rows * h.ffn_width},
+      {&space.up, rows * h.ffn_width},
+      {&space.projection, rows * h.width},
+      {&space.logit_inputs, rows * h.width},
       {&space.logits, size_t{space.logit_rows_max_} * h.vocabulary_size},
   };
   const size_t scratch = ScratchBytes(h, ops, rows_max, context_tokens_max, threads);

@@ -17,16 +17,16 @@ class Workspace {
   Workspace() = default;
   // kOutOfMemory.
   static Result<Workspace> Create(const Hyperparameters& hyperparameters, const Ops& ops,
-                                  uint32_t rows_max, uint32_t context_tokens_max,
-                                  uint32_t threads);
+                                  uint32_t rows_max, uint32_t context_tokens_max, uint32_t threads);
 
   uint32_t rows_max() const { return rows_max_; }
   uint32_t logit_rows_max() const { return logit_rows_max_; }
 
   // All row-major, in floats.
-  float* residual = nullptr;      // [rows_max][width]
-  float* normed = nullptr;        // [rows_max][width]
-  float* qkv = nullptr;           // [rows_max][(heads + 2 kv_heads) head_dim]: query, key, value of each token
+  float* residual = nullptr;  // [rows_max][width]
+  float* normed = nullptr;    // [rows_max][width]
+  // [rows_max][(heads + 2 kv_heads) head_dim]: query, key and value of each token
+  float* qkv = nullptr;
   float* attention = nullptr;     // [rows_max][heads * head_dim]
   float* gate = nullptr;          // [rows_max][ffn_width]
   float* up = nullptr;            // [rows_max][ffn_width]

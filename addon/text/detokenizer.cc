@@ -18,7 +18,8 @@ void Detokenizer::Flush(std::string& text) {
 
 void Detokenizer::AppendByte(uint8_t byte, std::string& text) {
   if (bytes_needed_ == 0) return BeginCharacter(byte, text);
-  if (byte < lower_ || byte > upper_) {  // the unfinished character ends here; this byte begins anew
+  if (byte < lower_ ||
+      byte > upper_) {  // the unfinished character ends here; this byte begins anew
     Flush(text);
     return BeginCharacter(byte, text);
   }
@@ -31,8 +32,8 @@ void Detokenizer::AppendByte(uint8_t byte, std::string& text) {
   }
 }
 
-// Sets what may follow a lead byte. The bounds exclude overlong forms, surrogates, and what is above U+10FFFF (The
-// Unicode Standard, table 3-7).
+// Sets what may follow a lead byte. The bounds exclude overlong forms, surrogates, and what is
+// above U+10FFFF (The Unicode Standard, table 3-7).
 void Detokenizer::BeginCharacter(uint8_t byte, std::string& text) {
   if (byte < 0x80) {
     text += static_cast<char>(byte);

@@ -1,5 +1,6 @@
-// Incremental UTF-8: bytes in, whole characters out. Ill-formed bytes become U+FFFD exactly as the decoder of the
-// WHATWG Encoding Standard (section 8.1.1) replaces them, so any split of the bytes gives the same text as the whole.
+// Incremental UTF-8: bytes in, whole characters out. Ill-formed bytes become U+FFFD exactly as the
+// decoder of the WHATWG Encoding Standard (section 8.1.1) replaces them, so any split of the bytes
+// gives the same text as the whole.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,9 @@ class Detokenizer {
   void AppendByte(uint8_t byte, std::string& text);
   void BeginCharacter(uint8_t byte, std::string& text);
 
-  std::string pending_;        // Bytes of the unfinished character, at most 3.
-  uint8_t bytes_needed_ = 0;   // Continuation bytes that it still lacks; 0 iff pending_ is empty.
-  uint8_t lower_ = 0x80;       // Bounds of the next continuation byte.
+  std::string pending_;       // Bytes of the unfinished character, at most 3.
+  uint8_t bytes_needed_ = 0;  // Continuation bytes that it still lacks; 0 iff pending_ is empty.
+  uint8_t lower_ = 0x80;      // Bounds of the next continuation byte.
   uint8_t upper_ = 0xBF;
 };
 

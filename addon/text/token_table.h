@@ -11,7 +11,7 @@
 namespace infercept {
 
 struct TokenTable {
-  std::string bytes;              // of all tokens, concatenated; a token's bytes need not be whole characters
+  std::string bytes;  // of all tokens, concatenated; a token's bytes need not be whole characters
   std::vector<uint32_t> offsets;  // [tokens + 1], ascending, offsets.back() == bytes.size()
 
   // Empty for ids beyond the table (padding of the vocabulary).

@@ -63,7 +63,8 @@ Verdict TriggerMatcher::Observe(TokenId token, std::string_view bytes, std::stri
   return Verdict::kContinue;
 }
 
-// Whether a kPause trigger completed with this token. A run with until collects from the next token on.
+// Whether a kPause trigger completed with this token. A run with until collects from the next token
+// on.
 bool TriggerMatcher::AdvanceTokens(TokenId token, std::vector<TriggerMatch>& matches) {
   bool pause = false;
   for (uint32_t i = 0; i < triggers_.size(); ++i) {

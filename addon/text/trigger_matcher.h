@@ -1,8 +1,10 @@
-// Finds triggers and stop texts in the output of one turn, token by token, however texts are spread over tokens.
+// Finds triggers and stop texts in the output of one turn, token by token, however texts are spread
+// over tokens.
 //
-// Bytes are looked at one after the other. The first stop text or kPause trigger that completes ends the scan (at one
-// byte: a trigger before a stop text, the longest stop text before others). A trigger's occurrences do not overlap;
-// different triggers do not know of each other. Bytes that may be the beginning of a stop text are held back.
+// Bytes are looked at one after the other. The first stop text or kPause trigger that completes
+// ends the scan (at one byte: a trigger before a stop text, the longest stop text before others). A
+// trigger's occurrences do not overlap; different triggers do not know of each other. Bytes that
+// may be the beginning of a stop text are held back.
 #pragma once
 
 #include <cstdint>
@@ -40,13 +42,14 @@ class Pattern {
 
 class TriggerMatcher {
  public:
-  // The table says which bytes a run of token ids stands for. REQUIRES: no stop text is empty; a trigger has either a
-  // text or tokens.
+  // The table says which bytes a run of token ids stands for. REQUIRES: no stop text is empty; a
+  // trigger has either a text or tokens.
   TriggerMatcher(std::span<const Trigger> triggers, std::span<const std::string> stop_texts,
                  const TokenTable& table);
 
-  // Looks at one generated token. Appends the bytes that are no longer held to `released` and what completed to
-  // `matches`. After a verdict other than kContinue nothing is held and all partial matches are forgotten.
+  // Looks at one generated token. Appends the bytes that are no longer held to `released` and what
+  // completed to `matches`. After a verdict other than kContinue nothing is held and all partial
+  // matches are forgotten.
   Verdict Observe(TokenId token, std::string_view bytes, std::string& released,
                   std::vector<TriggerMatch>& matches);
 
@@ -59,9 +62,9 @@ class TriggerMatcher {
     void BeginCollecting();
     void Reset();
 
-    Pattern<char> text;       // Empty iff tokens is not.
+    Pattern<char> text;  // Empty iff tokens is not.
     Pattern<TokenId> tokens;
-    Pattern<char> until;      // May be empty.
+    Pattern<char> until;  // May be empty.
     TriggerAction action = TriggerAction::kPause;
     std::string bytes;        // Of text or tokens.
     uint32_t matched = 0;     // Of text or tokens; of until while collecting.
@@ -81,7 +84,8 @@ class TriggerMatcher {
 
   std::vector<TriggerState> triggers_;
   std::vector<StopState> stops_;
-  std::string held_;  // Between tokens: the longest suffix of the output that is a proper prefix of a stop text.
+  // Between tokens: the longest suffix of the output that is a proper prefix of a stop text.
+  std::string held_;
 };
 
 }  // namespace infercept

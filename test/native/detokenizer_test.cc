@@ -1,5 +1,5 @@
-// Incremental UTF-8 decoding: known vectors of the Encoding Standard's behaviour, and under every split of random bytes
-// the same text as a naive decoder of the whole.
+// Incremental UTF-8 decoding: known vectors of the Encoding Standard's behaviour, and under every
+// split of random bytes the same text as a naive decoder of the whole.
 #include "text/detokenizer.h"
 
 #include "random.h"
@@ -12,8 +12,8 @@ const std::string kBad = "\xEF\xBF\xBD";
 
 bool Within(uint8_t byte, uint8_t low, uint8_t high) { return low <= byte && byte <= high; }
 
-// How many bytes at `bytes[at]` are the longest beginning of a well-formed character, and whether it is complete: the
-// rows of table 3-7 of the Unicode Standard, one after the other.
+// How many bytes at `bytes[at]` are the longest beginning of a well-formed character, and whether
+// it is complete: the rows of table 3-7 of the Unicode Standard, one after the other.
 struct Row {
   uint8_t bounds[4][2];
   size_t length;
@@ -52,7 +52,8 @@ std::string NaiveDecode(const std::string& bytes) {
 
 // Mostly bytes that make well-formed and nearly well-formed characters.
 std::string RandomBytes(test::Random& random, uint32_t count) {
-  const std::string interesting = "A\x80\x8F\x90\x9F\xA0\xBF\xC0\xC2\xDF\xE0\xE1\xED\xEF\xF0\xF3\xF4\xF5\xFF";
+  const std::string interesting =
+      "A\x80\x8F\x90\x9F\xA0\xBF\xC0\xC2\xDF\xE0\xE1\xED\xEF\xF0\xF3\xF4\xF5\xFF";
   return random.Text(count, interesting);
 }
 
@@ -60,7 +61,9 @@ std::string RandomBytes(test::Random& random, uint32_t count) {
 
 TEST(Detokenizer, ReplacesIllFormedBytesAsTheEncodingStandardDoes) {
   EXPECT_EQ(DecodeUtf8("caf\xC3\xA9 \xF0\x9F\x98\x80"), "caf\xC3\xA9 \xF0\x9F\x98\x80");
-  EXPECT_EQ(DecodeUtf8("\xE2\x82" "A"), kBad + "A");
+  EXPECT_EQ(DecodeUtf8("\xE2\x82"
+                       "A"),
+            kBad + "A");
   EXPECT_EQ(DecodeUtf8("\xF0\x80\x80"), kBad + kBad + kBad);
   EXPECT_EQ(DecodeUtf8("\xED\xA0\x80"), kBad + kBad + kBad);  // a surrogate
   EXPECT_EQ(DecodeUtf8("\xF0\x9F\x98"), kBad);                // cut short

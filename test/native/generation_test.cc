@@ -1,5 +1,5 @@
-// One sequence's turn, token by token: which text comes out, what is reported, and how the turn goes on. Logits are
-// written so that greedy sampling says what the test wants.
+// One sequence's turn, token by token: which text comes out, what is reported, and how the turn
+// goes on. Logits are written so that greedy sampling says what the test wants.
 #include "engine/generation.h"
 
 #include <limits>
@@ -18,9 +18,12 @@ TokenTable Ascii() {
   TokenTable table;
   table.offsets.push_back(0);
   for (char code = 0; code < 127; ++code) {
-    if (code == 1) table.bytes += "\xC3";
-    else if (code == 2) table.bytes += "\xA9";
-    else if (code != kStop) table.bytes += code;
+    if (code == 1)
+      table.bytes += "\xC3";
+    else if (code == 2)
+      table.bytes += "\xA9";
+    else if (code != kStop)
+      table.bytes += code;
     table.offsets.push_back(static_cast<uint32_t>(table.bytes.size()));
   }
   return table;
@@ -75,7 +78,8 @@ class Speaker {
   Status status_;
 };
 
-// Turns are made by assignment: g++ 12 sees uninitialized members in the cleanup of nested initializers.
+// Turns are made by assignment: g++ 12 sees uninitialized members in the cleanup of nested
+// initializers.
 Turn WithStopText(const char* text) {
   Turn turn;
   turn.stop_texts.emplace_back(text);

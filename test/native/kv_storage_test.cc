@@ -1,5 +1,5 @@
-// The bytes of the KV cache: blocks do not overlap, copies move whole blocks between the right tiers, and what cannot be
-// reserved is an error.
+// The bytes of the KV cache: blocks do not overlap, copies move whole blocks between the right
+// tiers, and what cannot be reserved is an error.
 #include "device/kv_storage.h"
 
 #include <cstring>

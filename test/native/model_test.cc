@@ -1,5 +1,5 @@
-// The forward pass: against a float64 model written plainly here, and bit-identical however its tokens are cut into
-// steps and whatever else is in them.
+// The forward pass: against a float64 model written plainly here, and bit-identical however its
+// tokens are cut into steps and whatever else is in them.
 #include "model/model.h"
 
 #include <cmath>
@@ -68,7 +68,8 @@ class PlainLlama {
   Vector Norm(const Vector& x, const std::string& name) {
     double squares = 0;
     for (const double value : x) squares += value * value;
-    const double root = std::sqrt(squares / static_cast<double>(x.size()) + double{h_.norm_epsilon});
+    const double root =
+        std::sqrt(squares / static_cast<double>(x.size()) + double{h_.norm_epsilon});
     Vector y = x;
     for (size_t i = 0; i < x.size(); ++i) y[i] *= tensors_.at(name)[i] / root;
     return y;
@@ -78,7 +79,8 @@ class PlainLlama {
     const RopeScaling& scaling = h_.rope.scaling;
     const double plain = std::pow(h_.rope.base, -2.0 * pair / h_.rope.dimension);
     if (scaling.kind == RopeScaling::Kind::kLinear) return plain / scaling.factor;
-    if (scaling.kind == RopeScaling::Kind::kFactors) return plain / tensors_.at("ropeFactors")[pair];
+    if (scaling.kind == RopeScaling::Kind::kFactors)
+      return plain / tensors_.at("ropeFactors")[pair];
     if (scaling.kind == RopeScaling::Kind::kNone) return plain;
     // Llama 3: turns over the original context decide.
     const double turns = scaling.original_context_tokens * plain / (2 * M_PI);
@@ -249,8 +251,8 @@ TEST(Model, ChunksAndNeighboursDoNotChangeABit) {
           logits.assign(all.begin() + before * 80, all.begin() + (before + 1) * 80);
           done += count;
         }
-        ASSERT_TRUE(logits == expected) << ops->isa() << ", weights " << DTypeName(storage.weights)
-                                        << ", seed " << seed;
+        ASSERT_TRUE(logits == expected)
+            << ops->isa() << ", weights " << DTypeName(storage.weights) << ", seed " << seed;
       }
     }
   }
@@ -303,10 +305,10 @@ TEST(Model, LoadsWhatIsInTheFile) {
     last = loaded;
     return true;
   };
-  tiny.model = Model::Load(file.spec,
-                           {.ops = FindOps(""), .step_tokens_max = 64, .progress = progress},
-                           tiny.pool)
-                   .Take();
+  tiny.model =
+      Model::Load(file.spec, {.ops = FindOps(""), .step_tokens_max = 64, .progress = progress},
+                  tiny.pool)
+          .Take();
   EXPECT_TRUE(Run(tiny, plan) == expected);
   EXPECT_GT(last, 0u);
 }

@@ -1,4 +1,5 @@
-// Reproducible random numbers for tests: the same on every machine and library, unlike std distributions.
+// Reproducible random numbers for tests: the same on every machine and library, unlike std
+// distributions.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Sampling: the generator's published vectors, each parameter by hand, random cases against a sampler that sorts
-// everything, and observed frequencies against probabilities.
+// Sampling: the generator's published vectors, each parameter by hand, random cases against a
+// sampler that sorts everything, and observed frequencies against probabilities.
 #include "model/sampler.h"
 
 #include <algorithm>
@@ -41,7 +41,8 @@ TokenId NaiveSample(std::vector<float> logits, const std::vector<TokenId>& conte
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   const bool greedy = params.temperature == 0;
-  if (!greedy) for (float& logit : logits) logit /= params.temperature;
+  if (!greedy)
+    for (float& logit : logits) logit /= params.temperature;
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return logits[a] > logits[b]; });
   if (greedy) return static_cast<TokenId>(order[0]);
@@ -90,8 +91,8 @@ SamplingParams RandomParams(test::Random& random, uint32_t vocabulary) {
 
 // Vectors of the Random123 distribution (kat_vectors, philox4x32 10).
 TEST(Philox, GivesThePublishedVectors) {
-  EXPECT_TRUE((Philox({0, 0, 0, 0}, {0, 0}) ==
-               Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_TRUE(
+      (Philox({0, 0, 0, 0}, {0, 0}) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_TRUE((Philox({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}) ==
                Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_TRUE((Philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
@@ -131,7 +132,8 @@ TEST(Sampler, DrawDependsOnSeedAndPositionAlone) {
   EXPECT_EQ(SampleOne(logits, {7, 8, 9}, params), token);
   int differences = 0;
   for (TokenId i = 0; i < 20; ++i) {
-    differences += SampleOne(logits, std::vector<TokenId>(static_cast<size_t>(i), 0), params) != token;
+    differences +=
+        SampleOne(logits, std::vector<TokenId>(static_cast<size_t>(i), 0), params) != token;
   }
   EXPECT_GT(differences, 10);
 }
@@ -177,7 +179,8 @@ TEST(Sampler, ReportsTheModelsOwnLogprobs) {
   const std::vector<float> logits = {std::log(0.1f), std::log(0.6f), std::log(0.3f)};
   SamplerScratch scratch;
   SampleResult result;
-  Sample(logits, std::vector<TokenId>{}, {.logit_bias = {{0, 9.0f}}, .logprobs = 2}, scratch, result);
+  Sample(logits, std::vector<TokenId>{}, {.logit_bias = {{0, 9.0f}}, .logprobs = 2}, scratch,
+         result);
   EXPECT_EQ(result.token, 0);
   EXPECT_NEAR(result.logprob, std::log(0.1), 1e-5);
   ASSERT_EQ(result.top.size(), 2u);

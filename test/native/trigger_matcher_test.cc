@@ -1,5 +1,5 @@
-// Triggers and stop texts: hand-written cases, and thousands of random outputs against a search that sees the whole
-// output at once.
+// Triggers and stop texts: hand-written cases, and thousands of random outputs against a search
+// that sees the whole output at once.
 #include "text/trigger_matcher.h"
 
 #include <algorithm>
@@ -19,9 +19,10 @@ struct Report {
 
   bool operator==(const Report&) const = default;
   std::string DebugString() const {
-    std::string text = released + "|" + std::to_string(static_cast<int>(verdict)) + "|" +
-                       std::to_string(tokens);
-    for (const auto& [trigger, bytes] : matches) text += "|" + std::to_string(trigger) + ":" + bytes;
+    std::string text =
+        released + "|" + std::to_string(static_cast<int>(verdict)) + "|" + std::to_string(tokens);
+    for (const auto& [trigger, bytes] : matches)
+      text += "|" + std::to_string(trigger) + ":" + bytes;
     return text;
   }
 };
@@ -60,7 +61,8 @@ struct Whole {
   std::vector<size_t> token_end;  // bytes up to and including token i
 };
 
-// When something completed: with the token as such (byte 0) or with byte number `byte` of it, counted from 1.
+// When something completed: with the token as such (byte 0) or with byte number `byte` of it,
+// counted from 1.
 struct Moment {
   size_t token = 0;
   size_t byte = 0;
@@ -133,8 +135,10 @@ Report NaiveMatch(const std::vector<Trigger>& triggers, const std::vector<std::s
   }
   std::vector<Completion> found;
   for (uint32_t i = 0; i < triggers.size(); ++i) {
-    if (triggers[i].tokens.empty()) FindTextTrigger(whole, triggers[i], i, found);
-    else FindTokenTrigger(whole, output, table, triggers[i], i, found);
+    if (triggers[i].tokens.empty())
+      FindTextTrigger(whole, triggers[i], i, found);
+    else
+      FindTokenTrigger(whole, output, table, triggers[i], i, found);
   }
   std::ranges::stable_sort(found, {}, &Completion::moment);
   Moment end{output.size(), 0};
@@ -188,8 +192,11 @@ RandomCase MakeCase(test::Random& random) {
   RandomCase result;
   for (uint32_t i = random.Below(4); i > 0; --i) {
     Trigger trigger;
-    if (random.Chance(0.7)) trigger.text = random.Text(1 + random.Below(4), "ab");
-    else for (uint32_t n = 1 + random.Below(3); n > 0; --n) trigger.tokens.push_back(kTokens[random.Below(6)]);
+    if (random.Chance(0.7))
+      trigger.text = random.Text(1 + random.Below(4), "ab");
+    else
+      for (uint32_t n = 1 + random.Below(3); n > 0; --n)
+        trigger.tokens.push_back(kTokens[random.Below(6)]);
     if (random.Chance(0.4)) trigger.until = random.Text(1 + random.Below(3), "ab");
     if (random.Chance(0.6)) trigger.action = TriggerAction::kPauseAtStop;
     result.triggers.push_back(trigger);
@@ -197,7 +204,8 @@ RandomCase MakeCase(test::Random& random) {
   for (uint32_t i = random.Below(3); i > 0; --i) {
     result.stops.push_back(random.Text(2 + random.Below(5), "ab"));
   }
-  for (uint32_t i = 1 + random.Below(14); i > 0; --i) result.output.push_back(kTokens[random.Below(6)]);
+  for (uint32_t i = 1 + random.Below(14); i > 0; --i)
+    result.output.push_back(kTokens[random.Below(6)]);
   return result;
 }
 
@@ -231,8 +239,7 @@ TEST(TriggerMatcher, ReleasesWhatTurnedOutNotToBeAStopText) {
 }
 
 TEST(TriggerMatcher, ReportsEachOccurrenceWithoutOverlap) {
-  const std::vector<Trigger> triggers = {
-      {.text = "aa", .action = TriggerAction::kPauseAtStop}};
+  const std::vector<Trigger> triggers = {{.text = "aa", .action = TriggerAction::kPauseAtStop}};
   EXPECT_EQ(Match(triggers, {}, Letters(), Spell("aaaaa")).matches.size(), 2u);
 }
 
@@ -249,8 +256,7 @@ TEST(TriggerMatcher, AgreesWithASearchInTheWholeOutput) {
   for (uint64_t seed = 0; seed < 20000; ++seed) {
     test::Random random(seed);
     const RandomCase random_case = MakeCase(random);
-    const Report report =
-        Match(random_case.triggers, random_case.stops, table, random_case.output);
+    const Report report = Match(random_case.triggers, random_case.stops, table, random_case.output);
     const Report naive =
         NaiveMatch(random_case.triggers, random_case.stops, table, random_case.output);
     ASSERT_EQ(report.DebugString(), naive.DebugString()) << "seed " << seed;

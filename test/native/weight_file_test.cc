@@ -1,4 +1,5 @@
-// Tensor windows: what lies in the file is found, every way to be outside of it is refused with the numbers.
+// Tensor windows: what lies in the file is found, every way to be outside of it is refused with the
+// numbers.
 #include "io/weight_file.h"
 
 #include "temporary_file.h"
@@ -28,7 +29,8 @@ TEST(WeightFiles, GivesTheWindowOfATensor) {
   ASSERT_TRUE(window.ok());
   EXPECT_EQ(window.value().size(), 24u);
   EXPECT_EQ(static_cast<int>(window.value()[0]), 8);
-  EXPECT_TRUE(files.value().Window(Tensor(DType::kQ8_0, 1, 160, 30, 170)).ok());  // to the last byte
+  EXPECT_TRUE(
+      files.value().Window(Tensor(DType::kQ8_0, 1, 160, 30, 170)).ok());  // to the last byte
 }
 
 TEST(WeightFiles, RefusesWindowsThatAreWrong) {
@@ -39,14 +41,14 @@ TEST(WeightFiles, RefusesWindowsThatAreWrong) {
   elsewhere.file = 1;
   const TensorSpec wrong[] = {
       elsewhere,
-      Tensor(DType::kF32, 2, 3, 180, 24),                  // beyond the end
-      Tensor(DType::kF32, 2, 3, UINT64_MAX - 3, 24),       // offset + length overflows
-      Tensor(DType::kF32, 2, 3, 0, 20),                    // too short for its shape
-      Tensor(DType::kF32, 2, 3, 0, 28),                    // too long for its shape
-      Tensor(DType::kF32, 0, 3, 0, 0),                     // empty
-      Tensor(DType::kF32, 1u << 31, 1u << 31, 0, 0),       // the product overflows
-      Tensor(DType::kQ8_0, 1, 33, 0, 34),                  // not whole blocks
-      Tensor(DType::kF32, 2, 3, 2, 24),                    // misaligned
+      Tensor(DType::kF32, 2, 3, 180, 24),             // beyond the end
+      Tensor(DType::kF32, 2, 3, UINT64_MAX - 3, 24),  // offset + length overflows
+      Tensor(DType::kF32, 2, 3, 0, 20),               // too short for its shape
+      Tensor(DType::kF32, 2, 3, 0, 28),               // too long for its shape
+      Tensor(DType::kF32, 0, 3, 0, 0),                // empty
+      Tensor(DType::kF32, 1u << 31, 1u << 31, 0, 0),  // the product overflows
+      Tensor(DType::kQ8_0, 1, 33, 0, 34),             // not whole blocks
+      Tensor(DType::kF32, 2, 3, 2, 24),               // misaligned
   };
   for (const TensorSpec& tensor : wrong) {
     const auto window = files.value().Window(tensor);
@@ -58,7 +60,8 @@ TEST(WeightFiles, RefusesWindowsThatAreWrong) {
 
 TEST(WeightFiles, RefusesFilesThatCannotBeMapped) {
   const test::TemporaryFile empty({});
-  for (const std::string& path : {empty.path(), std::string("/nonexistent/model"), std::string("/")}) {
+  for (const std::string& path :
+       {empty.path(), std::string("/nonexistent/model"), std::string("/")}) {
     const Result<WeightFiles> files = WeightFiles::Open(std::vector{path});
     EXPECT_FALSE(files.ok()) << path;
     EXPECT_EQ(files.status().code(), StatusCode::kModelFormat);
