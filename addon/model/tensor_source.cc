@@ -5,8 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/rng.h"
 #include "kernels/half.h"
-#include "model/philox.h"
 
 namespace infercept {
 namespace {
@@ -42,58 +42,40 @@ uint64_t NameHash(std::string_view name) {
   return hash;
 }
 
-// A small generator for bulk values; Philox would take most of a benchmark's start.
-class ValueStream {
- public:
-  explicit ValueStream(uint64_t seed) : state_(seed) {}
-  uint64_t Next() {  // splitmix64 (Steele, Lea, Flood 2014)
-    uint64_t value = state_ += 0x9E3779B97F4A7C15u;
-    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9u;
-    value = (value ^ (value >> 27)) * 0x94D049BB133111EBu;
-    return value ^ (value >> 31);
-  }
-  float Uniform() {  // in [-1, 1)
-    return static_cast<float>(static_cast<int64_t>(Next() >> 40)) * 0x1p-23f - 1.0f;
-  }
-
- private:
-  uint64_t state_;
-};
-
 template <typename Value>
 void Put(std::byte* target, size_t index, Value value) {
   std::memcpy(target + index * sizeof(Value), &value, sizeof(Value));
 }
 
-void FillFloats(const TensorSpec& tensor, float mean, float spread, ValueStream& stream,
+void FillFloats(const TensorSpec& tensor, float mean, float spread, Rng& random,
                 std::byte* target) {
   const size_t count = size_t{tensor.rows} * tensor.columns;
   for (size_t i = 0; i < count; ++i) {
-    const float value = mean + spread * stream.Uniform();
+    const float value = mean + spread * static_cast<float>(2 * random.Uniform() - 1);
     if (tensor.dtype == DType::kF32) Put(target, i, value);
     if (tensor.dtype == DType::kF16) Put(target, i, ToF16(value));
     if (tensor.dtype == DType::kBF16) Put(target, i, ToBF16(value));
   }
 }
 
-void FillQ8(const TensorSpec& tensor, float spread, ValueStream& stream, std::byte* target) {
+void FillQ8(const TensorSpec& tensor, float spread, Rng& random, std::byte* target) {
   const size_t blocks = size_t{tensor.rows} * tensor.columns / kQ8BlockValues;
   for (size_t block = 0; block < blocks; ++block, target += kQ8BlockBytes) {
     Put(target, 0, ToF16(spread / 127));
     for (uint32_t i = 0; i < kQ8BlockValues; i += 8) {
-      const uint64_t bits = stream.Next();
+      const uint64_t bits = random.Next();
       std::memcpy(target + 2 + i, &bits, 8);
     }
   }
 }
 
 void Fill(const TensorSpec& tensor, uint64_t seed, std::byte* target) {
-  ValueStream stream(seed ^ NameHash(tensor.name));
-  if (tensor.rows == 1) return FillFloats(tensor, 1.0f, 0.1f, stream, target);
+  Rng random(seed ^ NameHash(tensor.name));
+  if (tensor.rows == 1) return FillFloats(tensor, 1.0f, 0.1f, random, target);
   // The standard deviation of a uniform value is its spread / sqrt(3).
   const float spread = std::sqrt(3.0f / static_cast<float>(tensor.columns));
-  if (tensor.dtype == DType::kQ8_0) return FillQ8(tensor, spread, stream, target);
-  FillFloats(tensor, 0.0f, spread, stream, target);
+  if (tensor.dtype == DType::kQ8_0) return FillQ8(tensor, spread, random, target);
+  FillFloats(tensor, 0.0f, spread, random, target);
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 // split of random bytes the same text as a naive decoder of the whole.
 #include "text/detokenizer.h"
 
-#include "random.h"
+#include "random_text.h"
 #include "test.h"
 
 namespace infercept {
@@ -51,10 +51,10 @@ std::string NaiveDecode(const std::string& bytes) {
 }
 
 // Mostly bytes that make well-formed and nearly well-formed characters.
-std::string RandomBytes(test::Random& random, uint32_t count) {
+std::string RandomBytes(Rng& random, uint32_t count) {
   const std::string interesting =
       "A\x80\x8F\x90\x9F\xA0\xBF\xC0\xC2\xDF\xE0\xE1\xED\xEF\xF0\xF3\xF4\xF5\xFF";
-  return random.Text(count, interesting);
+  return RandomText(random, count, interesting);
 }
 
 }  // namespace
@@ -82,7 +82,7 @@ TEST(Detokenizer, NeverSplitsACharacter) {
 
 TEST(Detokenizer, EverySplitGivesTheTextOfTheWhole) {
   for (uint64_t seed = 0; seed < 400; ++seed) {
-    test::Random random(seed);
+    Rng random(seed);
     const std::string bytes = RandomBytes(random, 1 + random.Below(10));
     const std::string expected = NaiveDecode(bytes);
     const uint32_t splits = 1u << (bytes.size() - 1);

@@ -7,8 +7,8 @@
 #include <map>
 #include <optional>
 
+#include "base/rng.h"
 #include "batch/batch.h"
-#include "random.h"
 #include "temporary_file.h"
 #include "test.h"
 #include "tiny_model.h"
@@ -141,7 +141,7 @@ class PlainLlama {
 };
 
 std::vector<TokenId> RandomTokens(uint32_t count, uint64_t seed) {
-  test::Random random(seed);
+  Rng random(seed);
   std::vector<TokenId> tokens(count);
   for (TokenId& token : tokens) token = static_cast<TokenId>(random.Below(80));
   return tokens;
@@ -230,7 +230,7 @@ TEST(Model, ChunksAndNeighboursDoNotChangeABit) {
       AddSlice(whole, SeqId{0}, 0, tokens, BlockRange(0, 8));
       const std::vector<float> expected = Run(tiny, whole);
       for (uint64_t seed = 0; seed < 12; ++seed) {
-        test::Random random(seed);
+        Rng random(seed);
         std::vector<float> logits;
         for (uint32_t done = 0; done < tokens.size();) {
           const auto left = static_cast<uint32_t>(tokens.size()) - done;

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/rng.h"
 #include "model/philox.h"
-#include "random.h"
 #include "test.h"
 
 namespace infercept {
@@ -70,17 +70,17 @@ TokenId NaiveSample(std::vector<float> logits, const std::vector<TokenId>& conte
   return static_cast<TokenId>(kept.back());
 }
 
-SamplingParams RandomParams(test::Random& random, uint32_t vocabulary) {
+SamplingParams RandomParams(Rng& random, uint32_t vocabulary) {
   SamplingParams params;
-  if (random.Chance(0.9)) params.temperature = static_cast<float>(0.2 + 2 * random.Unit());
-  if (random.Chance(0.5)) params.top_k = 1 + random.Below(vocabulary + 5);
-  if (random.Chance(0.5)) params.top_p = static_cast<float>(0.05 + 0.95 * random.Unit());
-  if (random.Chance(0.3)) params.min_p = static_cast<float>(0.3 * random.Unit());
-  if (random.Chance(0.3)) params.repetition_penalty = static_cast<float>(1 + random.Unit());
-  if (random.Chance(0.3)) params.presence_penalty = static_cast<float>(random.Unit());
-  if (random.Chance(0.3)) params.frequency_penalty = static_cast<float>(random.Unit());
-  if (random.Chance(0.5)) params.penalty_tokens = random.Below(20);
-  if (random.Chance(0.3)) {
+  if (random.Uniform() < 0.9) params.temperature = static_cast<float>(0.2 + 2 * random.Uniform());
+  if (random.Uniform() < 0.5) params.top_k = 1 + random.Below(vocabulary + 5);
+  if (random.Uniform() < 0.5) params.top_p = static_cast<float>(0.05 + 0.95 * random.Uniform());
+  if (random.Uniform() < 0.3) params.min_p = static_cast<float>(0.3 * random.Uniform());
+  if (random.Uniform() < 0.3) params.repetition_penalty = static_cast<float>(1 + random.Uniform());
+  if (random.Uniform() < 0.3) params.presence_penalty = static_cast<float>(random.Uniform());
+  if (random.Uniform() < 0.3) params.frequency_penalty = static_cast<float>(random.Uniform());
+  if (random.Uniform() < 0.5) params.penalty_tokens = random.Below(20);
+  if (random.Uniform() < 0.3) {
     params.logit_bias = {{static_cast<TokenId>(random.Below(vocabulary)), 3.0f}};
   }
   params.seed = random.Next();
@@ -140,7 +140,7 @@ TEST(Sampler, DrawDependsOnSeedAndPositionAlone) {
 
 TEST(Sampler, AgreesWithTheSortingSampler) {
   for (uint64_t seed = 0; seed < 5000; ++seed) {
-    test::Random random(seed);
+    Rng random(seed);
     const uint32_t vocabulary = 1 + random.Below(60);
     std::vector<float> logits(vocabulary);
     // Few distinct values, so that ties occur.

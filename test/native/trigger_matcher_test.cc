@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "random.h"
+#include "random_text.h"
 #include "test.h"
 
 namespace infercept {
@@ -187,22 +187,22 @@ struct RandomCase {
   std::vector<TokenId> output;
 };
 
-RandomCase MakeCase(test::Random& random) {
+RandomCase MakeCase(Rng& random) {
   static constexpr TokenId kTokens[] = {0, 1, 26, 27, 28, 29};
   RandomCase result;
   for (uint32_t i = random.Below(4); i > 0; --i) {
     Trigger trigger;
-    if (random.Chance(0.7))
-      trigger.text = random.Text(1 + random.Below(4), "ab");
+    if (random.Uniform() < 0.7)
+      trigger.text = RandomText(random, 1 + random.Below(4), "ab");
     else
       for (uint32_t n = 1 + random.Below(3); n > 0; --n)
         trigger.tokens.push_back(kTokens[random.Below(6)]);
-    if (random.Chance(0.4)) trigger.until = random.Text(1 + random.Below(3), "ab");
-    if (random.Chance(0.6)) trigger.action = TriggerAction::kPauseAtStop;
+    if (random.Uniform() < 0.4) trigger.until = RandomText(random, 1 + random.Below(3), "ab");
+    if (random.Uniform() < 0.6) trigger.action = TriggerAction::kPauseAtStop;
     result.triggers.push_back(trigger);
   }
   for (uint32_t i = random.Below(3); i > 0; --i) {
-    result.stops.push_back(random.Text(2 + random.Below(5), "ab"));
+    result.stops.push_back(RandomText(random, 2 + random.Below(5), "ab"));
   }
   for (uint32_t i = 1 + random.Below(14); i > 0; --i)
     result.output.push_back(kTokens[random.Below(6)]);
@@ -254,7 +254,7 @@ TEST(TriggerMatcher, AgreesWithASearchInTheWholeOutput) {
   const TokenTable table = Letters({"ab", "ba", "aab", ""});
   int decided = 0;
   for (uint64_t seed = 0; seed < 20000; ++seed) {
-    test::Random random(seed);
+    Rng random(seed);
     const RandomCase random_case = MakeCase(random);
     const Report report = Match(random_case.triggers, random_case.stops, table, random_case.output);
     const Report naive =
@@ -267,12 +267,12 @@ TEST(TriggerMatcher, AgreesWithASearchInTheWholeOutput) {
 
 TEST(TriggerMatcher, ChunkingDoesNotMatterForTexts) {
   for (uint64_t seed = 0; seed < 300; ++seed) {
-    test::Random random(seed);
+    Rng random(seed);
     RandomCase random_case = MakeCase(random);
     std::erase_if(random_case.triggers, [](const Trigger& trigger) {
       return trigger.text.empty() || trigger.action == TriggerAction::kPause;
     });
-    const std::string text = random.Text(9, "ab");
+    const std::string text = RandomText(random, 9, "ab");
     std::string expected;
     for (uint32_t split = 0; split < 1u << 8; ++split) {
       std::vector<std::string> words(1);
