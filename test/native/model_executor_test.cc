@@ -3,10 +3,8 @@
 // those of an undisturbed run.
 #include "engine/model_executor.h"
 
-#include <chrono>
 #include <cstring>
 
-#include "engine/calibration.h"
 #include "test.h"
 #include "tiny_model.h"
 
@@ -181,24 +179,6 @@ TEST(ModelExecutor, AFailedStepLeavesNoCopyBehind) {
   AddSlice(plan, kSeq, 0, {1}, Blocks({64}));  // no such block
   EXPECT_THROW(static_cast<void>(fixture.executor.Execute(plan, fixture.result)), InternalError);
   fixture.Step(kSeq, 0, kPrompt, Blocks({0, 1, 2}));
-}
-
-TEST(Calibration, MeasuresStepsAndCopiesWithinItsBudget) {
-  TinyModel tiny(*FindOps(""));
-  const auto begin = std::chrono::steady_clock::now();
-  const Calibration calibration = Calibrate(*tiny.model, *tiny.storage, tiny.pool, 50'000'000);
-  const auto duration = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(duration, std::chrono::milliseconds(400));  // generous: the machine may be busy
-  ASSERT_TRUE(calibration.forward.size() >= 4);
-  uint32_t most = 0;
-  for (const ForwardSample& sample : calibration.forward) {
-    EXPECT_GT(sample.duration, 0);
-    EXPECT_GE(sample.kv_tokens, sample.query_tokens);
-    most = std::max(most, sample.query_tokens);
-  }
-  EXPECT_EQ(most, 64u);
-  EXPECT_EQ(calibration.swap_out.size(), 3u);  // of 1, 4 and 16 blocks
-  EXPECT_EQ(calibration.swap_in.size(), 3u);
 }
 
 }  // namespace infercept
