@@ -16,7 +16,11 @@ function fail(message) {
 function run(title, command, args) {
   const started = Date.now();
   process.stderr.write(`setup: ${title} ... `);
-  const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28, shell: process.platform === 'win32' });
+  const result = spawnSync(command, args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    shell: process.platform === 'win32',
+  });
   if (result.status !== 0) {
     process.stderr.write('failed\n');
     fail(`\`${command} ${args.join(' ')}\` failed:\n${result.stdout ?? ''}\n${result.stderr ?? result.error ?? ''}`);
@@ -37,7 +41,8 @@ function newest(path) {
 }
 
 if (newest('node_modules/.package-lock.json') < newest('package-lock.json')) {
-  run('installing npm packages', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
+  // Not `npm ci`: it insists on optional packages of other platforms, which some registries do not have.
+  run('installing npm packages', 'npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']);
 }
 
 const compiler = process.env.CXX ?? ['g++', 'clang++', 'c++'].find(has);

@@ -61,8 +61,9 @@ void Generation::BeginTurn(Turn turn, std::span<const TokenId> tokens, const Tok
 }
 
 void Generation::AppendReturned(std::span<const TokenId> tokens) {
+  // Nothing comes between: a pause from code may have fallen into the middle of a trigger or a character.
+  if (tokens.empty()) return;
   CutOutput();
-  matched_ = false;
   context_.insert(context_.end(), tokens.begin(), tokens.end());
 }
 
@@ -100,7 +101,11 @@ void Generation::Observe(SeqId seq, std::span<const float> logits, const TokenTa
     CutOutput();
     observation.token.text += std::exchange(pending_text_, {});
   }
-  observation.sampled = {.seq = seq, .token = token, .outcome = outcome};
+  observation.sampled = {.seq = seq,
+                         .token = token,
+                         .outcome = outcome,
+                         .pause_reason = pause_reason_,
+                         .finish_reason = finish_reason_};
 }
 
 Outcome Generation::Judge(SeqId seq, TokenId token, const TokenTable& table,
@@ -117,7 +122,8 @@ Outcome Generation::Judge(SeqId seq, TokenId token, const TokenTable& table,
     observation.matches.push_back({seq, match.trigger, DecodeUtf8(match.bytes)});
   }
   if (verdict == Verdict::kPause) return Pause(PauseReason::kTrigger);
-  if (stop) return matched_ ? Pause(PauseReason::kPreviousMatch) : Finish(FinishReason::kStopToken);
+  if (stop && std::exchange(matched_, false)) return Pause(PauseReason::kPreviousMatch);
+  if (stop) return Finish(FinishReason::kStopToken);
   return verdict == Verdict::kStopText ? Finish(FinishReason::kStopText) : Outcome::kContinue;
 }
 

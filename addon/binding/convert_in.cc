@@ -1,0 +1,266 @@
+#include "binding/convert_in.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "binding/object_reader.h"
+
+namespace infercept {
+namespace {
+
+template <typename Value>
+using NameTable = std::initializer_list<std::pair<std::string_view, Value>>;
+
+template <typename Value>
+Value Named(const ObjectReader& reader, const char* key, NameTable<Value> table) {
+  const std::string name = reader.String(key);
+  for (const auto& [entry, value] : table) {
+    if (entry == name) return value;
+  }
+  ThrowInvalid(reader.env(), "Unknown " + std::string(key) + " '" + name + "'.");
+}
+
+RopeScaling ToScaling(const ObjectReader& reader) {
+  using Kind = RopeScaling::Kind;
+  RopeScaling scaling;
+  scaling.kind = Named<Kind>(reader, "kind",
+                             {{"none", Kind::kNone},
+                              {"linear", Kind::kLinear},
+                              {"llama3", Kind::kLlama3},
+                              {"factors", Kind::kFactors}});
+  if (scaling.kind == Kind::kLinear || scaling.kind == Kind::kLlama3) {
+    scaling.factor = reader.Double("factor", 1e-6, 1e6);
+  }
+  if (scaling.kind == Kind::kLlama3) {
+    scaling.low_frequency_factor = reader.Double("lowFrequencyFactor", 1e-6, 1e6);
+    scaling.high_frequency_factor = reader.Double("highFrequencyFactor", 1e-6, 1e6);
+    scaling.original_context_tokens = reader.Double("originalContextTokens", 1, 1e9);
+  }
+  return scaling;
+}
+
+RopeSpec ToRope(const ObjectReader& reader) {
+  RopeSpec rope;
+  rope.dimension = reader.Int<uint32_t>("dimension");
+  rope.base = reader.Double("base", 1e-6, 1e15);
+  rope.scaling = ToScaling(reader.Object("scaling"));
+  rope.interleaved = Named<bool>(reader, "layout", {{"interleaved", true}, {"half", false}});
+  return rope;
+}
+
+Hyperparameters ToHyperparameters(const ObjectReader& reader) {
+  Hyperparameters result;
+  result.layers = reader.Int<uint32_t>("layers", 1);
+  result.width = reader.Int<uint32_t>("width", 1);
+  result.heads = reader.Int<uint32_t>("heads", 1);
+  result.kv_heads = reader.Int<uint32_t>("kvHeads", 1);
+  result.head_dim = reader.Int<uint32_t>("headDim", 1);
+  result.ffn_width = reader.Int<uint32_t>("ffnWidth", 1);
+  result.vocabulary_size = reader.Int<uint32_t>("vocabularySize", 1, INT32_MAX);
+  result.context_tokens = reader.Int<uint32_t>("contextTokens", 1);
+  result.norm_epsilon = reader.Float("normEpsilon");
+  result.rope = ToRope(reader.Object("rope"));
+  result.tied_embeddings = reader.Bool("tiedEmbeddings");
+  return result;
+}
+
+uint32_t ToDimension(const ObjectReader& reader, const Napi::Array& shape, uint32_t index) {
+  const Napi::Value value = shape.Get(index);
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 1 && number <= UINT32_MAX && number == static_cast<uint32_t>(number))) {
+    ThrowInvalid(reader.env(), "A tensor's shape must be two positive integers.");
+  }
+  return static_cast<uint32_t>(number);
+}
+
+TensorSpec ToTensor(const ObjectReader& reader, const Napi::Object& object) {
+  const Napi::Value shape = object.Get("shape");
+  if (!shape.IsArray()) ThrowInvalid(reader.env(), "A tensor's shape must be an array.");
+  TensorSpec tensor;
+  tensor.name = reader.String("name");
+  tensor.dtype = Named<DType>(
+      reader, "dtype",
+      {{"f32", DType::kF32}, {"f16", DType::kF16}, {"bf16", DType::kBF16}, {"q8_0", DType::kQ8_0}});
+  tensor.rows = ToDimension(reader, shape.As<Napi::Array>(), 0);
+  tensor.columns = ToDimension(reader, shape.As<Napi::Array>(), 1);
+  tensor.file = reader.Int<uint32_t>("file");
+  tensor.offset = reader.Int<uint64_t>("offset");
+  tensor.byte_length = reader.Int<uint64_t>("byteLength");
+  return tensor;
+}
+
+SamplingParams ToSampling(const ObjectReader& reader) {
+  SamplingParams sampling;
+  sampling.temperature = reader.Float("temperature");
+  sampling.top_k = reader.Int<uint32_t>("topK");
+  sampling.top_p = reader.Float("topP");
+  sampling.min_p = reader.Float("minP");
+  sampling.repetition_penalty = reader.Float("repetitionPenalty");
+  sampling.presence_penalty = reader.Float("presencePenalty");
+  sampling.frequency_penalty = reader.Float("frequencyPenalty");
+  sampling.penalty_tokens = reader.Int<uint32_t>("penaltyTokens");
+  sampling.seed = reader.BigUint64("seed");
+  sampling.logprobs = reader.Int<int32_t>("logprobs", -1);
+  const std::vector<int32_t> tokens = reader.Int32s("logitBiasTokens");
+  const std::vector<float> values = reader.Floats("logitBiasValues");
+  if (tokens.size() != values.size()) {
+    ThrowInvalid(reader.env(), "logitBiasTokens and logitBiasValues must have equal lengths.");
+  }
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    sampling.logit_bias.emplace_back(tokens[i], values[i]);
+  }
+  return sampling;
+}
+
+Trigger ToTrigger(const ObjectReader& reader) {
+  Trigger trigger;
+  trigger.text = reader.String("text");
+  trigger.tokens = reader.Int32s("tokens");
+  trigger.until = reader.String("until");
+  trigger.action = reader.Bool("pauseAtStop") ? TriggerAction::kPauseAtStop : TriggerAction::kPause;
+  return trigger;
+}
+
+Turn ToTurn(const ObjectReader& reader) {
+  Turn turn;
+  turn.sampling = ToSampling(reader.Object("sampling"));
+  turn.stop_tokens = reader.Int32s("stopTokens");
+  turn.stop_texts = reader.Strings("stopTexts");
+  for (const ObjectReader& trigger : reader.Objects("triggers")) {
+    turn.triggers.push_back(ToTrigger(trigger));
+  }
+  turn.max_tokens = reader.Int<uint32_t>("maxTokens", 1);
+  return turn;
+}
+
+SeqId ToSeq(const ObjectReader& reader, const char* key = "seq") {
+  return SeqId{reader.Int<uint32_t>(key)};
+}
+
+InterceptionFacts ToFacts(const ObjectReader& reader) {
+  constexpr double kRemainingMsMax = 1e12;  // three decades
+  InterceptionFacts facts;
+  if (reader.Has("kind")) facts.kind = KindId{reader.Int<uint32_t>("kind")};
+  if (reader.Has("remainingMs")) {
+    facts.remaining = static_cast<Nanos>(reader.Double("remainingMs", 0, kRemainingMsMax) * 1e6);
+  }
+  if (reader.Has("disposition")) {
+    facts.disposition = Named<Disposition>(reader, "disposition",
+                                           {{"preserve", Disposition::kPreserve},
+                                            {"swap", Disposition::kSwap},
+                                            {"discard", Disposition::kDiscard}});
+  }
+  return facts;
+}
+
+Command ToSubmit(const ObjectReader& reader) {
+  SubmitCommand command;
+  command.seq = ToSeq(reader);
+  command.tokens = reader.Int32s("tokens");
+  command.turn = ToTurn(reader.Object("turn"));
+  command.priority = reader.Int<int32_t>("priority");
+  command.keep = reader.Bool("keep");
+  return command;
+}
+
+Command ToResume(const ObjectReader& reader) {
+  ResumeCommand command;
+  command.seq = ToSeq(reader);
+  command.tokens = reader.Int32s("tokens");
+  if (reader.Has("turn")) command.turn = ToTurn(reader.Object("turn"));
+  return command;
+}
+
+Command ToFork(const ObjectReader& reader) {
+  return ForkCommand{ToSeq(reader), ToSeq(reader, "child")};
+}
+
+struct CommandRow {
+  std::string_view type;
+  Command (*convert)(const ObjectReader& reader);
+};
+
+constexpr CommandRow kCommands[] = {
+    {"submit", ToSubmit},
+    {"resume", ToResume},
+    {"mark",
+     [](const ObjectReader& r) -> Command {
+       return MarkCommand{ToSeq(r), ToFacts(r)};
+     }},
+    {"pause",
+     [](const ObjectReader& r) -> Command {
+       return PauseCommand{ToSeq(r), ToFacts(r)};
+     }},
+    {"abort",
+     [](const ObjectReader& r) -> Command {
+       return AbortCommand{ToSeq(r), r.OptionalInt<uint32_t>("tokens")};
+     }},
+    {"rewind",
+     [](const ObjectReader& r) -> Command {
+       return RewindCommand{ToSeq(r), r.Int<uint32_t>("tokens")};
+     }},
+    {"fork", ToFork},
+    {"suspend", [](const ObjectReader& r) -> Command { return SuspendCommand{ToSeq(r)}; }},
+    {"release", [](const ObjectReader& r) -> Command { return ReleaseCommand{ToSeq(r)}; }},
+};
+
+}  // namespace
+
+ModelSpec ToModelSpec(Napi::Value value) {
+  const ObjectReader reader(value, "spec");
+  ModelSpec spec;
+  spec.architecture = reader.String("architecture");
+  spec.hyperparameters = ToHyperparameters(reader.Object("hyperparameters"));
+  spec.files = reader.Strings("files");
+  const auto tensors = value.As<Napi::Object>().Get("tensors");
+  const std::vector<ObjectReader> readers = reader.Objects("tensors");
+  for (uint32_t i = 0; i < readers.size(); ++i) {
+    spec.tensors.push_back(
+        ToTensor(readers[i], tensors.As<Napi::Array>().Get(i).As<Napi::Object>()));
+  }
+  return spec;
+}
+
+RuntimeOptions ToRuntimeOptions(Napi::Value value) {
+  const ObjectReader reader(value, "options");
+  RuntimeOptions options;
+  options.device = reader.String("device");
+  options.kv_bytes = reader.Int<size_t>("kvBytes");
+  options.kv_dtype = reader.String("kvDtype");
+  options.block_tokens = reader.Int<uint32_t>("blockTokens", 1, 1024);
+  options.host_bytes = reader.Int<size_t>("hostBytes");
+  const std::string policy = reader.String("policy");
+  const std::optional<PolicyKind> kind = ParsePolicy(policy);
+  if (!kind.has_value()) ThrowInvalid(value.Env(), "Unknown policy '" + policy + "'.");
+  options.policy = *kind;
+  options.threads = reader.Int<uint32_t>("threads", 0, 1024);
+  options.context_tokens = reader.Int<uint32_t>("contextTokens");
+  options.step_tokens = reader.Int<uint32_t>("stepTokens", 1, 1 << 16);
+  options.saturation_tokens = reader.Int<uint32_t>("saturationTokens");
+  options.prefix_cache = reader.Bool("prefixCache");
+  options.sequences_max = reader.Int<uint32_t>("sequencesMax", 1);
+  return options;
+}
+
+TokenTable ToTokenTable(Napi::Value value) {
+  const ObjectReader reader(value, "vocabulary");
+  TokenTable table{reader.Bytes("bytes"), reader.Uint32s("offsets")};
+  if (table.offsets.empty() || table.offsets.back() != table.bytes.size() ||
+      !std::is_sorted(table.offsets.begin(), table.offsets.end())) {
+    ThrowInvalid(value.Env(), "vocabulary.offsets must ascend to the length of its bytes.");
+  }
+  return table;
+}
+
+Command ToCommand(Napi::Value value) {
+  const ObjectReader reader(value, "command");
+  const std::string type = reader.String("type");
+  for (const CommandRow& row : kCommands) {
+    if (row.type == type) return row.convert(reader);
+  }
+  ThrowInvalid(value.Env(), "Unknown command '" + type + "'.");
+}
+
+}  // namespace infercept

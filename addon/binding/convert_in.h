@@ -1,0 +1,19 @@
+// JavaScript values -> plain structs. The twin of lib/native-protocol.ts and lib/model-spec.ts.
+// Thread: the JavaScript thread. Wrong values throw a JavaScript TypeError; no handle outlives the
+// call.
+#pragma once
+
+#include "binding/napi_setup.h"
+#include "engine/command.h"
+#include "engine/runtime.h"
+#include "model/model_spec.h"
+#include "text/token_table.h"
+
+namespace infercept {
+
+ModelSpec ToModelSpec(Napi::Value value);
+RuntimeOptions ToRuntimeOptions(Napi::Value value);
+TokenTable ToTokenTable(Napi::Value value);
+Command ToCommand(Napi::Value value);
+
+}  // namespace infercept

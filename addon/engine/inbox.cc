@@ -1,0 +1,68 @@
+#include "engine/inbox.h"
+
+#include <utility>
+
+namespace infercept {
+namespace {
+
+bool Frees(const Command& command) {
+  return std::holds_alternative<AbortCommand>(command) ||
+         std::holds_alternative<ReleaseCommand>(command);
+}
+
+Status Stopped() { return Status(StatusCode::kDisposed, "The engine was disposed."); }
+
+}  // namespace
+
+Status Inbox::Post(Command command) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return Stopped();
+    if (content_.commands.size() >= kInboxCommandsMax && !Frees(command)) {
+      return Status(StatusCode::kOverloaded,
+                    "The engine's inbox holds " + std::to_string(content_.commands.size()) +
+                        " commands, its limit. Wait for runs to finish before starting more.");
+    }
+    content_.commands.push_back(std::move(command));
+  }
+  arrived_.notify_one();
+  return Status();
+}
+
+Status Inbox::RequestDump(uint32_t id) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return Stopped();
+    content_.dumps.push_back(id);
+  }
+  arrived_.notify_one();
+  return Status();
+}
+
+void Inbox::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  arrived_.notify_one();
+}
+
+bool Inbox::stopped() const {
+  const std::lock_guard lock(mutex_);
+  return stopped_;
+}
+
+void Inbox::Drain(Content& content) {
+  IC_CHECK(content.empty());
+  const std::lock_guard lock(mutex_);
+  std::swap(content, content_);
+}
+
+void Inbox::WaitAndDrain(Content& content) {
+  IC_CHECK(content.empty());
+  std::unique_lock lock(mutex_);
+  arrived_.wait(lock, [this] { return stopped_ || !content_.empty(); });
+  std::swap(content, content_);
+}
+
+}  // namespace infercept

@@ -1,0 +1,47 @@
+// Commands on their way in: any thread posts, the engine thread drains at step boundaries.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/command.h"
+
+namespace infercept {
+
+// Far more than a step can leave behind: a program that gets here posts faster than the engine
+// steps.
+inline constexpr size_t kInboxCommandsMax = 1 << 16;
+
+class Inbox {
+ public:
+  struct Content {
+    std::vector<Command> commands;  // in the order in which they were posted
+    std::vector<uint32_t> dumps;    // requests for a dump, by id; to be answered after `commands`
+    bool empty() const { return commands.empty() && dumps.empty(); }
+  };
+
+  // kOverloaded when full; commands that free something (abort, release) always pass. kDisposed
+  // after Stop.
+  Status Post(Command command);
+  Status RequestDump(uint32_t id);
+  // Nothing is taken in any more; a waiting drain returns.
+  void Stop();
+  bool stopped() const;
+
+  // Exchanges `content`, which must be empty, for what has arrived.
+  void Drain(Content& content);
+  // As Drain, but waits until there is something or Stop was called.
+  void WaitAndDrain(Content& content);
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable arrived_;
+  // Guarded by mutex_.
+  Content content_;
+  bool stopped_ = false;
+};
+
+}  // namespace infercept

@@ -1,0 +1,163 @@
+/** The engine: one model, one KV cache, one native thread; any number of sessions and runs. */
+import { EventEmitter } from 'eventemitter3';
+import type { EngineCore } from './engine-core.js';
+import { InferceptError } from './errors.js';
+import { type GenerateOptions, generate } from './generate.js';
+import { type LoadedEngine, loadEngine } from './load.js';
+import type { StepRecord } from './native-protocol.js';
+import { checkLoadOptions, type LoadOptions } from './options.js';
+import type { InterceptionDecisionPart, InterceptionRecord, RunResult } from './part.js';
+import type { Run } from './run.js';
+import { Session } from './session.js';
+import type { SessionOptions } from './session-options.js';
+import { type EngineStats, formatMetrics, RunMetrics, toEngineStats } from './stats.js';
+import { nonEmptyString, string, tokenIds } from './validate.js';
+
+/** What an engine can hold. */
+export interface EngineCapacity {
+  /** `cpu`. */
+  device: string;
+  /** Instruction set of the kernels. */
+  isa: string;
+  /** Threads that compute. */
+  threads: number;
+  /** The longest context of one sequence, in tokens. */
+  contextTokens: number;
+  /** Tokens whose keys and values fit on the device, over all sequences. */
+  kvTokens: number;
+  /** And on the host. */
+  hostTokens: number;
+  /** Tokens per KV block. */
+  blockTokens: number;
+  /** Bytes of keys and values of one token. */
+  bytesPerToken: number;
+  /** Bytes of the model's weights in its files. */
+  weightBytes: number;
+  /** Tokens per step beyond which step time grows in proportion, as measured at load or set. */
+  saturationTokens: number;
+}
+
+/** Events of an engine and their arguments. Sequences are numbered per engine. */
+export interface EngineEvents {
+  /** A context began to wait. */
+  'interception-start': [event: { sequence: number; kind: string; contextTokens: number }];
+  /** The scheduler decided about a waiting context. */
+  'interception-decision': [event: { sequence: number } & Omit<InterceptionDecisionPart, 'type'>];
+  /** A context goes on. */
+  'interception-end': [event: { sequence: number } & InterceptionRecord];
+  /** A step was executed. If the event loop lags, only the newest 64 are reported. */
+  step: [step: StepRecord];
+  /** The engine has failed, or an event listener threw. Runs report their own errors. */
+  error: [error: InferceptError];
+}
+
+/** Makes sessions and runs. Made by {@link Engine.load}. */
+export class Engine extends EventEmitter<EngineEvents> {
+  readonly #core: EngineCore;
+  readonly #metrics = new RunMetrics();
+
+  private constructor({ link, text }: LoadedEngine) {
+    super();
+    const { tokenizer } = text;
+    this.#core = {
+      link,
+      text,
+      codec: {
+        encode: (content) => tokenizer.encodeTextAsync(content),
+        decode: (tokens) => tokenizer.decode(Array.from(tokens)),
+      },
+      observer: {
+        onPause: (sequence, kind, contextTokens) => this.emit('interception-start', { sequence, kind, contextTokens }),
+        onDecision: (sequence, { type: _, ...decision }) =>
+          this.emit('interception-decision', { sequence, ...decision }),
+        onResume: (sequence, record) => this.emit('interception-end', { sequence, ...record }),
+        onFinish: (result: RunResult) => this.#metrics.add(result),
+      },
+      sessions: new Set(),
+      turns: new Set(),
+    };
+    link.observer = {
+      onStep: (step) => this.emit('step', step),
+      onError: (error) => this.emit('error', error),
+    };
+  }
+
+  /**
+   * Loads a model and starts its engine.
+   * @param source `'demo'`, the path of a GGUF file, or of a Hugging Face folder (config.json, tokenizer.json, safetensors)
+   * @throws InferceptError `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED`, `ERR_OUT_OF_MEMORY`,
+   *   `ERR_DEVICE`, `ERR_NATIVE_NOT_FOUND`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`
+   */
+  static async load(source: string, options?: LoadOptions): Promise<Engine> {
+    return new Engine(await loadEngine(nonEmptyString(source, 'source'), checkLoadOptions(options)));
+  }
+
+  /**
+   * Begins a conversation. Nothing is computed before the first send.
+   * @throws InferceptError `ERR_INVALID_ARGUMENT`, `ERR_MODEL_UNSUPPORTED` (no chat template, or no tools in it), `ERR_DISPOSED`
+   */
+  session(options: SessionOptions = {}): Session {
+    this.#core.link.assertUsable();
+    return new Session(this.#core, options);
+  }
+
+  /** Generates once. @throws InferceptError `ERR_INVALID_ARGUMENT`, `ERR_DISPOSED`, or why the engine failed */
+  generate(options: GenerateOptions): Run {
+    return generate(this.#core, options);
+  }
+
+  /** Token ids of a text. It never spells control tokens. Long texts are encoded on another thread. */
+  async tokenize(text: string): Promise<number[]> {
+    this.#assertNotDisposed();
+    return Array.from(await this.#core.text.tokenizer.encodeTextAsync(string(text, 'text')));
+  }
+
+  /** The text of token ids; control tokens are spelled out. */
+  detokenize(tokens: ArrayLike<number>): string {
+    this.#assertNotDisposed();
+    return this.#core.text.tokenizer.decode(tokenIds(tokens, 'tokens'));
+  }
+
+  /** Counters and state as of the last step boundary. Works on a failed engine. */
+  stats(): EngineStats {
+    this.#assertNotDisposed();
+    return toEngineStats(this.#core.link.stats());
+  }
+
+  /** Counters, state and latencies in the text format of Prometheus. */
+  metrics(): string {
+    return formatMetrics(this.stats(), this.#metrics);
+  }
+
+  /** The engine's inner state for people: queues, block tables, budgets, the last 64 steps. Works on a failed engine. */
+  async dump(): Promise<Record<string, unknown>> {
+    this.#assertNotDisposed();
+    return JSON.parse(await this.#core.link.dump()) as Record<string, unknown>;
+  }
+
+  /** What fits into the engine. */
+  capacity(): EngineCapacity {
+    this.#assertNotDisposed();
+    const { deviceBlocks, hostBlocks, blockTokens, ...info } = this.#core.link.info;
+    return { ...info, blockTokens, kvTokens: deviceBlocks * blockTokens, hostTokens: hostBlocks * blockTokens };
+  }
+
+  /** Ends all runs with `ERR_DISPOSED`, ends the thread after its present step, frees all memory. Idempotent. */
+  async dispose(): Promise<void> {
+    const { link, turns, sessions, text } = this.#core;
+    const closed = link.close();
+    const error = new InferceptError('ERR_DISPOSED', 'The engine was disposed.');
+    for (const turn of [...turns]) turn.fail(error);
+    for (const session of [...sessions]) session.dispose();
+    text.tokenizer.dispose();
+    await closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  #assertNotDisposed(): void {
+    if (this.#core.link.isClosed) throw new InferceptError('ERR_DISPOSED', 'The engine was disposed; load a new one.');
+  }
+}

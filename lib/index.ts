@@ -1,0 +1,28 @@
+export type { Forecast } from './augmentation.js';
+export { Engine, type EngineCapacity, type EngineEvents } from './engine.js';
+export { type ErrorCode, InferceptError } from './errors.js';
+export type { GenerateOptions } from './generate.js';
+export type { InterceptionHandle, InterceptOptions } from './intercept.js';
+export type { InterceptionContext, Interceptor } from './interception.js';
+export type { JsonSchema } from './json-schema.js';
+export { type SystemInfo, systemInfo } from './native.js';
+export type { StepRecord } from './native-protocol.js';
+export type { LoadOptions, LoadProgress, PolicyName, RunOptions, SamplingOptions } from './options.js';
+export type * from './part.js';
+export { Run } from './run.js';
+export { Session } from './session.js';
+export type { Checkpoint } from './session-history.js';
+export type { SendOptions, SessionOptions } from './session-options.js';
+export type { EngineStats, TierStats, WasteStats } from './stats.js';
+export type { JsonValue, Message, ToolCall } from './text/messages.js';
+export {
+  defineTool,
+  type Tool,
+  type ToolContext,
+  type ToolDefinition,
+  type ToolInput,
+  type ToolOutput,
+  type ToolParameters,
+} from './tool.js';
+export type { ApprovalRequest, Approve } from './tool-call.js';
+export type { Bytes } from './validate.js';

@@ -1,0 +1,90 @@
+/** From a model's name to a running native engine and what turns text into its tokens. */
+
+import type { ModelText } from './engine-core.js';
+import { throwIfAborted } from './errors.js';
+import { type LoadedModel, readModel } from './formats/load-model.js';
+import type { Hyperparameters } from './model-spec.js';
+import { loadNative } from './native.js';
+import { NativeLink } from './native-link.js';
+import type { NativeOptions } from './native-protocol.js';
+import { type checkLoadOptions, type LoadProgress, tierBytes } from './options.js';
+import { createChatTemplate } from './text/chat-template.js';
+import { createTokenizer, type Tokenizer } from './text/tokenizer.js';
+import { detectToolCallFormat } from './text/tool-call-format.js';
+
+type LoadSettings = ReturnType<typeof checkLoadOptions>;
+
+export interface LoadedEngine {
+  link: NativeLink;
+  text: ModelText;
+}
+
+/** Bytes of keys and values of one token. Both 16-bit types take two bytes per element. */
+function bytesPerToken({ layers, kvHeads, headDim }: Hyperparameters, dtype: string): number {
+  return 2 * layers * kvHeads * headDim * (dtype === 'f32' ? 4 : 2);
+}
+
+function nativeOptions(settings: LoadSettings, model: LoadedModel, tokenizer: Tokenizer): NativeOptions {
+  const { hyperparameters } = model.spec;
+  const { kvCache = {}, swap = {} } = settings;
+  const contextTokens = Math.min(settings.contextTokens ?? Number.POSITIVE_INFINITY, hyperparameters.contextTokens);
+  const dtype = kvCache.dtype ?? 'auto';
+  const blockTokens = kvCache.blockTokens ?? 16;
+  return {
+    ...tierBytes(
+      { kvBytes: kvCache.bytes, hostBytes: swap.hostBytes },
+      contextTokens * bytesPerToken(hyperparameters, dtype),
+    ),
+    device: settings.device ?? 'auto',
+    kvDtype: dtype,
+    blockTokens,
+    policy: settings.policy ?? 'adaptive',
+    threads: settings.threads ?? 0,
+    contextTokens,
+    stepTokens: Math.max(settings.stepTokens ?? 512, blockTokens),
+    saturationTokens: settings.saturationTokens ?? 0,
+    prefixCache: kvCache.prefixCache ?? true,
+    sequencesMax: settings.sequencesMax ?? 65536,
+    vocabulary: tokenizer.table,
+  };
+}
+
+function modelText(model: LoadedModel, tokenizer: Tokenizer): ModelText {
+  const { chatTemplate } = model;
+  const spelling = (id: number | undefined): string => (id === undefined ? '' : tokenizer.decode([id]));
+  const template =
+    chatTemplate === undefined
+      ? undefined
+      : createChatTemplate(chatTemplate, tokenizer, {
+          bosToken: spelling(tokenizer.bosTokenId),
+          eosToken: spelling(tokenizer.eosTokenIds.values().next().value),
+        });
+  return {
+    tokenizer,
+    template,
+    toolCallFormat: chatTemplate === undefined ? undefined : detectToolCallFormat(chatTemplate, tokenizer),
+    reasoning: chatTemplate?.includes('</think>') ? { open: '<think>', close: '</think>' } : undefined,
+    stopTokens: Int32Array.from(new Set([...tokenizer.eosTokenIds, ...(template?.endOfTurnIds ?? [])])),
+  };
+}
+
+/** @throws InferceptError `ERR_ABORTED`, `ERR_MODEL_*`, `ERR_OUT_OF_MEMORY`, `ERR_DEVICE`, `ERR_NATIVE_NOT_FOUND` */
+export async function loadEngine(source: string, settings: LoadSettings): Promise<LoadedEngine> {
+  const { signal } = settings;
+  const report = (progress: LoadProgress): void => settings.onProgress?.(progress);
+  const binding = loadNative(settings.nativeBinding);
+  report({ phase: 'headers', loadedBytes: 0, totalBytes: 0 });
+  const model = await readModel(source, { signal });
+  const tokenizer = createTokenizer(model.tokenizer, model.defaults);
+  try {
+    const text = modelText(model, tokenizer);
+    const native = nativeOptions(settings, model, tokenizer);
+    throwIfAborted(signal, `loading ${source}`);
+    const link = await NativeLink.open(binding, { spec: model.spec, native, onProgress: report, signal });
+    return { link, text };
+  } catch (error) {
+    tokenizer.dispose();
+    throwIfAborted(signal, `loading ${source}`);
+    throw error;
+  }
+}

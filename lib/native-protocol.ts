@@ -1,0 +1,258 @@
+/**
+ * The values that cross the boundary to the native engine: commands in, batches of events out. The twin of
+ * `addon/engine/{command,event,turn}.h`; `addon/binding/convert` translates and checks bounds.
+ */
+import type { ErrorCode } from './errors.js';
+import type { ModelSpec } from './model-spec.js';
+import type { Disposition } from './part.js';
+
+export interface NativeSampling {
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repetitionPenalty: number;
+  presencePenalty: number;
+  frequencyPenalty: number;
+  penaltyTokens: number;
+  /** Tokens and what is added to their logits, of equal length. */
+  logitBiasTokens: Int32Array;
+  logitBiasValues: Float32Array;
+  /** An unsigned 64-bit integer. */
+  seed: bigint;
+  /** -1: none. */
+  logprobs: number;
+}
+
+export interface NativeTrigger {
+  /** Exactly one of `text` and `tokens` is not empty. */
+  text: string;
+  tokens: Int32Array;
+  /** Empty: the trigger completes at once. */
+  until: string;
+  /** Pause at the turn's next stop token instead of at once (tool calls). */
+  pauseAtStop: boolean;
+}
+
+export interface NativeTurn {
+  sampling: NativeSampling;
+  stopTokens: Int32Array;
+  stopTexts: string[];
+  triggers: NativeTrigger[];
+  /** 4294967295: no limit but the context window. */
+  maxTokens: number;
+}
+
+/** What is known about a present or coming interception; absent values stay as they are. */
+export interface NativeFacts {
+  kind?: number;
+  remainingMs?: number;
+  disposition?: Disposition;
+}
+
+export type NativeCommand =
+  | { type: 'submit'; seq: number; tokens: Int32Array; turn: NativeTurn; priority: number; keep: boolean }
+  | { type: 'resume'; seq: number; tokens: Int32Array; turn?: NativeTurn }
+  | ({ type: 'mark'; seq: number } & NativeFacts)
+  | ({ type: 'pause'; seq: number } & NativeFacts)
+  | { type: 'abort'; seq: number; tokens?: number }
+  | { type: 'rewind'; seq: number; tokens: number }
+  | { type: 'fork'; seq: number; child: number }
+  | { type: 'suspend'; seq: number }
+  | { type: 'release'; seq: number };
+
+/** Sampled tokens of one sequence: `count` entries of {@link NativeBatch.tokens} from `begin` on. */
+export interface NativeTokensEvent {
+  type: 'tokens';
+  seq: number;
+  begin: number;
+  count: number;
+  /** Text that became final with these tokens. */
+  text: string;
+  /** The most probable tokens at the place of each token, if asked for. */
+  top?: { token: number; logprob: number }[][];
+}
+
+export interface NativeMatchEvent {
+  type: 'match';
+  seq: number;
+  /** Index into the turn's triggers. */
+  trigger: number;
+  /** Between trigger and until. */
+  text: string;
+}
+
+export interface NativePauseEvent {
+  type: 'pause';
+  seq: number;
+  reason: 'trigger' | 'code' | 'previous-match';
+  contextTokens: number;
+}
+
+export interface NativeResumeEvent {
+  type: 'resume';
+  seq: number;
+  waitedMs: number;
+  delayMs: number;
+  recomputedTokens: number;
+  swappedBlocks: number;
+}
+
+export interface NativeFinishEvent {
+  type: 'finish';
+  seq: number;
+  reason: 'stop-token' | 'stop-text' | 'length' | 'context-length' | 'aborted';
+  contextTokens: number;
+  promptTokens: number;
+  generatedTokens: number;
+  cachedTokens: number;
+  queuedMs: number;
+  firstTokenMs: number;
+  totalMs: number;
+  interceptedMs: number;
+}
+
+export interface NativeDecisionEvent {
+  type: 'decision';
+  seq: number;
+  disposition: Disposition;
+  blocks: number;
+  wastePreserve: number;
+  wasteSwap: number;
+  wasteDiscard: number;
+}
+
+export interface NativeFailureEvent {
+  type: 'failure';
+  seq: number;
+  code: ErrorCode;
+  message: string;
+}
+
+/** Events of one sequence. */
+export type NativeSequenceEvent =
+  | NativeTokensEvent
+  | NativeMatchEvent
+  | NativePauseEvent
+  | NativeResumeEvent
+  | NativeFinishEvent
+  | NativeDecisionEvent
+  | NativeFailureEvent;
+
+/** Events of the engine as a whole. */
+export type NativeEngineEvent =
+  | { type: 'progress'; phase: 'weights' | 'calibrate'; loadedBytes: number; totalBytes: number }
+  | { type: 'loaded'; info: NativeInfo }
+  /** The load or a step failed; the engine stays failed. */
+  | { type: 'failed'; code: ErrorCode; message: string }
+  | { type: 'dump'; id: number; json: string }
+  /** The thread is about to end; nothing follows. */
+  | { type: 'stopped' };
+
+/** One executed step. Times in milliseconds. */
+export interface StepRecord {
+  step: number;
+  /** Sequences in the step. */
+  slices: number;
+  tokens: number;
+  /** Of these, decodes: slices of one token that sample. */
+  decodes: number;
+  swapOutBlocks: number;
+  swapInBlocks: number;
+  computeMs: number;
+  totalMs: number;
+}
+
+/** Everything since the last batch. */
+export interface NativeBatch {
+  tokens: Int32Array;
+  /** One per token: the natural logarithm of its probability; 0 where not asked for. */
+  logprobs: Float32Array;
+  /** In order per sequence; neighbouring tokens of one sequence are merged. */
+  events: (NativeSequenceEvent | NativeEngineEvent)[];
+  /** The newest steps, at most 64. */
+  steps: StepRecord[];
+}
+
+/** Facts about a loaded engine. */
+export interface NativeInfo {
+  device: string;
+  isa: string;
+  threads: number;
+  contextTokens: number;
+  blockTokens: number;
+  deviceBlocks: number;
+  hostBlocks: number;
+  bytesPerToken: number;
+  weightBytes: number;
+  saturationTokens: number;
+}
+
+export interface NativeOptions {
+  device: string;
+  kvBytes: number;
+  kvDtype: string;
+  blockTokens: number;
+  hostBytes: number;
+  policy: string;
+  /** 0: as many as the machine has cores. */
+  threads: number;
+  contextTokens: number;
+  stepTokens: number;
+  /** 0: measured. */
+  saturationTokens: number;
+  prefixCache: boolean;
+  sequencesMax: number;
+  vocabulary: NativeVocabulary;
+}
+
+/** The bytes of every token, for incremental detokenization. */
+export interface NativeVocabulary {
+  /** All tokens, concatenated. */
+  bytes: Uint8Array;
+  /** [tokens + 1]: where each token begins. */
+  offsets: Uint32Array;
+}
+
+/** The counters of `addon/sched/stats.h`, field by field in camel case. */
+export interface NativeStats {
+  [name: string]: number | NativeWaste;
+  waste: NativeWaste;
+}
+
+export interface NativeWaste {
+  preservedIdle: number;
+  recompute: number;
+  stall: number;
+  swapWait: number;
+  pausedUnwanted: number;
+  paperPreserved: number;
+  capacity: number;
+}
+
+/** One native engine: its thread starts with the constructor and loads the model. */
+export interface NativeEngine {
+  post(command: NativeCommand): void;
+  stats(): NativeStats;
+  /** Answered by a `dump` event with this id. */
+  dump(id: number): void;
+  /** Ends the thread; answered by `stopped`. Idempotent. */
+  stop(): void;
+  /** Joins the ended thread and frees everything. After `stopped`. */
+  close(): void;
+  /** Whether the engine keeps the process alive. At first it does. */
+  setReferenced(referenced: boolean): void;
+}
+
+export interface NativeSystemInfo {
+  /** Instruction sets that this machine has, best first. */
+  isas: string[];
+  /** Hardware threads. */
+  threads: number;
+}
+
+export interface NativeBinding {
+  NativeEngine: new (spec: ModelSpec, options: NativeOptions, onBatch: (batch: NativeBatch) => void) => NativeEngine;
+  simulate(workload: unknown, options: unknown): Promise<unknown>;
+  systemInfo(): NativeSystemInfo;
+}

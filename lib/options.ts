@@ -1,0 +1,227 @@
+/** Every option of the library once: what it means, its default, its range. Unknown and misspelt names throw. */
+import { freemem, totalmem } from 'node:os';
+import { InferceptError } from './errors.js';
+import type { NativeSampling } from './native-protocol.js';
+import {
+  abortSignal,
+  arrayOf,
+  type Bytes,
+  boolean,
+  bytes,
+  type Check,
+  type Checked,
+  callback,
+  integer,
+  invalid,
+  nonEmptyString,
+  oneOf,
+  options,
+  real,
+} from './validate.js';
+
+/**
+ * How the scheduler treats paused contexts. `adaptive` gives up memory only under pressure, by least waste; `infercept`
+ * is the paper's rule; the others are its baselines.
+ */
+export type PolicyName = 'adaptive' | 'infercept' | 'preserve' | 'swap' | 'discard' | 'discard-requeue';
+
+export const policyNames = ['adaptive', 'infercept', 'preserve', 'swap', 'discard', 'discard-requeue'] as const;
+
+/** Where loading stands. */
+export interface LoadProgress {
+  /** `headers`: reading small files; `weights`: mapping and repacking; `calibrate`: measuring costs for the scheduler. */
+  phase: 'headers' | 'weights' | 'calibrate';
+  /** Bytes of weights; 0 of 0 while reading headers. */
+  loadedBytes: number;
+  totalBytes: number;
+}
+
+/** Options of `Engine.load`. */
+export interface LoadOptions {
+  /** Where to compute: `'auto'`, `'cpu'`, `'cuda'` or `'cuda:1'`. Default `'auto'`. */
+  device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+  /** The KV cache on the device, shared by all sessions. */
+  kvCache?: {
+    /** Its size. Default: four full contexts, at most a quarter of the machine's memory. */
+    bytes?: Bytes;
+    /** How keys and values are stored. Default `'auto'`: float16. */
+    dtype?: 'auto' | 'f32' | 'f16' | 'bf16';
+    /** Tokens per block, the unit of sharing and swapping: 1 to 1024. Default 16. */
+    blockTokens?: number;
+    /** Whether sequences share equal beginnings. Default true. */
+    prefixCache?: boolean;
+  };
+  /** Where contexts go that have to leave the device. */
+  swap?: {
+    /** Memory of the host tier; 0 for none. Default: twice `kvCache.bytes`, at most a quarter of the machine's memory. */
+    hostBytes?: Bytes;
+    /** A third tier on disk. Not available yet. */
+    disk?: { path: string; bytes: Bytes };
+  };
+  /** Default `'adaptive'`. */
+  policy?: PolicyName;
+  /** The longest context of one sequence, in tokens. Default and maximum: what the model was made for. */
+  contextTokens?: number;
+  /** Threads that compute, the engine's own included. Default 0: one per core. */
+  threads?: number;
+  /** Most tokens in one step: 1 to 65536. Default 512. */
+  stepTokens?: number;
+  /** Tokens per step beyond which step time grows in proportion. Default 0: measured at load. */
+  saturationTokens?: number;
+  /** Most live sequences (sessions and runs); beyond it `ERR_OVERLOADED`. Default 65536. */
+  sequencesMax?: number;
+  /** A native addon to use instead of the one that is found (also the environment variable `INFERCEPT_NATIVE`). */
+  nativeBinding?: string;
+  /** Called while loading, at most once per turn of the event loop. */
+  onProgress?: (progress: LoadProgress) => void;
+  /** Cancels the load with `ERR_ABORTED`. */
+  signal?: AbortSignal;
+}
+
+const device: Check<string> = (value, name) => {
+  if (typeof value === 'string' && /^(auto|cpu|cuda(:\d+)?)$/.test(value)) return value;
+  throw invalid(name, value, "'auto', 'cpu', 'cuda' or 'cuda:<index>'");
+};
+
+const noDisk: Check<never> = (_value, name) => {
+  throw new InferceptError(
+    'ERR_INVALID_ARGUMENT',
+    `\`${name}\` is not available in this version; raise \`swap.hostBytes\` instead.`,
+  );
+};
+
+const readLoadOptions = options({
+  device,
+  kvCache: options({
+    bytes,
+    dtype: oneOf('auto', 'f32', 'f16', 'bf16'),
+    blockTokens: integer(1, 1024),
+    prefixCache: boolean,
+  }),
+  swap: options({ hostBytes: bytes, disk: noDisk }),
+  policy: oneOf(...policyNames),
+  contextTokens: integer(1, 2 ** 31 - 1),
+  threads: integer(0, 1024),
+  stepTokens: integer(1, 65536),
+  saturationTokens: integer(0, 65536),
+  sequencesMax: integer(1, 2 ** 31 - 1),
+  nativeBinding: nonEmptyString,
+  onProgress: callback<(progress: LoadProgress) => void>(),
+  signal: abortSignal,
+});
+
+export function checkLoadOptions(value: unknown) {
+  return readLoadOptions(value, '');
+}
+
+/** Sizes of both tiers for a model whose longest context takes `contextBytes`. */
+export function tierBytes(
+  chosen: { kvBytes?: number | undefined; hostBytes?: number | undefined },
+  contextBytes: number,
+): { kvBytes: number; hostBytes: number } {
+  const quarter = Math.floor(Math.min(totalmem() / 4, Math.max(freemem() / 2, 2 ** 26)));
+  const kvBytes = chosen.kvBytes ?? Math.min(4 * contextBytes, quarter);
+  return { kvBytes, hostBytes: chosen.hostBytes ?? Math.min(2 * kvBytes, quarter) };
+}
+
+/** How tokens are chosen from the model's probabilities. */
+export interface SamplingOptions {
+  /** 0: always the most probable token (greedy). From 0 to 100. Default 0. */
+  temperature?: number;
+  /** Keep only the k most probable tokens; 0: all. Default 0. */
+  topK?: number;
+  /** Keep the most probable tokens that together reach this probability; 1: all. Default 1. */
+  topP?: number;
+  /** Drop tokens less probable than this share of the most probable one. Default 0. */
+  minP?: number;
+  /** Divides the logits of tokens that occurred. Default 1: off. */
+  repetitionPenalty?: number;
+  /** Subtracted once from the logits of tokens that occurred: -100 to 100. Default 0. */
+  presencePenalty?: number;
+  /** Subtracted per occurrence: -100 to 100. Default 0. */
+  frequencyPenalty?: number;
+  /** How many of the context's last tokens the penalties look at. Default 256. */
+  penaltyTokens?: number;
+  /** Added to the logits of single tokens, by token id: -100 to 100 each. */
+  logitBias?: Record<number, number>;
+  /** Makes sampling repeatable: an integer or bigint from 0 to 2^64 - 1. Default: random for each run. */
+  seed?: number | bigint;
+  /** Report the log probability of each sampled token and of this many alternatives (0 to 20). Default: none. */
+  logprobs?: number;
+}
+
+const logitBias: Check<[token: number, bias: number][]> = (value, name) => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(name, value, 'an object');
+  return Object.entries(value).map(([token, bias]) => [
+    integer(0, 2 ** 31 - 1)(Number(token), `${name}: token`),
+    real(-100, 100)(bias, `${name}[${token}]`),
+  ]);
+};
+
+const seed: Check<bigint> = (value, name) => {
+  if (typeof value === 'bigint' && value >= 0n && value < 1n << 64n) return value;
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return BigInt(value as number);
+  throw invalid(name, value, 'an integer or bigint from 0 to 2^64 - 1');
+};
+
+export const samplingChecks = {
+  temperature: real(0, 100),
+  topK: integer(0, 2 ** 31 - 1),
+  topP: real(0, 1),
+  minP: real(0, 1),
+  repetitionPenalty: real(0.01, 100),
+  presencePenalty: real(-100, 100),
+  frequencyPenalty: real(-100, 100),
+  penaltyTokens: integer(0, 2 ** 31 - 1),
+  logitBias,
+  seed,
+  logprobs: integer(0, 20),
+};
+
+export const sampling = options(samplingChecks);
+
+export type CheckedSampling = Checked<typeof samplingChecks>;
+
+export function toNativeSampling(checked: CheckedSampling): NativeSampling {
+  const bias = checked.logitBias ?? [];
+  return {
+    temperature: checked.temperature ?? 0,
+    topK: checked.topK ?? 0,
+    topP: checked.topP ?? 1,
+    minP: checked.minP ?? 0,
+    repetitionPenalty: checked.repetitionPenalty ?? 1,
+    presencePenalty: checked.presencePenalty ?? 0,
+    frequencyPenalty: checked.frequencyPenalty ?? 0,
+    penaltyTokens: checked.penaltyTokens ?? 256,
+    logitBiasTokens: Int32Array.from(bias, ([token]) => token),
+    logitBiasValues: Float32Array.from(bias, ([, value]) => value),
+    seed: checked.seed ?? BigInt(Math.floor(Math.random() * Number.MAX_SAFE_INTEGER)),
+    logprobs: checked.logprobs ?? -1,
+  };
+}
+
+/** Stop texts: one string or several, none of them empty. */
+export const stopTexts: Check<string[]> = (value, name) =>
+  typeof value === 'string' ? [nonEmptyString(value, name)] : arrayOf(nonEmptyString)(value, name);
+
+/** Options that every run has. */
+export interface RunOptions {
+  /** Most tokens to sample, all rounds of tool calls together counted. Default: as many as the context window holds. */
+  maxTokens?: number;
+  /** How tokens are chosen. Default: greedy; in a session, the session's. */
+  sampling?: SamplingOptions;
+  /** Texts that end the run; they are not part of the answer. */
+  stop?: string | string[];
+  /** Cancels the run: it rejects with `ERR_ABORTED`, and its session is as it was before. */
+  signal?: AbortSignal;
+}
+
+export const runChecks = {
+  maxTokens: integer(1, 2 ** 31 - 1),
+  sampling,
+  stop: stopTexts,
+  signal: abortSignal,
+};
+
+/** `maxTokens` of the native side that only the context window limits. */
+export const unlimitedTokens = 2 ** 32 - 1;
