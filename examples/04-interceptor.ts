@@ -1,20 +1,16 @@
 /**
  * The primitive under tools: any text or run of tokens as a trigger, any function as a hook. Here the engine stops inside
- * the model's JSON, exactly behind `"expression": "`, lets the hook watch what comes until the quote, and goes on with
- * text that the hook returns.
+ * the model's JSON: from `"expression": "` on it watches, pauses exactly at the closing quote, and goes on with whatever
+ * the hook returns (here: nothing).
  */
 import { Engine } from 'infercept';
 
 await using engine = await Engine.load('demo');
 
 const run = engine.generate({
-  messages: [{ role: 'user', content: 'What is 4821 * 77?' }],
-  tools: [
-    {
-      name: 'calculator',
-      description: 'Evaluates an arithmetic expression.',
-      parameters: { type: 'object', properties: { expression: { type: 'string' } } },
-    },
+  messages: [
+    { role: 'system', content: 'You are a helpful assistant.\nTools:\ncalculator(expression)' },
+    { role: 'user', content: 'What is 4821 * 77?' },
   ],
   maxTokens: 80,
   interceptors: [

@@ -9,10 +9,22 @@ export { type SystemInfo, systemInfo } from './native.js';
 export type { StepRecord } from './native-protocol.js';
 export type { LoadOptions, LoadProgress, PolicyName, RunOptions, SamplingOptions } from './options.js';
 export type * from './part.js';
+export { a100GptJ, type DeviceProfile } from './profiles.js';
 export { Run } from './run.js';
 export { Session } from './session.js';
 export type { Checkpoint } from './session-history.js';
 export type { SendOptions, SessionOptions } from './session-options.js';
+export {
+  type AugmentationName,
+  type Distribution,
+  type MixWorkload,
+  type SessionSegment,
+  type SimulatedSession,
+  type SimulateOptions,
+  type SimulationReport,
+  simulate,
+  type Workload,
+} from './simulate.js';
 export type { EngineStats, TierStats, WasteStats } from './stats.js';
 export type { JsonValue, Message, ToolCall } from './text/messages.js';
 export {

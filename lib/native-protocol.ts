@@ -251,8 +251,26 @@ export interface NativeSystemInfo {
   threads: number;
 }
 
+/** Columns with one row per session: milliseconds from its arrival, -1 for what did not happen. */
+export interface NativeSimulationReport {
+  arrivalMs: Float64Array;
+  firstTokenMs: Float64Array;
+  finishedMs: Float64Array;
+  interceptedMs: Float64Array;
+  outputTokens: Uint32Array;
+  stats: NativeStats;
+  virtualMs: number;
+  steps: number;
+}
+
+export interface NativeSimulation {
+  promise: Promise<NativeSimulationReport>;
+  cancel(): void;
+}
+
 export interface NativeBinding {
   NativeEngine: new (spec: ModelSpec, options: NativeOptions, onBatch: (batch: NativeBatch) => void) => NativeEngine;
-  simulate(workload: unknown, options: unknown): Promise<unknown>;
+  /** Workload and options as `lib/simulate.ts` writes them. Throws at once for values out of range. */
+  simulate(workload: object, options: object): NativeSimulation;
   systemInfo(): NativeSystemInfo;
 }

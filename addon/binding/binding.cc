@@ -1,9 +1,9 @@
-// The addon's exports. Context-aware: each environment (the main thread and every worker) has its
-// own class object.
+// The addon's exports. Context-aware: each environment (the main thread and every worker) has its own class object.
 #include <thread>
 
 #include "binding/napi_setup.h"
 #include "binding/native_engine.h"
+#include "binding/simulate.h"
 #include "kernels/ops.h"
 
 namespace infercept {
@@ -23,6 +23,7 @@ Napi::Value SystemInfo(const Napi::CallbackInfo& info) {
 
 Napi::Object Export(Napi::Env env, Napi::Object exports) {
   exports.Set("NativeEngine", NativeEngine::Define(env));
+  exports.Set("simulate", Napi::Function::New(env, StartSimulation, "simulate"));
   exports.Set("systemInfo", Napi::Function::New(env, SystemInfo, "systemInfo"));
   return exports;
 }

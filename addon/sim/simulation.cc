@@ -60,6 +60,7 @@ class Simulation {
         return Status(StatusCode::kAborted, "the simulation was cancelled");
       }
     }
+    for (uint32_t i = 0; i < sessions_.size(); ++i) ReportUnfinished(SeqId{i});
     report_.stats = scheduler_.Stats();
     report_.virtual_time = clock_.Now();
     return std::move(report_);
@@ -111,6 +112,19 @@ class Simulation {
       session.intercepted = finish->intercepted;
       session.output_tokens = finish->generated_tokens;
     }
+  }
+
+  void ReportUnfinished(SeqId seq) {
+    const Sequence* sequence = scheduler_.Find(seq);
+    if (!sequence) return;
+    SimSessionReport& session = report_.sessions[Index(seq)];
+    const TurnState& turn = sequence->turn;
+    session.output_tokens = turn.generated_tokens;
+    session.intercepted = turn.intercepted;
+    if (sequence->status == SequenceStatus::kPaused) {
+      session.intercepted += clock_.Now() - sequence->interception.started;
+    }
+    if (turn.first_token >= 0) session.first_token = turn.first_token - turn.arrival;
   }
 
   std::span<const SimSession> sessions_;

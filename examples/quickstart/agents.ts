@@ -1,6 +1,7 @@
 /** The agents of the quickstart: each one plays a held-out dialogue, with real tools that take their time. */
-import { isDeepStrictEqual } from 'node:util';
+
 import { setTimeout as wait } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { defineTool, type Engine, type RunResult } from 'infercept';
 import { type DialogueKind, type EvaluationDialogue, evaluationDialogues } from '../demo-model/evaluation.js';
 import { type DemoToolName, demoTools } from '../demo-model/tools.js';

@@ -50,10 +50,10 @@ export class LiveView {
   }
 
   private tokensPerSecond(): number {
-    const { queryTokens } = this.engine.stats();
+    const { computed } = this.engine.stats().tokens;
     const now = performance.now();
-    const rate = ((queryTokens - this.lastTokens) * 1000) / Math.max(1, now - this.lastAt);
-    this.lastTokens = queryTokens;
+    const rate = ((computed - this.lastTokens) * 1000) / Math.max(1, now - this.lastAt);
+    this.lastTokens = computed;
     this.lastAt = now;
     return rate;
   }
@@ -63,26 +63,32 @@ export class LiveView {
   }
 
   private line(): string {
-    const stats = this.engine.stats();
-    const used = stats.deviceBlocks - stats.deviceBlocksFree - stats.deviceBlocksCached;
+    const { device, host } = this.engine.stats();
     return (
       `${this.title}: ${this.count('thinking')} thinking, ${this.count('tool')} in tools, ${this.count('waiting')} waiting, ` +
-      `${this.count('right', 'wrong')} done; pool ${used}/${stats.deviceBlocks} blocks in use, host ` +
-      `${stats.hostBlocks - stats.hostBlocksFree}/${stats.hostBlocks}; ${this.tokensPerSecond().toFixed(0)} tokens/s`
+      `${this.count('right', 'wrong')} done; pool ${device.blocks - device.free - device.cached}/${device.blocks} blocks in use, host ` +
+      `${host.blocks - host.free}/${host.blocks}; ${this.tokensPerSecond().toFixed(0)} tokens/s`
     );
   }
 
   private picture(): string[] {
-    const stats = this.engine.stats();
-    const free = stats.deviceBlocksFree / stats.deviceBlocks;
-    const cached = stats.deviceBlocksCached / stats.deviceBlocks;
-    const host = stats.hostBlocks > 0 ? 1 - stats.hostBlocksFree / stats.hostBlocks : 0;
+    const { device, host, interceptions } = this.engine.stats();
+    const free = device.free / device.blocks;
+    const cached = device.cached / device.blocks;
+    const hostUsed = host.blocks > 0 ? 1 - host.free / host.blocks : 0;
     const agents = this.agents.map(({ state }) => coloured(SYMBOLS[state][0], SYMBOLS[state][1])).join(' ');
     return [
       `${this.title.padEnd(16)} ${agents}`,
-      `${'device KV'.padEnd(16)} [${bar([[1 - free - cached, '█'], [cached, '▒'], [free, '·']])}] █ in use ▒ cached`,
-      `${'host KV'.padEnd(16)} [${bar([[host, '█'], [1 - host, '·']])}]`,
-      `${'interceptions'.padEnd(16)} ${stats.preserved} preserved, ${stats.swapped} swapped, ${stats.discarded} discarded; ` +
+      `${'device KV'.padEnd(16)} [${bar([
+        [1 - free - cached, '█'],
+        [cached, '▒'],
+        [free, '·'],
+      ])}] █ in use ▒ cached`,
+      `${'host KV'.padEnd(16)} [${bar([
+        [hostUsed, '█'],
+        [1 - hostUsed, '·'],
+      ])}]`,
+      `${'interceptions'.padEnd(16)} ${interceptions.preserved} preserved, ${interceptions.swapped} swapped, ${interceptions.discarded} discarded; ` +
         `${this.tokensPerSecond().toFixed(0)} tokens/s`,
     ];
   }

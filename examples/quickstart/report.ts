@@ -37,7 +37,8 @@ export function makeReport(
 ): PolicyReport {
   const stats = engine.stats();
   const { waste } = stats;
-  const share = (byteSeconds: number) => (waste.capacity > 0 ? byteSeconds / waste.capacity : 0);
+  const wasted = waste.preservedIdle + waste.recompute + waste.stall + waste.swapWait;
+  const share = (byteSeconds: number) => (wasted > 0 ? (byteSeconds / wasted) * waste.share : 0);
   const runs = agents.flatMap((agent) => agent.runs);
   const shares = {
     preservedIdle: share(waste.preservedIdle),
@@ -51,8 +52,8 @@ export function makeReport(
     toolCalls: agents.reduce((sum, agent) => sum + agent.toolCalls, 0),
     decisions,
     waste: shares,
-    wasteShare: Object.values(shares).reduce((sum, value) => sum + value, 0),
-    recomputedTokens: stats.recomputedTokens,
+    wasteShare: waste.share,
+    recomputedTokens: stats.tokens.recomputed,
     firstTokenMs: median(runs.map(({ timings }) => timings.firstTokenMs)),
     normalizedLatencyMs: median(
       runs.map(({ timings, usage }) => (timings.totalMs - timings.interceptedMs) / usage.completionTokens),
@@ -60,7 +61,7 @@ export function makeReport(
     tokensPerSecond: runs.reduce((sum, run) => sum + run.usage.completionTokens, 0) / seconds,
     seconds,
     neededTokens: agents.reduce((sum, agent) => sum + agent.contextTokens, 0),
-    poolTokens: engine.capacity().poolTokens,
+    poolTokens: engine.capacity().kvTokens,
   };
 }
 

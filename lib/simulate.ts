@@ -1,0 +1,240 @@
+/** `simulate()`: the engine's own scheduler under virtual time. No model, no clock: a workload, a cost profile, a policy. */
+import { InferceptError } from './errors.js';
+import { fromNative, loadNative } from './native.js';
+import type { NativeSimulationReport } from './native-protocol.js';
+import { type PolicyName, policyNames } from './options.js';
+import { a100GptJ, type DeviceProfile } from './profiles.js';
+import { type EngineStats, toEngineStats } from './stats.js';
+import { abortSignal, anything, boolean, integer, oneOf, options, real } from './validate.js';
+
+/** Kinds of augmentation in the InferCept paper (ICML 2024, Table 1). */
+export type AugmentationName = 'math' | 'question' | 'environment' | 'chat' | 'image' | 'speech';
+const augmentationNames = ['math', 'question', 'environment', 'chat', 'image', 'speech'] as const;
+
+/** The paper's uniform mix of augmentations: sizes and times by its Table 1, Poisson arrivals. */
+export interface MixWorkload {
+  /** Sessions per second. */
+  rate: number;
+  /** For how many seconds sessions arrive. */
+  seconds: number;
+  /** Default 1. */
+  seed?: number;
+  /** One kind only. Default: all six alike. */
+  only?: AugmentationName;
+  /** Multiplies the durations of interceptions. Default 1. */
+  timeScale?: number;
+  /** Multiplies token counts. Default 1. */
+  tokenScale?: number;
+}
+
+/** Decoding up to the next interception, and that interception; the last segment's is not reached. */
+export interface SessionSegment {
+  /** At least 1. */
+  decodeTokens: number;
+  /** What is called; the scheduler learns durations by it. Default `'unknown'`. */
+  kind?: string;
+  /** Hidden from the scheduler. Default 0. */
+  durationMs?: number;
+  /** Default 0. */
+  returnedTokens?: number;
+}
+
+/** One session of a workload: sizes and times, no contents. */
+export interface SimulatedSession {
+  arrivalMs: number;
+  promptTokens: number;
+  /** Sessions with the same number share their first `prefixTokens` tokens. Default 0 of 0 tokens. */
+  prefix?: number;
+  prefixTokens?: number;
+  /** Higher first. Default 0. */
+  priority?: number;
+  segments: SessionSegment[];
+}
+
+export type Workload = { mix: MixWorkload } | { sessions: SimulatedSession[] };
+
+export interface SimulateOptions {
+  /** Default `'adaptive'`. */
+  policy?: PolicyName;
+  /** What steps and copies cost, and the memory there is. Default: GPT-J-6B on an A100. */
+  profile?: DeviceProfile;
+  /** KV tokens on the device. Default: the profile's. */
+  deviceTokens?: number;
+  /** KV tokens in host memory. Default: the profile's. */
+  hostTokens?: number;
+  /** Tokens per block. Default 16. */
+  blockTokens?: number;
+  /** The longest context. Default 2048. */
+  contextTokens?: number;
+  /** Most tokens in one step. Default 512. */
+  stepTokens?: number;
+  /** Tokens per step beyond which step time grows in proportion. Default: the profile's. */
+  saturationTokens?: number;
+  /** Whether sequences share equal beginnings. Default true. */
+  prefixCache?: boolean;
+  /** Virtual time at which the simulation stops; sessions that are not finished count as ending then. Default: when all are. */
+  untilMs?: number;
+  /** Checks every block's count after every step. Slow. Default false. */
+  checkIntegrity?: boolean;
+  signal?: AbortSignal;
+}
+
+/** Milliseconds over sessions. */
+export interface Distribution {
+  mean: number;
+  p50: number;
+  p90: number;
+  p99: number;
+}
+
+export interface SimulationReport {
+  policy: PolicyName;
+  sessions: number;
+  /** Sessions that ended before the simulation did. */
+  completed: number;
+  completedPerSecond: number;
+  /** End-to-end time less interception time, per output token; all arrivals count. */
+  normalizedLatencyMs: Distribution;
+  /** Arrival to first token; sessions without one count with the time they waited. */
+  firstTokenMs: Distribution;
+  stats: EngineStats;
+  virtualSeconds: number;
+  steps: number;
+}
+
+const checkMix = options({
+  rate: real(1e-6, 1e6),
+  seconds: real(1e-3, 1e9),
+  seed: integer(0),
+  only: oneOf(...augmentationNames),
+  timeScale: real(0, 1e6),
+  tokenScale: real(1e-6, 1e6),
+});
+
+const checkOptions = options({
+  policy: oneOf(...policyNames),
+  profile: anything<DeviceProfile>(),
+  deviceTokens: integer(1),
+  hostTokens: integer(0),
+  blockTokens: integer(1, 1024),
+  contextTokens: integer(2, 2 ** 24),
+  stepTokens: integer(1, 2 ** 24),
+  saturationTokens: integer(0, 2 ** 24),
+  prefixCache: boolean,
+  untilMs: real(0, 1e12),
+  checkIntegrity: boolean,
+  signal: abortSignal,
+});
+
+function nativeWorkload(workload: Workload, contextTokens: number): object {
+  if ('mix' in workload) {
+    const mix = checkMix(workload.mix, 'mix');
+    return {
+      mix: {
+        rate: mix.rate,
+        seconds: mix.seconds,
+        seed: BigInt(mix.seed ?? 1),
+        contextTokens,
+        only: mix.only === undefined ? -1 : augmentationNames.indexOf(mix.only),
+        timeScale: mix.timeScale ?? 1,
+        tokenScale: mix.tokenScale ?? 1,
+      },
+    };
+  }
+  const kinds = new Map<string, number>([['unknown', 0]]);
+  const kindOf = (name: string) => {
+    if (!kinds.has(name)) kinds.set(name, kinds.size);
+    return kinds.get(name)!;
+  };
+  return {
+    sessions: workload.sessions.map((session) => ({
+      prefix: 0,
+      prefixTokens: 0,
+      priority: 0,
+      ...session,
+      segments: session.segments.map(({ kind, durationMs = 0, returnedTokens = 0, decodeTokens }) => ({
+        decodeTokens,
+        durationMs,
+        returnedTokens,
+        kind: kindOf(kind ?? 'unknown'),
+      })),
+    })),
+  };
+}
+
+function distribution(values: number[]): Distribution {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+  const mean = values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+  return { mean, p50: at(0.5), p90: at(0.9), p99: at(0.99) };
+}
+
+/**
+ * Runs a workload through the scheduler. Deterministic: the same arguments give the same report. Rejects with
+ * `ERR_OUT_OF_MEMORY` if a session could never fit, and with `ERR_ABORTED` if the signal fires.
+ */
+export async function simulate(workload: Workload, settings: SimulateOptions = {}): Promise<SimulationReport> {
+  const checked = checkOptions(settings, '');
+  const profile = checked.profile ?? a100GptJ;
+  const blockTokens = checked.blockTokens ?? 16;
+  const contextTokens = checked.contextTokens ?? 2048;
+  const policy = checked.policy ?? 'adaptive';
+  if (checked.signal?.aborted) throw new InferceptError('ERR_ABORTED', 'The simulation was aborted before it began.');
+  const simulation = loadNative().simulate(nativeWorkload(workload, contextTokens), {
+    policy,
+    deviceBlocks: Math.floor((checked.deviceTokens ?? profile.deviceTokens) / blockTokens),
+    hostBlocks: Math.floor((checked.hostTokens ?? profile.hostTokens) / blockTokens),
+    blockTokens,
+    bytesPerToken: profile.bytesPerToken,
+    prefixCache: checked.prefixCache ?? true,
+    contextTokens,
+    stepTokens: Math.max(checked.stepTokens ?? 512, blockTokens),
+    saturationTokens: checked.saturationTokens ?? profile.saturationTokens,
+    untilMs: checked.untilMs ?? 0,
+    checkIntegrity: checked.checkIntegrity ?? false,
+    profile: {
+      step: profile.step,
+      perQueryToken: profile.perQueryToken,
+      perKvToken: profile.perKvToken,
+      copyOutStart: profile.copyStart,
+      copyInStart: profile.copyStart,
+      copyOutBlock: profile.bytesPerToken * blockTokens * profile.secondsPerCopiedByte,
+      copyInBlock: profile.bytesPerToken * blockTokens * profile.secondsPerCopiedByte,
+    },
+  });
+  const cancel = () => simulation.cancel();
+  checked.signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    return toReport(policy, await simulation.promise);
+  } catch (error) {
+    throw fromNative(error);
+  } finally {
+    checked.signal?.removeEventListener('abort', cancel);
+  }
+}
+
+function toReport(policy: PolicyName, native: NativeSimulationReport): SimulationReport {
+  const sessions = native.arrivalMs.length;
+  const ended = (index: number) => native.finishedMs[index]! >= 0;
+  // A session that has not arrived by the end is none.
+  const indices = Array.from({ length: sessions }, (_, index) => index).filter(
+    (index) => native.arrivalMs[index]! < native.virtualMs || ended(index),
+  );
+  const lived = (index: number) =>
+    ended(index) ? native.finishedMs[index]! : native.virtualMs - native.arrivalMs[index]!;
+  const waited = (index: number) => (native.firstTokenMs[index]! >= 0 ? native.firstTokenMs[index]! : lived(index));
+  const completed = indices.filter(ended).length;
+  return {
+    policy,
+    sessions: indices.length,
+    completed,
+    completedPerSecond: completed / (native.virtualMs / 1000),
+    normalizedLatencyMs: distribution(
+      indices.map((index) => (lived(index) - native.interceptedMs[index]!) / Math.max(1, native.outputTokens[index]!)),
+    ),
+    firstTokenMs: distribution(indices.map(waited)),
+    stats: toEngineStats(native.stats),
+    virtualSeconds: native.virtualMs / 1000,
+    steps: native.steps,
+  };
+}
