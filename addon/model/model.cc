@@ -69,9 +69,14 @@ ModelSpec LayOut(const Hyperparameters& h, DType dtype) {
   return spec;
 }
 
+// A header may claim any context. The rotary table of a longer one would take more than half a
+// gibibyte for heads of 128 elements; who needs it has to say so here.
+constexpr uint32_t kContextTokensMax = 1u << 20;
+
 uint32_t ContextTokens(const Hyperparameters& h, const ModelOptions& options) {
   const uint32_t wanted = options.context_tokens_max;
-  return wanted == 0 ? h.context_tokens : std::min(wanted, h.context_tokens);
+  const uint32_t possible = std::min(h.context_tokens, kContextTokensMax);
+  return wanted == 0 ? possible : std::min(wanted, possible);
 }
 
 }  // namespace

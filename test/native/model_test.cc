@@ -336,6 +336,14 @@ TEST(Model, RefusesSpecsThatDoNotFit) {
   EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
 }
 
+TEST(Model, AClaimedContextIsBounded) {
+  Hyperparameters h = test::TinyHyperparameters();
+  h.context_tokens = 1u << 24;
+  h.rope.dimension = 2;
+  TinyModel tiny(*FindOps(""), DType::kF32, DType::kF32, h);
+  EXPECT_EQ(tiny.model->context_tokens_max(), 1u << 20);
+}
+
 TEST(Model, LoadingCanBeCancelled) {
   TinyModel tiny(*FindOps(""));
   const ModelFile file(tiny);

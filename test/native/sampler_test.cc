@@ -1,5 +1,5 @@
-// Sampling: each parameter by hand, random cases against a sampler that sorts everything, and observed
-// frequencies against probabilities.
+// Sampling: each parameter by hand, random cases against a sampler that sorts everything, and
+// observed frequencies against probabilities.
 #include "model/sampler.h"
 
 #include <algorithm>
