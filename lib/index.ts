@@ -14,17 +14,7 @@ export { Run } from './run.js';
 export { Session } from './session.js';
 export type { Checkpoint } from './session-history.js';
 export type { SendOptions, SessionOptions } from './session-options.js';
-export {
-  type AugmentationName,
-  type Distribution,
-  type MixWorkload,
-  type SessionSegment,
-  type SimulatedSession,
-  type SimulateOptions,
-  type SimulationReport,
-  simulate,
-  type Workload,
-} from './simulate.js';
+export { type Distribution, type SimulateOptions, type SimulationReport, simulate } from './simulate.js';
 export type { EngineStats, TierStats, WasteStats } from './stats.js';
 export type { JsonValue, Message, ToolCall } from './text/messages.js';
 export {
@@ -38,3 +28,4 @@ export {
 } from './tool.js';
 export type { ApprovalRequest, Approve } from './tool-call.js';
 export type { Bytes } from './validate.js';
+export type { AugmentationName, MixWorkload, SessionSegment, SimulatedSession, Workload } from './workload.js';

@@ -1,57 +1,12 @@
 /** `simulate()`: the engine's own scheduler under virtual time. No model, no clock: a workload, a cost profile, a policy. */
-import { InferceptError } from './errors.js';
+import { throwIfAborted } from './errors.js';
 import { fromNative, loadNative } from './native.js';
-import type { NativeSimulationReport } from './native-protocol.js';
+import type { NativeSimulation, NativeSimulationReport } from './native-protocol.js';
 import { type PolicyName, policyNames } from './options.js';
 import { a100GptJ, type DeviceProfile } from './profiles.js';
 import { type EngineStats, toEngineStats } from './stats.js';
 import { abortSignal, anything, boolean, integer, oneOf, options, real } from './validate.js';
-
-/** Kinds of augmentation in the InferCept paper (ICML 2024, Table 1). */
-export type AugmentationName = 'math' | 'question' | 'environment' | 'chat' | 'image' | 'speech';
-const augmentationNames = ['math', 'question', 'environment', 'chat', 'image', 'speech'] as const;
-
-/** The paper's uniform mix of augmentations: sizes and times by its Table 1, Poisson arrivals. */
-export interface MixWorkload {
-  /** Sessions per second. */
-  rate: number;
-  /** For how many seconds sessions arrive. */
-  seconds: number;
-  /** Default 1. */
-  seed?: number;
-  /** One kind only. Default: all six alike. */
-  only?: AugmentationName;
-  /** Multiplies the durations of interceptions. Default 1. */
-  timeScale?: number;
-  /** Multiplies token counts. Default 1. */
-  tokenScale?: number;
-}
-
-/** Decoding up to the next interception, and that interception; the last segment's is not reached. */
-export interface SessionSegment {
-  /** At least 1. */
-  decodeTokens: number;
-  /** What is called; the scheduler learns durations by it. Default `'unknown'`. */
-  kind?: string;
-  /** Hidden from the scheduler. Default 0. */
-  durationMs?: number;
-  /** Default 0. */
-  returnedTokens?: number;
-}
-
-/** One session of a workload: sizes and times, no contents. */
-export interface SimulatedSession {
-  arrivalMs: number;
-  promptTokens: number;
-  /** Sessions with the same number share their first `prefixTokens` tokens. Default 0 of 0 tokens. */
-  prefix?: number;
-  prefixTokens?: number;
-  /** Higher first. Default 0. */
-  priority?: number;
-  segments: SessionSegment[];
-}
-
-export type Workload = { mix: MixWorkload } | { sessions: SimulatedSession[] };
+import { nativeWorkload, type Workload } from './workload.js';
 
 export interface SimulateOptions {
   /** Default `'adaptive'`. */
@@ -102,15 +57,6 @@ export interface SimulationReport {
   steps: number;
 }
 
-const checkMix = options({
-  rate: real(1e-6, 1e6),
-  seconds: real(1e-3, 1e9),
-  seed: integer(0),
-  only: oneOf(...augmentationNames),
-  timeScale: real(0, 1e6),
-  tokenScale: real(1e-6, 1e6),
-});
-
 const checkOptions = options({
   policy: oneOf(...policyNames),
   profile: anything<DeviceProfile>(),
@@ -126,41 +72,7 @@ const checkOptions = options({
   signal: abortSignal,
 });
 
-function nativeWorkload(workload: Workload, contextTokens: number): object {
-  if ('mix' in workload) {
-    const mix = checkMix(workload.mix, 'mix');
-    return {
-      mix: {
-        rate: mix.rate,
-        seconds: mix.seconds,
-        seed: BigInt(mix.seed ?? 1),
-        contextTokens,
-        only: mix.only === undefined ? -1 : augmentationNames.indexOf(mix.only),
-        timeScale: mix.timeScale ?? 1,
-        tokenScale: mix.tokenScale ?? 1,
-      },
-    };
-  }
-  const kinds = new Map<string, number>([['unknown', 0]]);
-  const kindOf = (name: string) => {
-    if (!kinds.has(name)) kinds.set(name, kinds.size);
-    return kinds.get(name)!;
-  };
-  return {
-    sessions: workload.sessions.map((session) => ({
-      prefix: 0,
-      prefixTokens: 0,
-      priority: 0,
-      ...session,
-      segments: session.segments.map(({ kind, durationMs = 0, returnedTokens = 0, decodeTokens }) => ({
-        decodeTokens,
-        durationMs,
-        returnedTokens,
-        kind: kindOf(kind ?? 'unknown'),
-      })),
-    })),
-  };
-}
+type CheckedOptions = ReturnType<typeof checkOptions>;
 
 function distribution(values: number[]): Distribution {
   const sorted = [...values].sort((a, b) => a - b);
@@ -169,19 +81,12 @@ function distribution(values: number[]): Distribution {
   return { mean, p50: at(0.5), p90: at(0.9), p99: at(0.99) };
 }
 
-/**
- * Runs a workload through the scheduler. Deterministic: the same arguments give the same report. Rejects with
- * `ERR_OUT_OF_MEMORY` if a session could never fit, and with `ERR_ABORTED` if the signal fires.
- */
-export async function simulate(workload: Workload, settings: SimulateOptions = {}): Promise<SimulationReport> {
-  const checked = checkOptions(settings, '');
+function nativeOptions(checked: CheckedOptions, contextTokens: number): object {
   const profile = checked.profile ?? a100GptJ;
   const blockTokens = checked.blockTokens ?? 16;
-  const contextTokens = checked.contextTokens ?? 2048;
-  const policy = checked.policy ?? 'adaptive';
-  if (checked.signal?.aborted) throw new InferceptError('ERR_ABORTED', 'The simulation was aborted before it began.');
-  const simulation = loadNative().simulate(nativeWorkload(workload, contextTokens), {
-    policy,
+  const copyBlock = profile.bytesPerToken * blockTokens * profile.secondsPerCopiedByte;
+  return {
+    policy: checked.policy ?? 'adaptive',
     deviceBlocks: Math.floor((checked.deviceTokens ?? profile.deviceTokens) / blockTokens),
     hostBlocks: Math.floor((checked.hostTokens ?? profile.hostTokens) / blockTokens),
     blockTokens,
@@ -198,18 +103,36 @@ export async function simulate(workload: Workload, settings: SimulateOptions = {
       perKvToken: profile.perKvToken,
       copyOutStart: profile.copyStart,
       copyInStart: profile.copyStart,
-      copyOutBlock: profile.bytesPerToken * blockTokens * profile.secondsPerCopiedByte,
-      copyInBlock: profile.bytesPerToken * blockTokens * profile.secondsPerCopiedByte,
+      copyOutBlock: copyBlock,
+      copyInBlock: copyBlock,
     },
-  });
+  };
+}
+
+async function settled(simulation: NativeSimulation, signal: AbortSignal | undefined): Promise<NativeSimulationReport> {
   const cancel = () => simulation.cancel();
-  checked.signal?.addEventListener('abort', cancel, { once: true });
+  signal?.addEventListener('abort', cancel, { once: true });
   try {
-    return toReport(policy, await simulation.promise);
+    return await simulation.promise;
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+}
+
+/**
+ * Runs a workload through the scheduler. Deterministic: the same arguments give the same report. Rejects with
+ * `ERR_OUT_OF_MEMORY` if a session could never fit, and with `ERR_ABORTED` if the signal fires.
+ */
+export async function simulate(workload: Workload, settings: SimulateOptions = {}): Promise<SimulationReport> {
+  const checked = checkOptions(settings, '');
+  throwIfAborted(checked.signal, 'simulating');
+  const contextTokens = checked.contextTokens ?? 2048;
+  try {
+    const native = nativeOptions(checked, contextTokens);
+    const simulation = loadNative().simulate(nativeWorkload(workload, contextTokens), native);
+    return toReport(checked.policy ?? 'adaptive', await settled(simulation, checked.signal));
   } catch (error) {
     throw fromNative(error);
-  } finally {
-    checked.signal?.removeEventListener('abort', cancel);
   }
 }
 

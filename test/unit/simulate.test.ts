@@ -1,0 +1,80 @@
+// simulate(): that options arrive, reports add up, and the same arguments give the same report. What the scheduler does in
+// single worlds is proved in test/native/scheduler_test.cc.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { InferceptError, type PolicyName, type SimulatedSession, simulate } from '../../lib/index.js';
+
+const policies: PolicyName[] = ['adaptive', 'infercept', 'preserve', 'swap', 'discard', 'discard-requeue'];
+
+const session = fc.record({
+  arrivalMs: fc.integer({ min: 0, max: 2000 }),
+  promptTokens: fc.integer({ min: 1, max: 120 }),
+  segments: fc.array(
+    fc.record({
+      decodeTokens: fc.integer({ min: 1, max: 8 }),
+      kind: fc.constantFrom('tool:a', 'tool:b', 'human'),
+      durationMs: fc.integer({ min: 0, max: 5000 }),
+      returnedTokens: fc.integer({ min: 0, max: 8 }),
+    }),
+    { minLength: 1, maxLength: 5 },
+  ),
+});
+
+describe('simulate', () => {
+  it('finishes every session of any workload under every policy, without losing a block', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(session, { minLength: 1, maxLength: 20 }),
+        fc.constantFrom(...policies),
+        fc.integer({ min: 208, max: 1024 }),
+        fc.integer({ min: 0, max: 512 }),
+        async (sessions: SimulatedSession[], policy, deviceTokens, hostTokens) => {
+          const report = await simulate(
+            { sessions },
+            { policy, deviceTokens, hostTokens, blockTokens: 8, contextTokens: 208, checkIntegrity: true },
+          );
+          expect(report.completed).toBe(sessions.length);
+          expect(report.stats.device.free + report.stats.device.cached).toBe(report.stats.device.blocks);
+          expect(report.stats.host.free).toBe(report.stats.host.blocks);
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  it('repeats itself, and the seed matters', async () => {
+    const run = (seed: number) => simulate({ mix: { rate: 2, seconds: 30, seed } }, { untilMs: 60_000 });
+    const [first, second, other] = await Promise.all([run(1), run(1), run(2)]);
+    expect(second).toEqual(first);
+    expect(other.steps).not.toBe(first.steps);
+  });
+
+  it('shows what the policies are for: under pressure infercept and adaptive finish more than discard-requeue', async () => {
+    const run = (policy: PolicyName) => simulate({ mix: { rate: 2, seconds: 200 } }, { policy, untilMs: 260_000 });
+    const [requeue, infercept, adaptive] = await Promise.all(
+      (['discard-requeue', 'infercept', 'adaptive'] as const).map(run),
+    );
+    expect(infercept!.completed).toBeGreaterThan(1.3 * requeue!.completed);
+    expect(adaptive!.completed).toBeGreaterThan(1.3 * requeue!.completed);
+  });
+
+  it('refuses a session that could never fit', async () => {
+    const sessions = [{ arrivalMs: 0, promptTokens: 500, segments: [{ decodeTokens: 1 }] }];
+    await expect(simulate({ sessions }, { deviceTokens: 256 })).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' });
+  });
+
+  it('names the option that is wrong', async () => {
+    await expect(simulate({ mix: { rate: -1, seconds: 1 } })).rejects.toThrow('mix.rate');
+    await expect(simulate({ mix: { rate: 1, seconds: 1 } }, { polcy: 'swap' } as never)).rejects.toThrow('policy');
+    await expect(simulate({ sessions: [{ arrivalMs: 0, promptTokens: 0, segments: [] }] })).rejects.toSatisfy(
+      InferceptError.isInstance,
+    );
+  });
+
+  it('stops when it is told to', async () => {
+    const controller = new AbortController();
+    const running = simulate({ mix: { rate: 5, seconds: 20_000 } }, { signal: controller.signal });
+    setTimeout(() => controller.abort(), 50);
+    await expect(running).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+  });
+});
