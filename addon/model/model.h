@@ -27,7 +27,7 @@ struct ModelOptions {
   uint32_t step_tokens_max = 512;  // rows of one Forward
   // The longest context that will be used. 0, or more than the model's: the model's, at most 2^20.
   uint32_t context_tokens_max = 0;
-  // Called between tensors while loading; false cancels (kAborted).
+  // Called before each tensor and after the last; false cancels (kAborted).
   LoadProgress progress;
 };
 

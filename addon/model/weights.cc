@@ -64,6 +64,7 @@ class WeightLoader {
     for (const Placement& placement : placements_) {
       if (Status status = Fill(placement); !status.ok()) return status;
     }
+    if (Status status = Report(); !status.ok()) return status;
     return std::move(weights_);
   }
 
@@ -134,12 +135,18 @@ class WeightLoader {
     return Status();
   }
 
-  Status Fill(const Placement& placement) {
+  // kAborted when whoever listens wants no more.
+  Status Report() const {
     if (progress_ && !progress_(loaded_bytes_, total_bytes_)) {
       return Status(StatusCode::kAborted, "loading was cancelled after " +
                                               std::to_string(loaded_bytes_) + " of " +
                                               std::to_string(total_bytes_) + " bytes");
     }
+    return Status();
+  }
+
+  Status Fill(const Placement& placement) {
+    if (Status status = Report(); !status.ok()) return status;
     const Result<std::span<const std::byte>> bytes = weights_.source->Read(*placement.tensor);
     if (!bytes.ok()) return bytes.status();
     const TensorSpec& tensor = *placement.tensor;

@@ -300,9 +300,11 @@ TEST(Model, LoadsWhatIsInTheFile) {
   AddSlice(plan, SeqId{0}, 0, RandomTokens(12, 8), BlockRange(0, 3));
   const std::vector<float> expected = Run(tiny, plan);
   uint64_t last = 0;
+  uint64_t all = 0;
   const auto progress = [&](uint64_t loaded, uint64_t total) {
     EXPECT_TRUE(last <= loaded && loaded <= total);
     last = loaded;
+    all = total;
     return true;
   };
   tiny.model =
@@ -311,6 +313,7 @@ TEST(Model, LoadsWhatIsInTheFile) {
           .Take();
   EXPECT_TRUE(Run(tiny, plan) == expected);
   EXPECT_GT(last, 0u);
+  EXPECT_EQ(last, all);
 }
 
 TEST(Model, RefusesSpecsThatDoNotFit) {
