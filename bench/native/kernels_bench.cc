@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <thread>
+#include <stdexcept>
 
+#include "device/arena.h"
 #include "harness.h"
 #include "kernels/ops.h"
 #include "limits.h"
@@ -24,19 +25,11 @@ constexpr Shape kShapes[] = {{2048, 2048}, {256, 2048}, {5632, 2048}, {2048, 563
 constexpr uint32_t kTokens[] = {1, 2, 4, 8, 16, 64};
 constexpr DType kDTypes[] = {DType::kQ8_0, DType::kBF16, DType::kF16, DType::kF32};
 
-class Memory {
- public:
-  explicit Memory(size_t bytes) : lines_(bytes / sizeof(Line)) {}
-  std::span<std::byte> span() {
-    return {reinterpret_cast<std::byte*>(lines_.data()), lines_.size() * sizeof(Line)};
-  }
-
- private:
-  struct alignas(64) Line {
-    std::byte bytes[64];
-  };
-  std::vector<Line> lines_;
-};
+Arena NewArena(size_t bytes) {
+  Result<Arena> arena = Arena::Create(bytes, "a benchmark");
+  if (!arena.ok()) throw std::runtime_error(arena.status().DebugString());
+  return std::move(arena).Take();
+}
 
 // Numbers of no meaning that are finite in every dtype: small scales, bytes of all values.
 void FillWeights(DType dtype, std::span<std::byte> bytes) {
@@ -89,13 +82,14 @@ class MatMulBench {
     const auto [rows, columns] = item.shape;
     const std::vector<float> x(size_t{item.tokens} * columns, 0.25f);
     std::vector<float> out(size_t{item.tokens} * rows);
-    Memory scratch(item.ops->MatMulScratchBytes(item.dtype, item.tokens, columns) + 64);
+    const Arena scratch = NewArena(item.ops->MatMulScratchBytes(item.dtype, item.tokens, columns));
+    const std::span scratch_bytes(scratch.data(), scratch.size());
     size_t copy = 0;
     Figures figures;
     figures.seconds = MedianSeconds(samples, [&] {
       const std::byte* weight = memory_.data() + (copy++ % copies_) * packed_bytes_;
       item.ops->MatMul({item.dtype, weight, rows, columns}, x.data(), item.tokens, out.data(), rows,
-                       scratch.span(), pool_);
+                       scratch_bytes, pool_);
     });
     figures.bytes = static_cast<double>(packed_bytes_);
     figures.operations = 2.0 * rows * columns * item.tokens;
@@ -158,13 +152,15 @@ std::string RunIsa(const Ops& ops, const Options& options, double bandwidth, Mat
 
 std::string RunKernels(const Options& options) {
   ThreadPool pool(options.threads);
-  Memory memory(kMemoryBytes);
+  const Arena memory = NewArena(kMemoryBytes);
+  const std::span bytes(memory.data(), memory.size());
+  std::memset(bytes.data(), 1, bytes.size());  // memory that was never written is one page of zeros
   std::printf("%s\n", MachineHeader(options.threads).c_str());
-  const double bandwidth = ReadBandwidth(memory.span(), 20, pool);
+  const double bandwidth = ReadBandwidth(bytes, 100, pool);
   std::printf("read bandwidth %.1f GB/s\n", bandwidth / 1e9);
   std::printf("%-8s %-5s %14s %6s %11s %9s %9s %10s\n", "isa", "dtype", "rows x columns", "tokens",
               "us", "GB/s", "GOPS", "of limit");
-  MatMulBench bench(memory.span(), pool);
+  MatMulBench bench(bytes, pool);
   std::string items;
   for (const Ops* ops : SupportedOps()) {
     const bool slow = options.quick && ops != SupportedOps().front();

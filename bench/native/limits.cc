@@ -68,7 +68,7 @@ Loops LoopsOf(std::string_view isa) {
 }
 
 double Rate(uint64_t (*loop)(uint32_t rounds), uint32_t samples, ThreadPool& pool) {
-  constexpr uint32_t kRounds = 100'000;  // about half a millisecond: longer than handing over, shorter than a time slice
+  constexpr uint32_t kRounds = 20'000;  // about 0.1 ms: longer than handing over, shorter than a time slice
   const uint32_t parts = pool.threads() * 4;
   const double seconds = MedianSeconds(samples, [&] {
     pool.ParallelFor(parts, 1, [&](uint32_t, uint32_t, uint32_t) { Keep(loop(kRounds)); });
@@ -78,20 +78,25 @@ double Rate(uint64_t (*loop)(uint32_t rounds), uint32_t samples, ThreadPool& poo
 
 }  // namespace
 
+// A sample reads as much as one matrix has, so that both are disturbed alike by what else the machine does.
 double ReadBandwidth(std::span<const std::byte> memory, uint32_t samples, ThreadPool& pool) {
-  constexpr uint32_t kPart = 256 * 1024;
-  const uint32_t parts = static_cast<uint32_t>(memory.size() / kPart);
+  constexpr uint32_t kPart = 128 * 1024;
+  constexpr uint32_t kParts = 64;
+  size_t offset = 0;
   const double seconds = MedianSeconds(samples, [&] {
-    pool.ParallelFor(parts, 1, [&](uint32_t begin, uint32_t, uint32_t) {
-      const auto* words = reinterpret_cast<const uint64_t*>(memory.data() + size_t{begin} * kPart);
+    if (offset + kPart * kParts > memory.size()) offset = 0;
+    pool.ParallelFor(kParts, 1, [&](uint32_t begin, uint32_t, uint32_t) {
+      const std::byte* part = memory.data() + offset + size_t{begin} * kPart;
+      const auto* words = reinterpret_cast<const uint64_t*>(part);
       uint64_t sums[8] = {};
       for (uint32_t i = 0; i < kPart / 8; i += 8) {
         for (uint32_t lane = 0; lane < 8; ++lane) sums[lane] += words[i + lane];
       }
       Keep(sums);
     });
+    offset += kPart * kParts;
   });
-  return static_cast<double>(parts) * kPart / seconds;
+  return double{kPart} * kParts / seconds;
 }
 
 ComputeLimits MeasureCompute(std::string_view isa, uint32_t samples, ThreadPool& pool) {
