@@ -33,6 +33,20 @@ export interface Augmentation {
   answer(pause: Pause): Promise<Answer | FinishReason>;
 }
 
+/** Several augmentations' triggers in one list. */
+export interface JoinedTriggers {
+  triggers: NativeTrigger[];
+  /** Whose the trigger with this number is, and its number there. */
+  locate(trigger: number): { augmentation: Augmentation; index: number };
+}
+
+export function joinTriggers(augmentations: readonly Augmentation[]): JoinedTriggers {
+  const owners = augmentations.flatMap((augmentation) =>
+    augmentation.triggers.map((trigger, index) => ({ trigger, augmentation, index })),
+  );
+  return { triggers: owners.map(({ trigger }) => trigger), locate: (trigger) => owners[trigger]! };
+}
+
 /** What hooks and tools can announce about the rest of their time. */
 export interface Forecast {
   /** The answer will be there in so many milliseconds. */

@@ -5,7 +5,7 @@ import { type Interceptor, InterceptorSet, interceptors } from './interception.j
 import { type RunOptions, runChecks, toNativeSampling, unlimitedTokens } from './options.js';
 import { Run } from './run.js';
 import { Sequence } from './sequence.js';
-import type { Message } from './text/messages.js';
+import type { Message, ToolDescription } from './text/messages.js';
 import { Turn } from './turn.js';
 import { anything, arrayOf, integer, options, string, tokenIds } from './validate.js';
 
@@ -15,6 +15,8 @@ export interface GenerateOptions extends RunOptions {
   prompt?: string;
   /** A conversation to answer, rendered by the model's chat template. */
   messages?: readonly Message[];
+  /** With `messages`: what the model is told about tools. Calls are not run; use a session for that. Default: none. */
+  tools?: readonly ToolDescription[];
   /** Token ids to continue, as they are. */
   tokens?: ArrayLike<number>;
   /** Pause at triggers in the output and go on with what hooks return. Default: none. */
@@ -27,6 +29,7 @@ const readGenerateOptions = options({
   ...runChecks,
   prompt: string,
   messages: arrayOf(anything<Message>()),
+  tools: arrayOf(anything<ToolDescription>()),
   tokens: tokenIds,
   interceptors,
   priority: integer(-1000, 1000),
@@ -44,9 +47,9 @@ function assertOneInput({ prompt, messages, tokens }: Checked): void {
 }
 
 async function encodeInput(core: EngineCore, checked: Checked, signal: AbortSignal): Promise<Int32Array> {
-  const { prompt, messages, tokens } = checked;
+  const { prompt, messages, tokens, tools } = checked;
   if (tokens !== undefined) return Int32Array.from(tokens);
-  if (messages !== undefined) return requireTemplate(core).renderConversation(messages, { signal });
+  if (messages !== undefined) return requireTemplate(core).renderConversation(messages, { tools, signal });
   return core.text.tokenizer.encodePromptAsync(prompt ?? '', { signal });
 }
 

@@ -16,7 +16,7 @@ export type { Checkpoint } from './session-history.js';
 export type { SendOptions, SessionOptions } from './session-options.js';
 export { type Distribution, type SimulateOptions, type SimulationReport, simulate } from './simulate.js';
 export type { EngineStats, TierStats, WasteStats } from './stats.js';
-export type { JsonValue, Message, ToolCall } from './text/messages.js';
+export type { JsonValue, Message, ToolCall, ToolDescription } from './text/messages.js';
 export {
   defineTool,
   type Tool,

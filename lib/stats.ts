@@ -28,6 +28,8 @@ export interface WasteStats {
   pausedUnwanted: number;
   /** The paper's own definition: all memory of paused contexts, wanted or not. */
   paperPreserved: number;
+  /** The pool's bytes times the time of all steps. */
+  capacity: number;
   /** From 0 to 1. */
   share: number;
 }
@@ -59,7 +61,7 @@ export interface EngineStats {
 
 export function toEngineStats(native: NativeStats): EngineStats {
   const count = (name: string): number => native[name] as number;
-  const { capacity, ...waste } = native.waste;
+  const { waste } = native;
   const wasted = waste.preservedIdle + waste.recompute + waste.stall + waste.swapWait;
   return {
     steps: count('steps'),
@@ -80,7 +82,7 @@ export function toEngineStats(native: NativeStats): EngineStats {
     swappedBlocks: { out: count('swappedOutBlocks'), in: count('swappedInBlocks') },
     discardedBlocks: count('discardedBlocks'),
     preemptions: count('preemptions'),
-    waste: { ...waste, share: capacity > 0 ? wasted / capacity : 0 },
+    waste: { ...waste, share: waste.capacity > 0 ? wasted / waste.capacity : 0 },
     costError: count('costError'),
   };
 }
@@ -163,7 +165,7 @@ function single(name: string, type: string, help: string, value: number): string
 
 /** Everything in the text format of Prometheus 0.0.4. */
 export function formatMetrics(stats: EngineStats, runs: RunMetrics): string {
-  const { share, ...waste } = stats.waste;
+  const { share, capacity, ...waste } = stats.waste;
   const { total, ...interceptions } = stats.interceptions;
   const { cached, free, blocks } = stats.device;
   const lines = [
@@ -185,6 +187,7 @@ export function formatMetrics(stats: EngineStats, runs: RunMetrics): string {
     ...single('infercept_discarded_blocks_total', 'counter', 'KV blocks given up.', stats.discardedBlocks),
     ...single('infercept_preemptions_total', 'counter', 'Running sequences that gave blocks.', stats.preemptions),
     ...labelled('infercept_waste_byte_seconds_total', 'kind', 'counter', 'Device memory without use.', waste),
+    ...single('infercept_capacity_byte_seconds_total', 'counter', 'Device memory times time of steps.', capacity),
     ...single('infercept_waste_share', 'gauge', 'Waste over capacity.', share),
     ...runs.format(),
   ];

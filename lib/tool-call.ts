@@ -94,6 +94,7 @@ async function tryOnce(tool: Tool, input: never, options: ToolCallOptions): Prom
   const { signal: runSignal, callId, session, announce } = options;
   const timeout = tool.timeoutMs === undefined ? undefined : AbortSignal.timeout(tool.timeoutMs);
   const signal = timeout === undefined ? runSignal : AbortSignal.any([runSignal, timeout]);
+  signal.throwIfAborted();
   const context: ToolContext = { signal, callId, session, ...createForecast(announce) };
   try {
     return await orAborted(execute(tool, input, context), signal);

@@ -123,7 +123,8 @@ export function isStandardSchema(value: unknown): value is StandardSchemaV1 {
 }
 
 function jsonSchemaOf(name: string, schema: ToolParameters): JsonSchema {
-  if (!isStandardSchema(schema)) return schema;
+  // Some templates iterate over the properties without asking.
+  if (!isStandardSchema(schema)) return { type: 'object', properties: {}, ...schema };
   const standard = schema['~standard'] as Partial<StandardJSONSchemaV1.Props>;
   try {
     const converted = standard.jsonSchema?.input({ target: 'draft-2020-12' });

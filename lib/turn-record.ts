@@ -21,6 +21,10 @@ const finishReasons: Readonly<Record<NativeFinishEvent['reason'], FinishReason>>
 /** The interception that is going on, or whose native confirmation is still to come. */
 export interface OpenInterception {
   kind: string;
+  /** In performance.now() milliseconds, as is `resumedAt`. */
+  startedAt: number;
+  /** Set when the answer was handed in. */
+  resumedAt?: number;
   returnedTokens: number;
 }
 
@@ -50,12 +54,31 @@ export class TurnRecord {
 
   /** Tokens that an interception appended. */
   addReturned(tokens: ArrayLike<number>): void {
-    if (this.open !== undefined) this.open.returnedTokens = tokens.length;
+    if (this.open !== undefined) {
+      this.open.returnedTokens = tokens.length;
+      this.open.resumedAt = performance.now();
+    }
     for (let index = 0; index < tokens.length; index += 1) this.tokens.push(tokens[index]!);
   }
 
+  /** An interception begins. One that was resumed, but paused again before anything was computed, ends without an event. */
+  begin(kind: string): InterceptionRecord | undefined {
+    const { open } = this;
+    const now = performance.now();
+    const { resumedAt = now, startedAt = now } = open ?? {};
+    const skipped = {
+      waitedMs: resumedAt - startedAt,
+      delayMs: now - resumedAt,
+      recomputedTokens: 0,
+      swappedBlocks: 0,
+    };
+    const record = open === undefined ? undefined : this.addResume(skipped);
+    this.open = { kind, startedAt: now, returnedTokens: 0 };
+    return record;
+  }
+
   /** Closes the open interception. */
-  addResume(event: NativeResumeEvent): InterceptionRecord {
+  addResume(event: Omit<NativeResumeEvent, 'type' | 'seq'>): InterceptionRecord {
     const { recomputedTokens, swappedBlocks, waitedMs, delayMs } = event;
     const record: InterceptionRecord = {
       kind: this.open?.kind ?? 'unknown',
@@ -72,9 +95,10 @@ export class TurnRecord {
   }
 
   /** The result of a turn that the native side finished. */
-  finished(event: NativeFinishEvent): RunResult {
+  finished(event: NativeFinishEvent, contextBefore: number): RunResult {
     const usage: Usage = {
-      promptTokens: event.promptTokens,
+      // Not the event's: after a failure the whole context is handed in again.
+      promptTokens: event.contextTokens - contextBefore - event.generatedTokens,
       cachedTokens: event.cachedTokens,
       completionTokens: event.generatedTokens,
       contextTokens: event.contextTokens,

@@ -2,20 +2,13 @@
  * Drives one turn of a sequence: begins it, turns native events into parts, lets augmentations answer pauses, and settles
  * the run exactly once, whichever of finish, failure, abort and disposal comes first.
  */
-import type { Answer, Augmentation, Pause } from './augmentation.js';
+import { type Answer, type Augmentation, joinTriggers, type Pause } from './augmentation.js';
 import { InferceptError } from './errors.js';
 import { createHandle, type InterceptionHandle, type InterceptOptions, InterceptRequests } from './intercept.js';
 import { fromNative } from './native.js';
 import { deferred } from './native-link.js';
-import type {
-  NativeBatch,
-  NativeDecisionEvent,
-  NativePauseEvent,
-  NativeResumeEvent,
-  NativeSequenceEvent,
-  NativeTrigger,
-} from './native-protocol.js';
-import type { FinishReason, RunResult } from './part.js';
+import type { NativeBatch, NativeDecisionEvent, NativePauseEvent, NativeSequenceEvent } from './native-protocol.js';
+import type { FinishReason, InterceptionRecord, RunResult } from './part.js';
 import { failureError, type InterceptionFacts } from './sequence.js';
 import { type TurnOptions, type TurnOutcome, toDecisionPart } from './turn-options.js';
 import { TurnOutput } from './turn-output.js';
@@ -25,8 +18,7 @@ export class Turn {
   private readonly outcome = deferred<RunResult>();
   private readonly abortion = new AbortController();
   private readonly requests = new InterceptRequests();
-  /** Where each augmentation's triggers begin among all of the turn. */
-  private readonly offsets: { augmentation: Augmentation; first: number }[] = [];
+  private joined = joinTriggers([]);
   private state: 'beginning' | 'running' | 'paused' | 'settled' = 'beginning';
   private matched: Augmentation | undefined;
   private begunTokens = 0;
@@ -68,11 +60,13 @@ export class Turn {
     if (signal?.aborted) return this.onSignal();
     signal?.addEventListener('abort', this.onSignal, { once: true });
     sequence.listener = (event, batch) => this.onEvent(event, batch);
+    this.joined = joinTriggers(this.options.augmentations(this));
     try {
-      const begun = await this.options.begin({ ...this.options.turn, triggers: this.collectTriggers() }, this.signal);
+      const begun = await this.options.begin({ ...this.options.turn, triggers: this.joined.triggers }, this.signal);
       this.begunTokens = begun.promptTokens;
       if (begun.kind !== undefined) {
-        this.output.record.open = { kind: begun.kind, returnedTokens: begun.promptTokens };
+        const startedAt = performance.now();
+        this.output.record.open = { kind: begun.kind, startedAt, returnedTokens: begun.promptTokens };
       }
       if (this.state === 'beginning') this.state = 'running';
       this.askForPause();
@@ -115,15 +109,6 @@ export class Turn {
     this.fail(new InferceptError('ERR_ABORTED', 'The run was aborted by its signal.', { cause }));
   };
 
-  private collectTriggers(): NativeTrigger[] {
-    const triggers: NativeTrigger[] = [];
-    for (const augmentation of this.options.augmentations(this)) {
-      this.offsets.push({ augmentation, first: triggers.length });
-      triggers.push(...augmentation.triggers);
-    }
-    return triggers;
-  }
-
   private onEvent(event: NativeSequenceEvent, batch: NativeBatch): void {
     if (this.settled) return;
     switch (event.type) {
@@ -137,14 +122,14 @@ export class Turn {
         this.onPause(event);
         break;
       case 'resume':
-        this.onResume(event);
+        this.reportEnd(event.seq, this.output.record.addResume(event));
         break;
       case 'decision':
         this.onDecision(event);
         break;
       case 'finish':
         this.output.flush();
-        this.settle({ result: this.output.record.finished(event) }, false);
+        this.settle({ result: this.output.record.finished(event, this.options.contextBefore) }, false);
         break;
       case 'failure':
         this.settle({ error: failureError(event) }, false);
@@ -152,16 +137,15 @@ export class Turn {
     }
   }
 
-  private onResume(event: NativeResumeEvent): void {
-    const record = this.output.record.addResume(event);
+  private reportEnd(sequence: number, record: InterceptionRecord): void {
     this.output.emit({ type: 'interception-end', ...record });
-    this.options.observer.onResume(event.seq, record);
+    this.options.observer.onResume(sequence, record);
   }
 
   private onMatch(trigger: number, text: string): void {
-    const place = this.offsets.findLast(({ first }) => first <= trigger)!;
-    this.matched = place.augmentation;
-    place.augmentation.matched(trigger - place.first, text);
+    const { augmentation, index } = this.joined.locate(trigger);
+    this.matched = augmentation;
+    augmentation.matched(index, text);
   }
 
   private onDecision(event: NativeDecisionEvent): void {
@@ -177,7 +161,8 @@ export class Turn {
     if (!fromCode) this.output.flush();
     const augmentation = fromCode ? undefined : this.matched;
     const kind = augmentation?.kind() ?? this.requests.next?.kind ?? 'code';
-    this.output.record.open = { kind, returnedTokens: 0 };
+    const skipped = this.output.record.begin(kind);
+    if (skipped !== undefined) this.reportEnd(event.seq, skipped);
     this.output.emit({ type: 'interception-start', kind, contextTokens: event.contextTokens });
     this.options.observer.onPause(event.seq, kind, event.contextTokens);
     if (augmentation === undefined) this.giveHandle();
