@@ -17,7 +17,7 @@ const DURATIONS: Record<DialogueKind, [mean: number, deviation: number]> = {
 };
 
 /** The paper's times are divided by this, so that the whole job ends within a minute. */
-const SPEED_UP = 10;
+export const SPEED_UP = 10;
 
 export type AgentState = 'queued' | 'thinking' | 'tool' | 'waiting' | 'right' | 'wrong';
 
@@ -36,10 +36,15 @@ function hashUniform(name: string): number {
   return (Math.imul(hash ^ (hash >>> 15), 2246822519) >>> 0) / 2 ** 32;
 }
 
-function waitingMs(kind: DialogueKind, name: string): number {
+function waitingMs(kind: DialogueKind, name: string, speedUp: number): number {
   const [mean, deviation] = DURATIONS[kind];
+  // Four uniform numbers, centred and scaled to variance 1, are normal enough.
   const normal = Math.sqrt(12 / 4) * [0, 1, 2, 3].reduce((sum, i) => sum + hashUniform(`${name}/${i}`) - 0.5, 0);
-  return (Math.max(mean / 10, mean + deviation * normal) * 1000) / SPEED_UP;
+  return (Math.max(mean / 10, mean + deviation * normal) * 1000) / speedUp;
+}
+
+export function newAgent(kind: DialogueKind): Agent {
+  return { kind, state: 'queued', toolCalls: 0, contextTokens: 0, runs: [] };
 }
 
 /** The first held-out dialogues; kinds take turns. */
@@ -48,10 +53,15 @@ export function dialoguesFor(agents: number): EvaluationDialogue[] {
 }
 
 /** Plays one dialogue. The agent's fields follow it, for whoever watches. */
-export async function playDialogue(engine: Engine, dialogue: EvaluationDialogue, agent: Agent): Promise<void> {
+export async function playDialogue(
+  engine: Engine,
+  dialogue: EvaluationDialogue,
+  agent: Agent,
+  speedUp = SPEED_UP,
+): Promise<void> {
   const available = demoTools({
     folder: 'examples/output',
-    delayMs: (tool) => waitingMs(tool, `${dialogue.id}/${agent.toolCalls}`),
+    delayMs: (tool) => waitingMs(tool, `${dialogue.id}/${agent.toolCalls}`, speedUp),
   });
   const session = engine.session({
     ...(dialogue.system === undefined ? {} : { system: dialogue.system }),
@@ -62,7 +72,7 @@ export async function playDialogue(engine: Engine, dialogue: EvaluationDialogue,
     for (const [index, turn] of dialogue.turns.entries()) {
       if (index > 0) {
         agent.state = 'waiting';
-        await wait(waitingMs('human', `${dialogue.id}/${index}`));
+        await wait(waitingMs('human', `${dialogue.id}/${index}`, speedUp));
       }
       agent.state = 'thinking';
       const run = session.send(turn.user, { maxTokens: 200 });
