@@ -12,8 +12,8 @@ constexpr uint32_t kOpen = 1u << 9;
 constexpr uint32_t kCallerSleeps = 1u << 10;
 constexpr uint32_t kJob = 1u << 11;  // one step of the job number
 
-// Pauses before sleeping. A pause takes 10 to 140 cycles by processor, so this is 3 to 50 us: longer than the gaps between
-// the loops of a step, shorter than what anyone would miss.
+// Pauses before sleeping. A pause takes 10 to 140 cycles by processor, so this is 3 to 50 us:
+// longer than the gaps between the loops of a step, shorter than what anyone would miss.
 constexpr uint32_t kSpins = 1000;
 
 void Pause() {

@@ -32,10 +32,18 @@ void DequantizeQ8(const std::byte* row, uint32_t columns, float* out) {
 
 void DequantizeRow(DType dtype, const std::byte* row, uint32_t columns, float* out) {
   switch (dtype) {
-    case DType::kF32: std::memcpy(out, row, columns * sizeof(float)); return;
-    case DType::kF16: DequantizeHalf<F16>(row, columns, out); return;
-    case DType::kBF16: DequantizeHalf<BF16>(row, columns, out); return;
-    case DType::kQ8_0: DequantizeQ8(row, columns, out); return;
+    case DType::kF32:
+      std::memcpy(out, row, columns * sizeof(float));
+      return;
+    case DType::kF16:
+      DequantizeHalf<F16>(row, columns, out);
+      return;
+    case DType::kBF16:
+      DequantizeHalf<BF16>(row, columns, out);
+      return;
+    case DType::kQ8_0:
+      DequantizeQ8(row, columns, out);
+      return;
   }
 }
 

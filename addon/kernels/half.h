@@ -41,7 +41,8 @@ inline F16 ToF16(float value) {
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
   if (magnitude > 0x7F800000u) return static_cast<F16>(sign | 0x7E00u);
   if (magnitude >= 0x477FF000u) return static_cast<F16>(sign | 0x7C00u);  // >= 65520
-  if (magnitude < 0x38800000u) {  // below 2^-14: adding 0.5 leaves the multiples of 2^-24 in the low bits
+  // Below 2^-14, adding 0.5 leaves the multiples of 2^-24 in the low bits.
+  if (magnitude < 0x38800000u) {
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<F16>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3F000000u));
   }

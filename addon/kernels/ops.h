@@ -1,13 +1,14 @@
 // The mathematics of a step: one Ops object per instruction set (ISA), same results up to rounding.
 //
-// Rule 1. Batch invariance: what an op computes for one token is bit-identical whatever other tokens are in the call
-//         and however a prefill was cut into chunks. So the order of every accumulation depends on shapes of weights and
-//         on the token's own position only, never on the number of tokens, rows or threads.
+// Rule 1. Batch invariance: what an op computes for one token is bit-identical whatever other
+//         tokens are in the call and however a prefill was cut into chunks. So the order of every
+//         accumulation depends on shapes of weights and on the token's own position only, never
+//         on the number of tokens, rows or threads.
 // Rule 2. No allocation: scratch memory comes from the caller (ScratchBytes) or the stack.
 // Rule 3. Shapes are checked on entry with IC_CHECK; bodies trust them.
 //
-// All activations are float, row-major, [tokens][width]. Ops without a ThreadPool run on the calling thread: a caller with
-// many tokens splits them itself. Bodies never throw.
+// All activations are float, row-major, [tokens][width]. Ops without a ThreadPool run on the
+// calling thread: a caller with many tokens splits them itself. Bodies never throw.
 #pragma once
 
 #include <memory>
@@ -25,7 +26,8 @@ struct RopeView {
   const float* cosine = nullptr;  // [context_tokens][rope_dim / 2]
   const float* sine = nullptr;    // [context_tokens][rope_dim / 2]
   uint32_t rope_dim = 0;          // the first rope_dim values of each head are rotated
-  bool interleaved = false;       // pairs (2i, 2i+1) as in GGUF's Llama; else (i, i + rope_dim/2) as in HF
+  // Pairs (2i, 2i+1), as in GGUF's Llama; else (i, i + rope_dim/2), as in Hugging Face's.
+  bool interleaved = false;
 };
 
 class Ops {
@@ -41,16 +43,19 @@ class Ops {
   virtual void Pack(const WeightView& source, std::span<std::byte> target,
                     ThreadPool& pool) const = 0;
 
-  // Scratch that MatMul needs for `tokens` tokens of `columns` inputs. Scratch is 64-byte aligned, for every op.
+  // Scratch that MatMul needs for `tokens` tokens of `columns` inputs. Scratch is 64-byte aligned,
+  // for every op.
   virtual size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const = 0;
   // out[t][r] = sum over c of weight[r][c] * x[t][c]. out rows are out_stride floats apart.
   virtual void MatMul(const PackedWeight& weight, const float* x, uint32_t tokens, float* out,
                       size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const = 0;
 
   // out[i] = row tokens[i] of the table, dequantized.
-  virtual void Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const = 0;
+  virtual void Embed(const WeightView& table, std::span<const TokenId> tokens,
+                     float* out) const = 0;
 
-  // out = x / sqrt(mean(x^2) + epsilon) * weight, per token (Zhang and Sennrich 2019, eq. 4). May run in place.
+  // out = x / sqrt(mean(x^2) + epsilon) * weight, per token (Zhang and Sennrich 2019, eq. 4). May
+  // run in place.
   virtual void RmsNorm(const float* x, const float* weight, float epsilon, uint32_t tokens,
                        uint32_t width, float* out) const = 0;
 
@@ -64,28 +69,31 @@ class Ops {
   // x += y.
   virtual void Add(const float* y, size_t count, float* x) const = 0;
 
-  // Stores the keys and values of all slices' tokens into the cache. Rows of key/value are stride floats apart,
-  // [kv_heads][head_dim] each.
+  // Stores the keys and values of all slices' tokens into the cache. Rows of key/value are stride
+  // floats apart, [kv_heads][head_dim] each.
   virtual void WriteKv(const float* key, const float* value, size_t stride,
                        std::span<const AttentionSlice> slices, const PagedKv& cache) const = 0;
 
   virtual size_t AttentionScratchBytes(uint32_t context_tokens_max, uint32_t heads,
                                        uint32_t head_dim, uint32_t threads) const = 0;
-  // Causal grouped-query attention with online softmax over the paged cache. query and out: [tokens][heads][head_dim],
-  // rows query_stride and out_stride floats apart. scale is usually 1/sqrt(head_dim).
+  // Causal grouped-query attention with online softmax over the paged cache. query and out:
+  // [tokens][heads][head_dim], rows query_stride and out_stride floats apart. scale is usually
+  // 1/sqrt(head_dim).
   virtual void Attention(const float* query, size_t query_stride,
                          std::span<const AttentionSlice> slices, uint32_t heads,
                          const PagedKv& cache, float scale, float* out, size_t out_stride,
                          std::span<std::byte> scratch, ThreadPool& pool) const = 0;
 };
 
-// Every Ops object that runs on this machine, best first; "scalar" is always there. "ref" is not in the list.
+// Every Ops object that runs on this machine, best first; "scalar" is always there. "ref" is not in
+// the list.
 std::vector<const Ops*> SupportedOps();
 
 // The plain implementation in double accumulation: the truth for every test. Slow.
 const Ops& ReferenceOps();
 
-// By ISA name; nullptr when this machine cannot run it. Empty name: INFERCEPT_ISA if set, else the best.
+// By ISA name; nullptr when this machine cannot run it. Empty name: INFERCEPT_ISA if set, else the
+// best.
 const Ops* FindOps(std::string_view isa);
 
 }  // namespace infercept

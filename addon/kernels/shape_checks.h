@@ -22,7 +22,8 @@ inline void CheckCache(const PagedKv& cache, std::span<const AttentionSlice> sli
   IC_CHECK(cache.keys != nullptr && cache.values != nullptr);
   IC_CHECK(cache.dtype != DType::kQ8_0);
   IC_CHECK(cache.kv_heads > 0 && cache.head_dim > 0 && cache.block_tokens > 0);
-  for (const AttentionSlice& slice : slices) IC_CHECK(slice.rows == 0 || slice.block_table != nullptr);
+  for (const AttentionSlice& slice : slices)
+    IC_CHECK(slice.rows == 0 || slice.block_table != nullptr);
 }
 
 }  // namespace infercept

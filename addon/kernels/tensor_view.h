@@ -9,7 +9,8 @@
 
 namespace infercept {
 
-// A weight matrix as it lies in the model file. Row-major; y = W x has `rows` outputs and `columns` inputs.
+// A weight matrix as it lies in the model file. Row-major; y = W x has `rows` outputs and `columns`
+// inputs.
 struct WeightView {
   DType dtype = DType::kF32;
   const std::byte* data = nullptr;
@@ -26,10 +27,12 @@ struct PackedWeight {
 };
 
 // One layer of the paged KV cache.
-// Key of token slot s of block b, head h:  keys + b * block_stride + ((h * block_tokens + s) * head_dim) values.
+// Key of token slot s of block b, head h:
+//   keys + b * block_stride bytes + ((h * block_tokens + s) * head_dim) values
 struct PagedKv {
   DType dtype = DType::kF16;  // kF32, kF16 or kBF16
-  std::byte* keys = nullptr;  // [blocks][kv_heads][block_tokens][head_dim], blocks are block_stride bytes apart
+  // [blocks][kv_heads][block_tokens][head_dim], blocks are block_stride bytes apart
+  std::byte* keys = nullptr;
   std::byte* values = nullptr;  // likewise
   size_t block_stride = 0;      // bytes
   uint32_t block_tokens = 0;
@@ -37,12 +40,12 @@ struct PagedKv {
   uint32_t head_dim = 0;
 };
 
-// Consecutive new tokens of one sequence, as attention and KV writes see them. Query i of the slice has
-// position first_position + i and attends to positions [0, first_position + i].
+// Consecutive new tokens of one sequence, as attention and KV writes see them. Query i of the slice
+// has position first_position + i and attends to positions [0, first_position + i].
 struct AttentionSlice {
-  uint32_t first_row = 0;       // of this slice in the batch's flat token arrays
-  uint32_t rows = 0;            // tokens of this slice
-  uint32_t first_position = 0;  // position of its first token in the sequence
+  uint32_t first_row = 0;                // of this slice in the batch's flat token arrays
+  uint32_t rows = 0;                     // tokens of this slice
+  uint32_t first_position = 0;           // position of its first token in the sequence
   const BlockId* block_table = nullptr;  // [DivCeil(first_position + rows, block_tokens)]
 };
 

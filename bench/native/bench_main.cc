@@ -23,11 +23,16 @@ int Main(int count, char** arguments) {
   for (int i = 1; i < count; ++i) {
     const std::string_view argument = arguments[i];
     const bool has_value = i + 1 < count;
-    if (argument == "--quick") options.quick = true;
-    else if (argument == "--json") options.json = true;
-    else if (argument == "--threads" && has_value) options.threads = static_cast<uint32_t>(std::atoi(arguments[++i]));
-    else if (argument == "--isa" && has_value) options.isa = arguments[++i];
-    else name = argument;
+    if (argument == "--quick")
+      options.quick = true;
+    else if (argument == "--json")
+      options.json = true;
+    else if (argument == "--threads" && has_value)
+      options.threads = static_cast<uint32_t>(std::atoi(arguments[++i]));
+    else if (argument == "--isa" && has_value)
+      options.isa = arguments[++i];
+    else
+      name = argument;
   }
   if (options.threads == 0) options.threads = std::thread::hardware_concurrency();
   for (const Entry& entry : kEntries) {
@@ -36,7 +41,9 @@ int Main(int count, char** arguments) {
     if (options.json) std::printf("%s\n", json.c_str());
     return 0;
   }
-  std::fprintf(stderr, "usage: infercept_bench kernels|model [--quick] [--json] [--threads N] [--isa NAME]\n");
+  std::fprintf(
+      stderr,
+      "usage: infercept_bench kernels|model [--quick] [--json] [--threads N] [--isa NAME]\n");
   return 2;
 }
 

@@ -1,6 +1,7 @@
-// MatMul in the shapes of a 1.1 B Llama, per dtype and ISA, beside the limit that the same run measured:
-//   seconds >= max(weight bytes / read bandwidth, 2 rows columns tokens / rate of the multiply-add or int8 dot).
-// Weights rotate through memory larger than any cache, as they do in a decode step.
+// MatMul in the shapes of a 1.1 B Llama, per dtype and ISA, beside the limit that the same run
+// measured:
+//   seconds >= max(weight bytes / read bandwidth, 2 rows columns tokens / rate)
+// with the rate of the int8 dot product for Q8_0, of the float multiply-add for others. Weights rotate through memory larger than any cache, as they do in a decode step.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -57,7 +58,7 @@ struct Machine {
 
 struct Figures {
   double seconds;
-  double bytes;       // of packed weights
+  double bytes;  // of packed weights
   double operations;
   double limit_seconds;
 };
@@ -71,7 +72,8 @@ class MatMulBench {
     packed_bytes_ = DivCeil<size_t>(ops.PackedBytes(dtype, shape.rows, shape.columns), 64) * 64;
     std::vector<std::byte> source(shape.rows * RowBytes(dtype, shape.columns));
     FillWeights(dtype, source);
-    ops.Pack({dtype, source.data(), shape.rows, shape.columns}, memory_.first(packed_bytes_), pool_);
+    ops.Pack({dtype, source.data(), shape.rows, shape.columns}, memory_.first(packed_bytes_),
+             pool_);
     copies_ = memory_.size() / packed_bytes_;
     for (size_t i = 1; i < copies_; ++i) {
       std::memcpy(memory_.data() + i * packed_bytes_, memory_.data(), packed_bytes_);
@@ -93,10 +95,8 @@ class MatMulBench {
     });
     figures.bytes = static_cast<double>(packed_bytes_);
     figures.operations = 2.0 * rows * columns * item.tokens;
-    const double rate =
-        item.dtype == DType::kQ8_0 ? machine.compute.int8 : machine.compute.float32;
-    figures.limit_seconds =
-        std::max(figures.bytes / machine.bandwidth, figures.operations / rate);
+    const double rate = item.dtype == DType::kQ8_0 ? machine.compute.int8 : machine.compute.float32;
+    figures.limit_seconds = std::max(figures.bytes / machine.bandwidth, figures.operations / rate);
     return figures;
   }
 
@@ -115,13 +115,14 @@ std::string Report(const Case& item, const Figures& figures) {
               figures.bytes / figures.seconds / 1e9, figures.operations / figures.seconds / 1e9,
               share);
   char line[256];
-  std::snprintf(line, sizeof(line),
-                R"({"isa":"%s","dtype":"%s","rows":%u,"columns":%u,"tokens":%u,"microseconds":%.1f,)"
-                R"("gigabytesPerSecond":%.1f,"gops":%.1f,"limitShare":%.3f})",
-                std::string(item.ops->isa()).c_str(), std::string(DTypeName(item.dtype)).c_str(),
-                item.shape.rows, item.shape.columns, item.tokens, figures.seconds * 1e6,
-                figures.bytes / figures.seconds / 1e9, figures.operations / figures.seconds / 1e9,
-                share / 100);
+  std::snprintf(
+      line, sizeof(line),
+      R"({"isa":"%s","dtype":"%s","rows":%u,"columns":%u,"tokens":%u,"microseconds":%.1f,)"
+      R"("gigabytesPerSecond":%.1f,"gops":%.1f,"limitShare":%.3f})",
+      std::string(item.ops->isa()).c_str(), std::string(DTypeName(item.dtype)).c_str(),
+      item.shape.rows, item.shape.columns, item.tokens, figures.seconds * 1e6,
+      figures.bytes / figures.seconds / 1e9, figures.operations / figures.seconds / 1e9,
+      share / 100);
   return line;
 }
 

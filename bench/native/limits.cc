@@ -32,15 +32,13 @@ namespace scalar {
 IC_TARGET_REGION("avx2,fma,f16c")
 namespace avx2 {
 #include "kernels/cpu/simd_avx2.inc"
-#include "kernels/cpu/dot_maddubs.inc"
 #include "limits.inc"
 }  // namespace avx2
 IC_END_TARGET_REGION
 
 IC_TARGET_REGION("avx2,fma,f16c,avxvnni")
 namespace avxvnni {
-#include "kernels/cpu/simd_avx2.inc"
-#include "kernels/cpu/dot_vnni.inc"
+#include "kernels/cpu/simd_avxvnni.inc"
 #include "limits.inc"
 }  // namespace avxvnni
 IC_END_TARGET_REGION
@@ -68,7 +66,8 @@ Loops LoopsOf(std::string_view isa) {
 }
 
 double Rate(uint64_t (*loop)(uint32_t rounds), uint32_t samples, ThreadPool& pool) {
-  constexpr uint32_t kRounds = 20'000;  // about 0.1 ms: longer than handing over, shorter than a time slice
+  // About 0.1 ms: longer than handing over, shorter than a time slice.
+  constexpr uint32_t kRounds = 20'000;
   const uint32_t parts = pool.threads() * 4;
   const double seconds = MedianSeconds(samples, [&] {
     pool.ParallelFor(parts, 1, [&](uint32_t, uint32_t, uint32_t) { Keep(loop(kRounds)); });
@@ -78,7 +77,8 @@ double Rate(uint64_t (*loop)(uint32_t rounds), uint32_t samples, ThreadPool& poo
 
 }  // namespace
 
-// A sample reads as much as one matrix has, so that both are disturbed alike by what else the machine does.
+// A sample reads as much as one matrix has, so that both are disturbed alike by what else the
+// machine does.
 double ReadBandwidth(std::span<const std::byte> memory, uint32_t samples, ThreadPool& pool) {
   constexpr uint32_t kPart = 128 * 1024;
   constexpr uint32_t kParts = 64;

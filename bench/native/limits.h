@@ -12,9 +12,10 @@ namespace infercept::bench {
 // Bytes per second of reading memory that is in no cache, all threads together.
 double ReadBandwidth(std::span<const std::byte> memory, uint32_t samples, ThreadPool& pool);
 
-// Operations (a multiply and an add are two) per second of one ISA with all operands in registers, all threads together.
+// Operations (a multiply and an add are two) per second of one ISA with all operands in registers,
+// all threads together.
 struct ComputeLimits {
-  double int8 = 0;   // DotBytes
+  double int8 = 0;     // DotBytes
   double float32 = 0;  // MultiplyAdd
 };
 ComputeLimits MeasureCompute(std::string_view isa, uint32_t samples, ThreadPool& pool);

@@ -1,5 +1,6 @@
-// The whole forward pass of a 1.1 B Llama with random weights: prefill, and decode of 1, 8 and 16 sequences, beside what
-// the machine's read bandwidth allows (every decode step reads all weights once).
+// The whole forward pass of a 1.1 B Llama with random weights: prefill, and decode of 1, 8 and 16
+// sequences, beside what the machine's read bandwidth allows (every decode step reads all weights
+// once).
 #include <cstdio>
 #include <ctime>
 #include <numeric>
@@ -11,19 +12,17 @@
 namespace infercept::bench {
 namespace {
 
-constexpr Hyperparameters kHyperparameters = {.layers = 22,
-                                              .width = 2048,
-                                              .heads = 32,
-                                              .kv_heads = 4,
-                                              .head_dim = 64,
-                                              .ffn_width = 5632,
-                                              .vocabulary_size = 32000,
-                                              .context_tokens = 4096,
-                                              .norm_epsilon = 1e-5f,
-                                              .rope = {.dimension = 64,
-                                                       .base = 10000,
-                                                       .scaling = {},
-                                                       .interleaved = true}};
+constexpr Hyperparameters kHyperparameters = {
+    .layers = 22,
+    .width = 2048,
+    .heads = 32,
+    .kv_heads = 4,
+    .head_dim = 64,
+    .ffn_width = 5632,
+    .vocabulary_size = 32000,
+    .context_tokens = 4096,
+    .norm_epsilon = 1e-5f,
+    .rope = {.dimension = 64, .base = 10000, .scaling = {}, .interleaved = true}};
 constexpr uint32_t kPrefillTokens = 256;
 constexpr uint32_t kContextTokens = 128;  // of each decoding sequence
 constexpr uint32_t kSequencesMax = 16;
@@ -53,7 +52,8 @@ class Step {
  public:
   explicit Step(const Item& item) {
     for (uint32_t s = 0; s < item.sequences; ++s) {
-      for (uint32_t i = 0; i < kSequenceBlocks; ++i) blocks_.push_back(BlockId{s * kSequenceBlocks + i});
+      for (uint32_t i = 0; i < kSequenceBlocks; ++i)
+        blocks_.push_back(BlockId{s * kSequenceBlocks + i});
     }
     for (uint32_t s = 0; s < item.sequences; ++s) {
       slices_.push_back({s * item.tokens, item.tokens, item.first_position,

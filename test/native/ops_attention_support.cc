@@ -77,8 +77,8 @@ std::vector<float> PagedSequences::Step(const Ops& ops, std::span<const Piece> p
     rows += piece.rows;
   }
   ops.WriteKv(key.data(), value.data(), shape_.kv_width(), slices, cache());
-  AlignedBytes scratch(ops.AttentionScratchBytes(4096, shape_.heads, shape_.head_dim,
-                                                 TestPool().threads()));
+  AlignedBytes scratch(
+      ops.AttentionScratchBytes(4096, shape_.heads, shape_.head_dim, TestPool().threads()));
   std::vector<float> out(query.size());
   ops.Attention(query.data(), shape_.query_width(), slices, shape_.heads, cache(), shape_.scale(),
                 out.data(), shape_.query_width(), scratch.span(), TestPool());

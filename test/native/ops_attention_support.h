@@ -42,7 +42,8 @@ class PagedSequences {
 
   // WriteKv and Attention of one batch. Returns [rows of all pieces][heads][head_dim].
   std::vector<float> Step(const Ops& ops, std::span<const Piece> pieces);
-  // Every sequence in one slice, one batch each: [tokens][heads][head_dim] of sequence after sequence.
+  // Every sequence in one slice, one batch each: [tokens][heads][head_dim] of sequence after
+  // sequence.
   std::vector<std::vector<float>> Whole(const Ops& ops);
 
   std::span<const std::byte> keys() { return keys_.span(); }

@@ -1,5 +1,6 @@
-// Goal: attention and the KV writes are right for every dtype, ISA, head shape and block size, over scattered blocks.
-// Method: against the reference in double, which reads the same rounded cache; unwritten memory is NaN.
+// Goal: attention and the KV writes are right for every dtype, ISA, head shape and block size, over
+// scattered blocks. Method: against the reference in double, which reads the same rounded cache;
+// unwritten memory is NaN.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,8 +11,9 @@
 namespace infercept::test {
 namespace {
 
-// An output is a mean of values with weights e^score. A score has an error of about sqrt(head_dim) roundings of its norm,
-// and the weight that relative error; the mean adds sqrt(tokens) roundings of the largest value.
+// An output is a mean of values with weights e^score. A score has an error of about sqrt(head_dim)
+// roundings of its norm, and the weight that relative error; the mean adds sqrt(tokens) roundings
+// of the largest value.
 double Tolerance(const AttentionShape& shape, const SequenceInput& sequence) {
   double largest = 0;
   for (const float value : sequence.value) largest = std::max(largest, std::abs(double{value}));
@@ -53,7 +55,8 @@ TEST(OpsAttention, AgreesWithTheReferenceForEveryDTypeAndBlockSize) {
 
 TEST(OpsAttention, AgreesWithTheReferenceForEveryHeadShape) {
   Random random(22);
-  for (const auto& [heads, kv_heads] : {std::pair{1u, 1u}, {8u, 1u}, {6u, 2u}, {5u, 5u}, {80u, 1u}}) {
+  for (const auto& [heads, kv_heads] :
+       {std::pair{1u, 1u}, {8u, 1u}, {6u, 2u}, {5u, 5u}, {80u, 1u}}) {
     for (const uint32_t head_dim : {1u, 4u, 20u, 64u, 100u, 128u}) {
       Compare(random, {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim}, 37);
     }
@@ -72,7 +75,8 @@ TEST(OpsAttention, OnePositionReturnsItsValue) {
   }
 }
 
-// Scores of several hundred would overflow e^score; the running maximum must keep weights at most 1.
+// Scores of several hundred would overflow e^score; the running maximum must keep weights at
+// most 1.
 TEST(OpsAttention, LargeScoresDoNotOverflow) {
   Random random(24);
   const AttentionShape shape{.dtype = DType::kF32, .heads = 1, .kv_heads = 1, .head_dim = 16};

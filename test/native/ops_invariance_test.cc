@@ -1,6 +1,8 @@
-// Goal: Rule 1 of ops.h. What an op computes for a token has the same bits alone, in any batch, and however a prefill is
+// Goal: Rule 1 of ops.h. What an op computes for a token has the same bits alone, in any batch, and
+// however a prefill is
 //       cut; for every ISA and dtype.
-// Method: every token alone once; then batches of 2 to 33, and random cuts over scattered blocks, compared bit by bit.
+// Method: every token alone once; then batches of 2 to 33, and random cuts over scattered blocks,
+// compared bit by bit.
 #include <algorithm>
 #include <cmath>
 
@@ -74,7 +76,8 @@ TEST(OpsInvariance, SiluMultiplyElementsDoNotDependOnTheirPlace) {
 
 // Cuts each sequence into random chunks and mixes the chunks of all sequences into random batches.
 std::vector<std::vector<float>> StepRandomly(PagedSequences& paged, const Ops& ops, Random& random,
-                                             std::span<const uint32_t> lengths, uint32_t chunk_max) {
+                                             std::span<const uint32_t> lengths,
+                                             uint32_t chunk_max) {
   std::vector<std::vector<float>> outputs(lengths.size());
   std::vector<uint32_t> done(lengths.size());
   for (;;) {

@@ -1,5 +1,6 @@
 // Goal: matrix products, packing and embedding are right for every dtype, ISA and odd shape.
-// Method: against the reference in double; the tolerance follows from the norm of the inputs and the number of roundings.
+// Method: against the reference in double; the tolerance follows from the norm of the inputs and
+// the number of roundings.
 #include <algorithm>
 #include <cmath>
 
@@ -18,9 +19,9 @@ struct Shape {
 };
 
 // Every count of groups in the last tile, rows that fill no vector, tokens around the tile sizes.
-constexpr Shape kShapes[] = {{1, 32, 1},   {3, 64, 2},    {16, 32, 3},   {17, 96, 4},  {40, 160, 5},
-                             {64, 256, 7}, {100, 64, 1},  {130, 320, 6}, {200, 96, 9}, {64, 2048, 1},
-                             {256, 64, 33}, {70, 1024, 3}};
+constexpr Shape kShapes[] = {{1, 32, 1},   {3, 64, 2},    {16, 32, 3},   {17, 96, 4},
+                             {40, 160, 5}, {64, 256, 7},  {100, 64, 1},  {130, 320, 6},
+                             {200, 96, 9}, {64, 2048, 1}, {256, 64, 33}, {70, 1024, 3}};
 
 std::string Describe(const Ops& ops, const Matrix& matrix, uint32_t tokens) {
   return std::string(ops.isa()) + " " + std::string(DTypeName(matrix.dtype)) + " " +
@@ -43,7 +44,8 @@ std::vector<double> Norms(const Matrix& matrix, const std::vector<float>& magnit
   return norms;
 }
 
-// A chain of n roundings of partial sums that are at most the norm: a random walk, and four times its deviation.
+// A chain of n roundings of partial sums that are at most the norm: a random walk, and four times
+// its deviation.
 std::vector<double> RoundingTolerance(const Matrix& matrix, const std::vector<float>& x) {
   std::vector<double> tolerance = Norms(matrix, x);
   const double growth = 4 * std::sqrt(matrix.columns) + 4;
@@ -186,12 +188,12 @@ TEST(Half, ConvertsEveryF16) {
 }
 
 TEST(Half, RoundsToNearestEven) {
-  EXPECT_EQ(static_cast<int>(ToF16(1.0f + 0x1p-11f)), 0x3C00);               // tie, down to even
-  EXPECT_EQ(static_cast<int>(ToF16(1.0f + 0x1p-11f + 0x1p-20f)), 0x3C01);    // above the tie
-  EXPECT_EQ(static_cast<int>(ToF16(1.0f + 3 * 0x1p-11f)), 0x3C02);           // tie, up to even
-  EXPECT_EQ(static_cast<int>(ToF16(65519.0f)), 0x7BFF);                      // largest finite
-  EXPECT_EQ(static_cast<int>(ToF16(65520.0f)), 0x7C00);                      // infinity
-  EXPECT_EQ(static_cast<int>(ToF16(0x1p-25f)), 0);                           // tie, down to zero
+  EXPECT_EQ(static_cast<int>(ToF16(1.0f + 0x1p-11f)), 0x3C00);             // tie, down to even
+  EXPECT_EQ(static_cast<int>(ToF16(1.0f + 0x1p-11f + 0x1p-20f)), 0x3C01);  // above the tie
+  EXPECT_EQ(static_cast<int>(ToF16(1.0f + 3 * 0x1p-11f)), 0x3C02);         // tie, up to even
+  EXPECT_EQ(static_cast<int>(ToF16(65519.0f)), 0x7BFF);                    // largest finite
+  EXPECT_EQ(static_cast<int>(ToF16(65520.0f)), 0x7C00);                    // infinity
+  EXPECT_EQ(static_cast<int>(ToF16(0x1p-25f)), 0);                         // tie, down to zero
   EXPECT_EQ(static_cast<int>(ToF16(-0x1.8p-25f)), 0x8001);
   EXPECT_EQ(static_cast<int>(ToBF16(1.0f + 0x1p-8f)), 0x3F80);
   EXPECT_EQ(static_cast<int>(ToBF16(1.0f + 3 * 0x1p-8f)), 0x3F82);

@@ -1,4 +1,5 @@
-// What the kernel tests share: inputs shaped like a model's, weights of every dtype, paged caches, and comparison.
+// What the kernel tests share: inputs shaped like a model's, weights of every dtype, paged caches,
+// and comparison.
 #pragma once
 
 #include <cstdint>

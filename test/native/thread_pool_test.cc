@@ -1,5 +1,6 @@
-// Goal: a loop covers every index exactly once, whoever runs it, over many jobs, sleeping workers and busy machines.
-// Method: counts per index; run it under -fsanitize=thread too (INFERCEPT_SANITIZE=thread).
+// Goal: a loop covers every index exactly once, whoever runs it, over many jobs, sleeping workers
+// and busy machines. Method: counts per index; run it under -fsanitize=thread too
+// (INFERCEPT_SANITIZE=thread).
 #include "base/thread_pool.h"
 
 #include <chrono>
@@ -13,7 +14,8 @@
 namespace infercept::test {
 namespace {
 
-// Runs one loop; fails unless each index was in exactly one range, and each range begins at a multiple of grain.
+// Runs one loop; fails unless each index was in exactly one range, and each range begins at a
+// multiple of grain.
 void ExpectCovered(ThreadPool& pool, uint32_t count, uint32_t grain) {
   std::vector<uint32_t> visits(count);  // plain: a second visitor is a race that the sanitizer sees
   std::atomic<uint32_t> wrong{0};
@@ -41,9 +43,8 @@ TEST(ThreadPool, CoversEveryIndexOnce) {
 TEST(ThreadPool, NoIndexIsLostAtTheEndOfTheRange) {
   ThreadPool pool(3);
   std::atomic<uint64_t> sum{0};
-  pool.ParallelFor(UINT32_MAX, UINT32_MAX / 2, [&](uint32_t begin, uint32_t end, uint32_t) {
-    sum += end - begin;
-  });
+  pool.ParallelFor(UINT32_MAX, UINT32_MAX / 2,
+                   [&](uint32_t begin, uint32_t end, uint32_t) { sum += end - begin; });
   EXPECT_EQ(sum.load(), uint64_t{UINT32_MAX});
 }
 
@@ -86,7 +87,8 @@ TEST(ThreadPool, WakesSleepingWorkers) {
   }
 }
 
-// A worker that is asleep, or that the system does not run, is not waited for; one that took a range is.
+// A worker that is asleep, or that the system does not run, is not waited for; one that took a
+// range is.
 TEST(ThreadPool, WaitsForRangesThatWereTaken) {
   ThreadPool pool(2);
   for (int round = 0; round < 20; ++round) {

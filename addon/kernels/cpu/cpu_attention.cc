@@ -38,7 +38,8 @@ struct TaskSplit {
     return keys;
   }
 
-  // Within a slice the last rows come first: they see the most keys, and long tasks started late leave threads idle.
+  // Within a slice the last rows come first: they see the most keys, and long tasks started late
+  // leave threads idle.
   struct Place {
     const AttentionSlice* slice;
     uint32_t row;  // in the slice

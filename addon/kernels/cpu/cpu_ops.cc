@@ -10,8 +10,8 @@
 namespace infercept::cpu {
 namespace {
 
-// Multiply-adds in one range of work, at least. Handing a range to another thread costs about a microsecond; this many
-// take several.
+// Multiply-adds in one range of work, at least. Handing a range to another thread costs about a
+// microsecond; this many take several.
 constexpr uint64_t kRangeOperations = 128 * 1024;
 
 // One vector register, and one cache line.
@@ -39,15 +39,20 @@ class Scratch {
 };
 
 uint32_t Grain(uint64_t operations) {
-  return static_cast<uint32_t>(std::max<uint64_t>(1, kRangeOperations / std::max<uint64_t>(1, operations)));
+  return static_cast<uint32_t>(
+      std::max<uint64_t>(1, kRangeOperations / std::max<uint64_t>(1, operations)));
 }
 
 auto MatMulOf(const Kernels& kernels, DType dtype) {
   switch (dtype) {
-    case DType::kF32: return kernels.matmul_f32;
-    case DType::kF16: return kernels.matmul_f16;
-    case DType::kBF16: return kernels.matmul_bf16;
-    case DType::kQ8_0: return kernels.matmul_q8;
+    case DType::kF32:
+      return kernels.matmul_f32;
+    case DType::kF16:
+      return kernels.matmul_f16;
+    case DType::kBF16:
+      return kernels.matmul_bf16;
+    case DType::kQ8_0:
+      return kernels.matmul_q8;
   }
   return kernels.matmul_f32;
 }

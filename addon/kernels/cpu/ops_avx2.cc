@@ -14,10 +14,9 @@ IC_TARGET_REGION("avx2,fma,f16c")
 namespace avx2 {
 
 #include "kernels/cpu/simd_avx2.inc"
-#include "kernels/cpu/dot_maddubs.inc"
 
-// 16 registers: floats keep 12 sums, 1 input and up to 3 weights; int8 keeps 4 dots, 4 sums, 2 weights with their
-// absolute values, 1 input, the ones and a temporary.
+// 16 registers: floats keep 12 sums, 1 input and up to 3 weights; int8 keeps 4 dots, 4 sums, 2
+// weights with their absolute values, 1 input, the ones and a temporary.
 inline constexpr uint32_t kFloatGroups = 4;
 inline constexpr uint32_t kFloatTokens = 3;
 inline constexpr uint32_t kQ8Groups = 2;

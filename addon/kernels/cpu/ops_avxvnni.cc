@@ -1,4 +1,5 @@
-// The kernels for AVX2 with AVX-VNNI: Intel's hybrid desktop cores since 2021, which have no AVX-512.
+// The kernels for AVX2 with AVX-VNNI: Intel's hybrid desktop cores since 2021, which have no
+// AVX-512.
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -13,11 +14,10 @@ namespace infercept::cpu {
 IC_TARGET_REGION("avx2,fma,f16c,avxvnni")
 namespace avxvnni {
 
-#include "kernels/cpu/simd_avx2.inc"
-#include "kernels/cpu/dot_vnni.inc"
+#include "kernels/cpu/simd_avxvnni.inc"
 
-// 16 registers: floats keep 12 sums, 1 input and up to 3 weights; int8 keeps 6 dots, 6 sums, 2 weights, 1 input and a
-// temporary.
+// 16 registers: floats keep 12 sums, 1 input and up to 3 weights; int8 keeps 6 dots, 6 sums, 2
+// weights, 1 input and a temporary.
 inline constexpr uint32_t kFloatGroups = 4;
 inline constexpr uint32_t kFloatTokens = 3;
 inline constexpr uint32_t kQ8Groups = 2;

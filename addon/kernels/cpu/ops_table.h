@@ -1,4 +1,5 @@
-// One table of kernels per instruction set. Only cpu_dispatch.cc asks for those of a set that the machine may lack.
+// One table of kernels per instruction set. Only cpu_dispatch.cc asks for those of a set that the
+// machine may lack.
 #pragma once
 
 #include "kernels/cpu/kernels.h"

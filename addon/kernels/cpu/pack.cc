@@ -59,10 +59,14 @@ void PackQ8(const TilePlan& tile) {
 
 void PackTile(const TilePlan& tile) {
   switch (tile.source->dtype) {
-    case DType::kF32: return PackFloats<4>(tile);
-    case DType::kF16: return PackFloats<2>(tile);
-    case DType::kBF16: return PackFloats<2>(tile);
-    case DType::kQ8_0: return PackQ8(tile);
+    case DType::kF32:
+      return PackFloats<4>(tile);
+    case DType::kF16:
+      return PackFloats<2>(tile);
+    case DType::kBF16:
+      return PackFloats<2>(tile);
+    case DType::kQ8_0:
+      return PackQ8(tile);
   }
 }
 

@@ -1,6 +1,7 @@
-// Code between IC_TARGET_REGION("features") and IC_END_TARGET_REGION is compiled for these instructions; the rest of the
-// file, and every header before it, for the baseline. Unlike a flag per file this cannot leak: the linker keeps one copy
-// of an inline function, and with a flag that copy may need instructions that the machine lacks.
+// Code between IC_TARGET_REGION("features") and IC_END_TARGET_REGION is compiled for these
+// instructions; the rest of the file, and every header before it, for the baseline. Unlike a flag
+// per file this cannot leak: the linker keeps one copy of an inline function, and with a flag that
+// copy may need instructions that the machine lacks.
 #pragma once
 
 #define IC_PRAGMA(text) _Pragma(#text)

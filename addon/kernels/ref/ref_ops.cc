@@ -1,4 +1,5 @@
-// The truth for every kernel test: the formulas of ops.h as loops, in double. Slow and plain on purpose.
+// The truth for every kernel test: the formulas of ops.h as loops, in double. Slow and plain on
+// purpose.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
