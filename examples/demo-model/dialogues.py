@@ -369,9 +369,9 @@ KINDS = {
     "calculator": [(5, one(calculator_single)), (3, one(calculator_story)), (3, one(calculator_steps)),
                    (2, one(calculator_parallel))],
     "wiki_search": [(6, one(wiki_single)), (2, one(wiki_chain)), (2, one(wiki_parallel))],
-    "environment_step": [(2, one(environment_look)), (1, one(environment_walk)), (2, one(environment_take)),
+    "environment_step": [(2, one(environment_look)), (2, one(environment_walk)), (2, one(environment_take)),
                          (2, one(environment_take_two)), (3, one(environment_bring))],
-    "human": [(3, human_profile), (2, human_trip), (2, human_choice)],
+    "human": [(3, human_profile), (2, human_trip), (3, human_choice)],
     "draw": [(1, one(draw_single))],
     "speak": [(1, one(speak_single))],
 }
