@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "sched/waste_account.h"
 
 namespace infercept {
 namespace {
@@ -17,7 +16,7 @@ Status Unknown(SeqId seq, std::string_view wanted) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerConfig& config, const CostModel& cost)
-    : config_(config), cost_(cost), kv_(config.kv) {
+    : config_(config), cost_(cost), kv_(config.kv), account_(config_, sequences_) {
   IC_CHECK(config.kv.device_blocks > 0 && config.kv.block_tokens > 0);
   // Room for one decode per slice and a block's worth of prefill.
   IC_CHECK(config.step_tokens_max >= config.kv.block_tokens && config.slices_max > 0);
@@ -63,6 +62,7 @@ Sequence* Scheduler::FindPaused(SeqId seq) {
 }
 
 Status Scheduler::Resume(SeqId seq, std::span<const TokenId> returned, bool new_turn, Nanos now) {
+  account_.ChargeIdle(now);
   Sequence* sequence = FindPaused(seq);
   if (!sequence) return Unknown(seq, "paused");
   if (sequence->pending() + returned.size() == 0) {
@@ -106,6 +106,7 @@ Status Scheduler::Pause(SeqId seq, const InterceptionFacts& facts, Nanos now) {
 }
 
 Status Scheduler::Abort(SeqId seq, std::optional<uint32_t> tokens, Nanos now) {
+  account_.ChargeIdle(now);
   Sequence* sequence = sequences_.Find(seq);
   if (!sequence) return Unknown(seq, "alive");
   if (!sequence->keep) {
@@ -204,17 +205,17 @@ void Scheduler::EndTurn(Sequence& sequence, FinishReason reason, Nanos now) {
 }
 
 const StepPlan& Scheduler::Plan(Nanos now) {
+  account_.ChargeIdle(now);
   plan_.Clear();
-  plan_.step = ++stats_.steps;
+  plan_.step = ++planned_;
   const StepContext context{config_, cost_, durations_, kv_, sequences_, stats_, events_, now};
   StepBuilder(context, plan_, notes_).Build();
   return plan_;
 }
 
 void Scheduler::Commit(const StepResult& result, Nanos now) {
-  const WasteAccount account{config_, cost_, kv_, sequences_, notes_};
-  account.Charge(result, accounted_until_ < 0 ? result.total : now - accounted_until_, stats_.waste);
-  accounted_until_ = now;
+  account_.ChargeStep(result, notes_, now);
+  ++stats_.steps;
   kv_.CompleteCopies();
   for (const Slice& slice : plan_.slices) CommitSlice(slice);
   for (const SampledToken& sampled : result.sampled) CommitSample(sampled, now);
@@ -250,6 +251,7 @@ std::vector<SchedulerEvent> Scheduler::TakeEvents() { return std::exchange(event
 
 SchedulerStats Scheduler::Stats() const {
   SchedulerStats stats = stats_;
+  stats.waste = account_.waste();
   for (const Sequence* sequence : sequences_.active()) {
     ++(sequence->status == SequenceStatus::kRunning ? stats.running : stats.waiting);
   }

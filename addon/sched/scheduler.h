@@ -29,6 +29,7 @@
 #include "sched/stats.h"
 #include "sched/step_builder.h"
 #include "sched/step_plan.h"
+#include "sched/waste_account.h"
 
 namespace infercept {
 
@@ -100,7 +101,8 @@ class Scheduler {
   PlanNotes notes_;  // What Plan learnt that Commit accounts.
   SchedulerStats stats_;
   std::vector<SchedulerEvent> events_;
-  Nanos accounted_until_ = -1;
+  WasteAccount account_;
+  uint64_t planned_ = 0;  // Plans made, empty ones included: numbers steps.
 };
 
 }  // namespace infercept

@@ -17,7 +17,7 @@ struct WasteStats {
 };
 
 struct SchedulerStats {
-  uint64_t steps = 0;
+  uint64_t steps = 0;  // executed
   uint64_t query_tokens = 0;
   uint64_t recomputed_tokens = 0;
   uint64_t cached_tokens = 0;  // prompt tokens found in the prefix cache

@@ -7,45 +7,63 @@ namespace {
 
 double Seconds(Nanos duration) { return static_cast<double>(duration) * 1e-9; }
 
-uint64_t DeviceBlocks(const std::vector<Sequence*>& sequences) {
-  uint64_t blocks = 0;
-  for (const Sequence* sequence : sequences) {
-    blocks += static_cast<uint64_t>(std::ranges::count_if(sequence->blocks, &BlockRef::on_device));
-  }
-  return blocks;
+uint64_t DeviceBlocks(const Sequence& sequence) {
+  return static_cast<uint64_t>(std::ranges::count_if(sequence.blocks, &BlockRef::on_device));
 }
 
-uint64_t IncomingBlocks(const std::vector<Sequence*>& sequences) {
+uint64_t DeviceBlocks(const std::vector<Sequence*>& sequences) {
   uint64_t blocks = 0;
-  for (const Sequence* sequence : sequences) {
-    const auto on_device = std::ranges::count_if(sequence->blocks, &BlockRef::on_device);
-    if (static_cast<size_t>(on_device) < sequence->blocks.size()) blocks += static_cast<uint64_t>(on_device);
-  }
+  for (const Sequence* sequence : sequences) blocks += DeviceBlocks(*sequence);
   return blocks;
 }
 
 }  // namespace
 
-void WasteAccount::Charge(const StepResult& result, Nanos elapsed, WasteStats& waste) const {
-  const auto bytes = static_cast<double>(config.kv.block_bytes);
-  const double paused = static_cast<double>(DeviceBlocks(sequences.paused())) * bytes;
-  const double active = static_cast<double>(DeviceBlocks(sequences.active())) * bytes;
-  const double seconds = Seconds(elapsed);
+double WasteAccount::PausedBytes() const {
+  return static_cast<double>(DeviceBlocks(sequences_.paused()) * config_.kv.block_bytes);
+}
 
-  waste.capacity += config.kv.device_blocks * bytes * seconds;
-  waste.paper_preserved += paused * seconds;
-  (notes.memory_refused ? waste.preserved_idle : waste.paused_unwanted) += paused * seconds;
-  waste.swap_wait += static_cast<double>(IncomingBlocks(sequences.active())) * bytes * seconds;
+double WasteAccount::ActiveBytes() const {
+  return static_cast<double>(DeviceBlocks(sequences_.active()) * config_.kv.block_bytes);
+}
 
-  const double stall = Seconds(std::max<Nanos>(0, result.total - result.compute));
-  const bool copied = result.swap_in > 0 || result.swap_out > 0;
-  if (copied) waste.stall += stall * (active + paused);
+// Of sequences that cannot run because others of their blocks are still on the host.
+double WasteAccount::IncomingBytes() const {
+  uint64_t blocks = 0;
+  for (const Sequence* sequence : sequences_.active()) {
+    const uint64_t on_device = DeviceBlocks(*sequence);
+    if (on_device < sequence->blocks.size()) blocks += on_device;
+  }
+  return static_cast<double>(blocks * config_.kv.block_bytes);
+}
 
-  // What the recomputed tokens added to the step, while everything was resident.
-  const double recompute =
-      notes.query_tokens == 0 ? 0
-                              : Seconds(result.compute) * notes.recompute_tokens / notes.query_tokens;
-  waste.recompute += recompute * active;
+void WasteAccount::ChargeIdle(Nanos now) {
+  if (charged_until_ >= 0 && now > charged_until_) {
+    const double seconds = Seconds(now - charged_until_);
+    const double paused = PausedBytes() * seconds;
+    waste_.capacity += static_cast<double>(config_.kv.device_blocks * config_.kv.block_bytes) * seconds;
+    waste_.paper_preserved += paused;
+    waste_.paused_unwanted += paused;
+  }
+  charged_until_ = std::max(charged_until_, now);
+}
+
+void WasteAccount::ChargeStep(const StepResult& result, const PlanNotes& notes, Nanos now) {
+  charged_until_ = now;
+  const double seconds = Seconds(result.total);
+  const double paused = PausedBytes();
+  const double active = ActiveBytes();
+  waste_.capacity += static_cast<double>(config_.kv.device_blocks * config_.kv.block_bytes) * seconds;
+  waste_.paper_preserved += paused * seconds;
+  (notes.memory_refused ? waste_.preserved_idle : waste_.paused_unwanted) += paused * seconds;
+  waste_.swap_wait += IncomingBytes() * seconds;
+  if (result.swap_in > 0 || result.swap_out > 0) {
+    waste_.stall += Seconds(std::max<Nanos>(0, result.total - result.compute)) * (active + paused);
+  }
+  if (notes.query_tokens > 0) {
+    // What the recomputed tokens added to the step, while everything was resident.
+    waste_.recompute += Seconds(result.compute) * notes.recompute_tokens / notes.query_tokens * active;
+  }
 }
 
 }  // namespace infercept

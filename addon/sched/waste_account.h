@@ -1,4 +1,4 @@
-// Where device memory went during one step, in byte-seconds.
+// Where device memory went, in byte-seconds. Every moment since the first charge is charged once.
 #pragma once
 
 #include "sched/scheduler_config.h"
@@ -9,16 +9,27 @@
 
 namespace infercept {
 
-struct WasteAccount {
-  const SchedulerConfig& config;
-  const CostModel& cost;
-  const KvManager& kv;
-  const SequenceTable& sequences;
-  const PlanNotes& notes;
+class WasteAccount {
+ public:
+  WasteAccount(const SchedulerConfig& config, const SequenceTable& sequences)
+      : config_(config), sequences_(sequences) {}
 
-  // `elapsed`: since the last charge, idle time before the step included. REQUIRES: called before the plan's effects are
-  // recorded, so that tables show what was resident while the step ran.
-  void Charge(const StepResult& result, Nanos elapsed, WasteStats& waste) const;
+  // Nothing ran since the last charge. Call it before anything changes what is resident.
+  void ChargeIdle(Nanos now);
+  // A step ran and ended now. Call it before its effects are recorded, so that tables show what was resident meanwhile.
+  void ChargeStep(const StepResult& result, const PlanNotes& notes, Nanos now);
+
+  const WasteStats& waste() const { return waste_; }
+
+ private:
+  double PausedBytes() const;
+  double ActiveBytes() const;
+  double IncomingBytes() const;
+
+  const SchedulerConfig& config_;
+  const SequenceTable& sequences_;
+  WasteStats waste_;
+  Nanos charged_until_ = -1;  // -1: before the first charge
 };
 
 }  // namespace infercept
