@@ -157,12 +157,13 @@ export class NativeLink {
   /** While anything holds the link, the engine keeps the process alive. Each hold is dropped once. */
   hold(): void {
     this.holds += 1;
-    if (this.holds === 1 && !this.closed) this.native.setReferenced(true);
+    if (this.holds === 1 && !this.closing) this.native.setReferenced(true);
   }
 
   drop(): void {
     this.holds -= 1;
-    if (this.holds === 0 && !this.closed) this.native.setReferenced(false);
+    // While closing, whoever waits for the end must get it.
+    if (this.holds === 0 && !this.closing) this.native.setReferenced(false);
   }
 
   stats(): NativeStats {

@@ -1,7 +1,7 @@
 // One-shot generation through the public interface: streams, limits, stops, aborts, and what a blocked event loop costs.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, RunPart, SamplingOptions } from '../../lib/index.js';
-import { codeOf, endless, freeBlocks, loadDemo, settledStats, wait } from './support.js';
+import { codeOf, endless, freeBlocks, loadDemo, settledStats, wait } from './support/engines.js';
 
 let engine: Engine;
 /** Sampling that never ends a turn. */

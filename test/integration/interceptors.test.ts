@@ -1,7 +1,7 @@
 // The primitive underneath tools: triggers by text and by tokens, until, and interceptions marked from code.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, GenerateOptions, Interceptor } from '../../lib/index.js';
-import { codeOf, endless, freeBlocks, loadDemo, settledStats, wait } from './support.js';
+import { codeOf, endless, freeBlocks, loadDemo, settledStats, wait } from './support/engines.js';
 
 let engine: Engine;
 let base: GenerateOptions;

@@ -2,7 +2,7 @@
 // those of a run that was never interrupted. The plain run on an ample pool is the oracle.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, PolicyName } from '../../lib/index.js';
-import { endless, freeBlocks, loadDemo, random, settledStats, wait, withEngine } from './support.js';
+import { endless, freeBlocks, loadDemo, random, settledStats, wait, withEngine } from './support/engines.js';
 
 const policies: PolicyName[] = ['adaptive', 'infercept', 'preserve', 'swap', 'discard', 'discard-requeue'];
 const pools = [

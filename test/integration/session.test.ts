@@ -1,7 +1,7 @@
 // Conversations: context that stays, forks, checkpoints, aborts that leave no trace, and the gap between two sends.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defineTool, type Engine, type RunResult, type SamplingOptions } from '../../lib/index.js';
-import { codeOf, endless, freeBlocks, loadDemo, settledStats, wait } from './support.js';
+import { codeOf, endless, freeBlocks, loadDemo, settledStats, wait } from './support/engines.js';
 
 let engine: Engine;
 /** Sampling that never ends a turn. */

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { z } from 'zod';
 import { evaluateExpression } from '../../examples/demo-model/calculator.js';
 import { defineTool, type Engine, type RunPart, type SessionOptions, type ToolDefinition } from '../../lib/index.js';
-import { codeOf, freeBlocks, loadDemo, settledStats, wait } from './support.js';
+import { codeOf, freeBlocks, loadDemo, settledStats, wait } from './support/engines.js';
 
 let engine: Engine;
 beforeAll(async () => {

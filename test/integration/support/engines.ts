@@ -1,5 +1,5 @@
 /** What the integration tests share: engines on the demo model, and numbers that are the same in every run. */
-import { Engine, type EngineStats, type LoadOptions } from '../../lib/index.js';
+import { Engine, type EngineStats, type LoadOptions } from '../../../lib/index.js';
 
 /** Bytes of keys and values of one block of the demo model. */
 let blockBytes: number | undefined;
