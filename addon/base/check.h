@@ -1,5 +1,6 @@
-// Checks of what only we can cause. A failed check throws InternalError, which the engine thread turns into
-// its sticky error and the binding into ERR_INTERNAL: the host process never dies for a bug of ours.
+// Checks of what only we can cause. A failed check throws InternalError, which the engine thread
+// turns into its sticky error and the binding into ERR_INTERNAL: the host process never dies for a
+// bug of ours.
 #pragma once
 
 #include <stdexcept>
@@ -13,7 +14,8 @@ class InternalError : public std::logic_error {
 };
 
 [[noreturn]] inline void FailCheck(const char* expression, const char* file, int line) {
-  throw InternalError(std::string(file) + ":" + std::to_string(line) + ": check failed: " + expression);
+  throw InternalError(std::string(file) + ":" + std::to_string(line) +
+                      ": check failed: " + expression);
 }
 
 }  // namespace infercept

@@ -19,10 +19,14 @@ inline constexpr size_t kQ8BlockBytes = 2 + kQ8BlockValues;
 
 constexpr std::string_view DTypeName(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return "f32";
-    case DType::kF16: return "f16";
-    case DType::kBF16: return "bf16";
-    case DType::kQ8_0: return "q8_0";
+    case DType::kF32:
+      return "f32";
+    case DType::kF16:
+      return "f16";
+    case DType::kBF16:
+      return "bf16";
+    case DType::kQ8_0:
+      return "q8_0";
   }
   return "unknown";
 }
@@ -30,10 +34,14 @@ constexpr std::string_view DTypeName(DType dtype) {
 // Bytes of one row. REQUIRES: columns is a multiple of 32 for kQ8_0.
 constexpr size_t RowBytes(DType dtype, size_t columns) {
   switch (dtype) {
-    case DType::kF32: return columns * 4;
-    case DType::kF16: return columns * 2;
-    case DType::kBF16: return columns * 2;
-    case DType::kQ8_0: return columns / kQ8BlockValues * kQ8BlockBytes;
+    case DType::kF32:
+      return columns * 4;
+    case DType::kF16:
+      return columns * 2;
+    case DType::kBF16:
+      return columns * 2;
+    case DType::kQ8_0:
+      return columns / kQ8BlockValues * kQ8BlockBytes;
   }
   return 0;
 }

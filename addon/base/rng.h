@@ -18,7 +18,8 @@ class Rng {
     value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
     return value ^ (value >> 31);
   }
-  // [0, limit). REQUIRES: limit > 0. The bias of the remainder is below 2^-32 for the limits we use.
+  // [0, limit). REQUIRES: limit > 0. The bias of the remainder is below 2^-32 for the limits we
+  // use.
   uint32_t Below(uint32_t limit) { return static_cast<uint32_t>(Next() % limit); }
   // [0, 1).
   double Uniform() { return static_cast<double>(Next() >> 11) * 0x1p-53; }

@@ -48,8 +48,8 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}                     // NOLINT: implicit on purpose
-  Result(Status status) : state_(std::move(status)) {               // NOLINT: implicit on purpose
+  Result(T value) : state_(std::move(value)) {}        // NOLINT: implicit on purpose
+  Result(Status status) : state_(std::move(status)) {  // NOLINT: implicit on purpose
     IC_CHECK(!std::get<Status>(state_).ok());
   }
 

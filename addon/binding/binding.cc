@@ -1,4 +1,5 @@
-// The addon's exports. Context-aware: each environment (the main thread and every worker) has its own class object.
+// The addon's exports. Context-aware: each environment (the main thread and every worker) has its
+// own class object.
 #include <thread>
 
 #include "binding/napi_setup.h"

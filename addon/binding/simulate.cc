@@ -79,7 +79,8 @@ SimOptions ReadOptions(const ObjectReader& object) {
   if (!policy) ThrowInvalid(object.env(), "unknown policy");
   scheduler.policy = *policy;
   scheduler.context_tokens_max = object.Int<uint32_t>("contextTokens", 2, kTokensMax);
-  scheduler.step_tokens_max = object.Int<uint32_t>("stepTokens", scheduler.kv.block_tokens, kTokensMax);
+  scheduler.step_tokens_max =
+      object.Int<uint32_t>("stepTokens", scheduler.kv.block_tokens, kTokensMax);
   scheduler.saturation_tokens = object.Int<uint32_t>("saturationTokens", 0, kTokensMax);
   options.profile = ReadProfile(object.Object("profile"));
   options.until = ReadNanos(object, "untilMs");
@@ -164,15 +165,18 @@ Napi::Value StartSimulation(const Napi::CallbackInfo& info) {
   if (workload.Has("mix")) {
     sessions = MakeMix(ReadMix(workload.Object("mix")));
   } else {
-    for (const ObjectReader& session : workload.Objects("sessions")) sessions.push_back(ReadSession(session));
+    for (const ObjectReader& session : workload.Objects("sessions"))
+      sessions.push_back(ReadSession(session));
   }
   // Owned by the runtime once queued.
-  auto* worker = new SimulationWorker(env, std::move(sessions), ReadOptions(ObjectReader(info[1], "options")));
+  auto* worker =
+      new SimulationWorker(env, std::move(sessions), ReadOptions(ObjectReader(info[1], "options")));
   Napi::Object simulation = Napi::Object::New(env);
   simulation.Set("promise", worker->Promise());
-  simulation.Set("cancel", Napi::Function::New(env, [flag = worker->cancelled()](const Napi::CallbackInfo&) {
-    flag->store(true, std::memory_order_relaxed);
-  }));
+  simulation.Set("cancel",
+                 Napi::Function::New(env, [flag = worker->cancelled()](const Napi::CallbackInfo&) {
+                   flag->store(true, std::memory_order_relaxed);
+                 }));
   worker->Queue();
   return simulation;
 }

@@ -5,7 +5,8 @@
 
 namespace infercept {
 
-// Exported as `simulate`: ({ mix } | { sessions }, options) -> { promise, cancel() }. See lib/native-protocol.ts.
+// Exported as `simulate`: ({ mix } | { sessions }, options) -> { promise, cancel() }. See
+// lib/native-protocol.ts.
 Napi::Value StartSimulation(const Napi::CallbackInfo& info);
 
 }  // namespace infercept

@@ -18,14 +18,17 @@ struct SubmitCommand {
   std::vector<TokenId> tokens;  // the prompt; at least one
   Turn turn;
   int32_t priority = 0;  // higher first
-  // When a turn finishes: true keeps the sequence paused with its context (sessions), false frees everything.
+  // When a turn finishes: true keeps the sequence paused with its context (sessions), false frees
+  // everything.
   bool keep = false;
 };
 
-// Ends an interception: appends the returned tokens and goes on. With a turn: a new turn of a kept sequence begins.
+// Ends an interception: appends the returned tokens and goes on. With a turn: a new turn of a kept
+// sequence begins.
 struct ResumeCommand {
   SeqId seq{};
-  std::vector<TokenId> tokens;  // may be empty when the sequence has tokens that were never computed
+  // May be empty when the sequence has tokens that were never computed
+  std::vector<TokenId> tokens;
   std::optional<Turn> turn;
 };
 
@@ -35,14 +38,15 @@ struct MarkCommand {
   InterceptionFacts facts;
 };
 
-// run.intercept(): pause at the next step boundary, or do nothing if the sequence is paused already.
+// run.intercept(): pause at the next step boundary, or do nothing if the sequence is paused
+// already.
 struct PauseCommand {
   SeqId seq{};
   InterceptionFacts facts;
 };
 
-// Stops the running turn at once. A kept sequence is paused and cut back to its first `tokens` tokens (if given);
-// another one is freed.
+// Stops the running turn at once. A kept sequence is paused and cut back to its first `tokens`
+// tokens (if given); another one is freed.
 struct AbortCommand {
   SeqId seq{};
   std::optional<uint32_t> tokens;
@@ -54,7 +58,8 @@ struct RewindCommand {
   uint32_t tokens = 0;
 };
 
-// Makes `child` a paused copy of the paused sequence `parent`; they share all blocks (copy-on-write).
+// Makes `child` a paused copy of the paused sequence `parent`; they share all blocks
+// (copy-on-write).
 struct ForkCommand {
   SeqId parent{};
   SeqId child{};

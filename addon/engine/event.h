@@ -1,5 +1,5 @@
-// What the engine tells the world: what the scheduler reports (sched/event.h) and what the generated tokens say.
-// One batch per step, in the order in which things happened.
+// What the engine tells the world: what the scheduler reports (sched/event.h) and what the
+// generated tokens say. One batch per step, in the order in which things happened.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,10 @@ namespace infercept {
 struct TokenEvent {
   SeqId seq{};
   TokenId token = 0;
-  std::string text;  // UTF-8 that became final with this token: whole characters only, stop texts held back and cut
-  float logprob = 0;                  // if asked for
-  std::vector<TokenLogprob> top;      // most probable first, if asked for
+  std::string text;   // UTF-8 that became final with this token: whole characters only, stop texts
+                      // held back and cut
+  float logprob = 0;  // if asked for
+  std::vector<TokenLogprob> top;  // most probable first, if asked for
 };
 
 // A trigger completed. `text` is what stands between trigger and until (or the trigger itself).

@@ -9,7 +9,8 @@ namespace infercept {
 class Executor {
  public:
   virtual ~Executor() = default;
-  // Performs the plan and fills `result`. An error leaves the executor unusable: the engine becomes failed.
+  // Performs the plan and fills `result`. An error leaves the executor unusable: the engine becomes
+  // failed.
   virtual Status Execute(const StepPlan& plan, StepResult& result) = 0;
 };
 

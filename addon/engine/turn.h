@@ -1,6 +1,6 @@
-// How one turn of a sequence is generated: everything that looks at tokens rather than at memory. The scheduler never
-// sees it. A turn begins with a submit (or with a resume that carries a new one) and ends with Outcome::kFinish;
-// interceptions in between belong to the same turn.
+// How one turn of a sequence is generated: everything that looks at tokens rather than at memory.
+// The scheduler never sees it. A turn begins with a submit (or with a resume that carries a new
+// one) and ends with Outcome::kFinish; interceptions in between belong to the same turn.
 #pragma once
 
 #include <cstdint>

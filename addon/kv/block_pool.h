@@ -18,17 +18,19 @@ class BlockPool {
 
   // A free block with one reference. REQUIRES: free() > 0.
   BlockId Allocate();
-  // One more reference. Also revives a block whose count is 0 but which was not freed (see Release).
+  // One more reference. Also revives a block whose count is 0 but which was not freed (see
+  // Release).
   void AddReference(BlockId block);
-  // One reference less; returns what is left. A block at 0 belongs to the caller, who keeps it for the prefix cache or
-  // frees it.
+  // One reference less; returns what is left. A block at 0 belongs to the caller, who keeps it for
+  // the prefix cache or frees it.
   uint32_t Release(BlockId block);
   // REQUIRES: references(block) == 0, and it is not free already.
   void Free(BlockId block);
 
  private:
   std::vector<uint32_t> references_;
-  std::vector<BlockId> free_;  // Blocks with 0 references that nobody keeps; last freed is taken first.
+  // Blocks with 0 references that nobody keeps; last freed is taken first.
+  std::vector<BlockId> free_;
 };
 
 }  // namespace infercept

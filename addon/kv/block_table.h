@@ -8,7 +8,8 @@
 
 namespace infercept {
 
-// What a full block holds, as a number: equal ids mean equal tokens at equal positions after equal prefixes.
+// What a full block holds, as a number: equal ids mean equal tokens at equal positions after equal
+// prefixes.
 using ContentId = uint64_t;
 inline constexpr ContentId kNoContent = 0;
 
@@ -22,9 +23,9 @@ struct BlockRef {
   bool on_host() const { return host != kNoBlock; }
 };
 
-// Entry i covers positions [i * block_tokens, (i + 1) * block_tokens). What was discarded is not in the table: it always
-// gives up a suffix.
-// Invariant: every entry has at least one copy. Only KvManager writes entries.
+// Entry i covers positions [i * block_tokens, (i + 1) * block_tokens). What was discarded is not in
+// the table: it always gives up a suffix. Invariant: every entry has at least one copy. Only
+// KvManager writes entries.
 using BlockTable = std::vector<BlockRef>;
 
 }  // namespace infercept

@@ -55,7 +55,8 @@ uint32_t KvManager::AttachPrefix(BlockTable& table, std::span<const TokenId> tok
 uint32_t KvManager::ExtendCost(const BlockTable& table, uint32_t computed, uint32_t tokens) const {
   const uint32_t held = static_cast<uint32_t>(table.size());
   const uint32_t wanted = BlocksFor(tokens);
-  const uint32_t writable = computed / config_.block_tokens;  // the block that holds position `computed`
+  // The block that holds position `computed`
+  const uint32_t writable = computed / config_.block_tokens;
   const bool copy = writable < held && table[writable].on_device() && !IsPrivate(table[writable]);
   return (wanted > held ? wanted - held : 0) + (copy ? 1 : 0);
 }
@@ -72,7 +73,8 @@ void KvManager::Extend(BlockTable& table, uint32_t computed, uint32_t tokens,
     // Others keep the source referenced and never write below their own computed count.
     ReleaseDevice(std::exchange(shared.device, copy));
   }
-  while (table.size() < BlocksFor(tokens)) table.push_back({AllocateDevice(), kNoBlock, kNoContent});
+  while (table.size() < BlocksFor(tokens))
+    table.push_back({AllocateDevice(), kNoBlock, kNoContent});
 }
 
 void KvManager::Seal(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed) {
@@ -146,7 +148,8 @@ BlockTable KvManager::Share(const BlockTable& parent) {
 }
 
 std::vector<uint32_t> KvManager::ExpectedReferences(std::span<const BlockTable* const> tables,
-                                                    BlockId BlockRef::*tier, uint32_t blocks) const {
+                                                    BlockId BlockRef::*tier,
+                                                    uint32_t blocks) const {
   std::vector<uint32_t> expected(blocks, 0);
   for (const BlockTable* table : tables) {
     for (const BlockRef& ref : *table) {

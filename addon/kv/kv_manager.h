@@ -1,7 +1,7 @@
 // Which block belongs to whom, over both tiers. Integers only: the bytes are in device/kv_storage.
 //
-// Copies are planned now and done by the executor. Until CompleteCopies the blocks at both ends of a copy stay
-// allocated, so that none is reused before its copy is complete.
+// Copies are planned now and done by the executor. Until CompleteCopies the blocks at both ends of
+// a copy stay allocated, so that none is reused before its copy is complete.
 #pragma once
 
 #include <cstdint>
@@ -37,31 +37,34 @@ class KvManager {
   uint32_t device_free() const { return device_.free(); }
   uint32_t host_free() const { return host_.free(); }
 
-  // Appends cached blocks to a table that covers exactly `computed` (full blocks) tokens, as far as `tokens` is found and
-  // one token is left to compute. Returns how many tokens the table then covers.
+  // Appends cached blocks to a table that covers exactly `computed` (full blocks) tokens, as far as
+  // `tokens` is found and one token is left to compute. Returns how many tokens the table then
+  // covers.
   uint32_t AttachPrefix(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed);
 
   // Device blocks that Extend would take.
   uint32_t ExtendCost(const BlockTable& table, uint32_t computed, uint32_t tokens) const;
-  // Makes positions [computed, tokens) writable: appends blocks, and copies the last one if it is shared (adds to
-  // `copies`). REQUIRES: ExtendCost <= available(), [0, computed) on the device.
-  void Extend(BlockTable& table, uint32_t computed, uint32_t tokens, std::vector<BlockCopy>& copies);
+  // Makes positions [computed, tokens) writable: appends blocks, and copies the last one if it is
+  // shared (adds to `copies`). REQUIRES: ExtendCost <= available(), [0, computed) on the device.
+  void Extend(BlockTable& table, uint32_t computed, uint32_t tokens,
+              std::vector<BlockCopy>& copies);
 
-  // Blocks up to `computed` tokens are full for good: makes them findable, and shares them where the same content is on
-  // the device already.
+  // Blocks up to `computed` tokens are full for good: makes them findable, and shares them where
+  // the same content is on the device already.
   void Seal(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed);
 
   // Gives up all blocks from `first` on; sealed ones stay findable on the device until evicted.
   void Truncate(BlockTable& table, uint32_t first);
 
-  // True if giving up the device copy of this block makes memory available: nobody else references it.
+  // True if giving up the device copy of this block makes memory available: nobody else references
+  // it.
   bool IsPrivate(const BlockRef& ref) const {
     return ref.on_device() && device_.references(ref.device) == 1;
   }
   // Plans to move a private block to the host. REQUIRES: IsPrivate, host_free() > 0.
   void SwapOut(BlockRef& ref, std::vector<BlockCopy>& swap_out);
-  // Brings a block back: by a copy, or without one if its content is still on the device. Returns true if a copy was
-  // planned. REQUIRES: on the host only, available() > 0.
+  // Brings a block back: by a copy, or without one if its content is still on the device. Returns
+  // true if a copy was planned. REQUIRES: on the host only, available() > 0.
   bool SwapIn(BlockRef& ref, std::vector<BlockCopy>& swap_in);
 
   // The copies of the last plan are done (or will never be: then the engine has failed).
@@ -70,7 +73,8 @@ class KvManager {
   // A second table that references every block of `parent`, wherever it is.
   BlockTable Share(const BlockTable& parent);
 
-  // Every block is free, cached or referenced exactly as often as the tables (all that exist) say; throws InternalError.
+  // Every block is free, cached or referenced exactly as often as the tables (all that exist) say;
+  // throws InternalError.
   void CheckIntegrity(std::span<const BlockTable* const> tables) const;
 
  private:
@@ -84,8 +88,9 @@ class KvManager {
   BlockPool device_;
   BlockPool host_;
   PrefixCache cache_;
-  std::vector<BlockId> leaving_device_;  // Sources of planned swap-outs: one reference each, in no table.
-  std::vector<BlockId> leaving_host_;    // Sources of planned swap-ins: likewise.
+  // Sources of planned swap-outs: one reference each, in no table.
+  std::vector<BlockId> leaving_device_;
+  std::vector<BlockId> leaving_host_;  // Sources of planned swap-ins: likewise.
 };
 
 }  // namespace infercept

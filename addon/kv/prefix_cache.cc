@@ -55,7 +55,8 @@ PrefixCache::Hit PrefixCache::Find(ContentId parent, std::span<const TokenId> to
 
 BlockId PrefixCache::FindContent(ContentId content) const {
   uint32_t block = by_content_[ContentBucket(content)];
-  while (block != kNone && entries_[block].content != content) block = entries_[block].next_by_content;
+  while (block != kNone && entries_[block].content != content)
+    block = entries_[block].next_by_content;
   return block == kNone ? kNoBlock : BlockId{block};
 }
 

@@ -1,5 +1,5 @@
-// Finds device blocks by what they hold. A full block is identified by (content of the block before it, its own tokens),
-// compared token by token: a hash collision can cost time, never correctness.
+// Finds device blocks by what they hold. A full block is identified by (content of the block before
+// it, its own tokens), compared token by token: a hash collision can cost time, never correctness.
 //
 // Blocks that nobody references stay findable until memory is wanted, least recently used first.
 // No allocation after construction.
@@ -29,8 +29,8 @@ class PrefixCache {
   // The block that holds this content, or kNoBlock.
   BlockId FindContent(ContentId content) const;
 
-  // Makes a block findable; returns the id of what it holds, never used before. REQUIRES: not found by Find, block not in
-  // the cache.
+  // Makes a block findable; returns the id of what it holds, never used before. REQUIRES: not found
+  // by Find, block not in the cache.
   ContentId Insert(ContentId parent, std::span<const TokenId> tokens, BlockId block);
 
   bool Contains(BlockId block) const { return entries_[Index(block)].content != kNoContent; }
@@ -41,7 +41,8 @@ class PrefixCache {
   void SetUnreferenced(BlockId block);
   void SetReferenced(BlockId block);
 
-  // Forgets the least recently used unreferenced block and returns it. REQUIRES: unreferenced() > 0.
+  // Forgets the least recently used unreferenced block and returns it. REQUIRES: unreferenced() >
+  // 0.
   BlockId Evict();
   // Blocks in eviction order, for integrity checks.
   std::vector<BlockId> Unreferenced() const;
@@ -64,8 +65,8 @@ class PrefixCache {
   void Unlink(uint32_t block);
 
   const uint32_t block_tokens_;
-  std::vector<Entry> entries_;      // by device block
-  std::vector<TokenId> tokens_;     // [device_blocks][block_tokens]
+  std::vector<Entry> entries_;        // by device block
+  std::vector<TokenId> tokens_;       // [device_blocks][block_tokens]
   std::vector<uint32_t> by_key_;      // bucket -> first block of its chain
   std::vector<uint32_t> by_content_;  // likewise
   uint32_t oldest_ = kNone;

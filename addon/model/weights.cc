@@ -185,8 +185,8 @@ class WeightLoader {
   ThreadPool& pool_;
 
   Weights weights_;
-  std::vector<Placement>
-      placements_;  // Pointers into weights_, which does not move until it is done.
+  // Pointers into weights_, which does not move until it is done.
+  std::vector<Placement> placements_;
   uint64_t total_bytes_ = 0;
   uint64_t loaded_bytes_ = 0;
   size_t packed_ = 0;  // bytes of weights_.packed that are taken

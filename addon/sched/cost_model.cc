@@ -7,15 +7,17 @@ namespace infercept {
 namespace {
 
 constexpr double kSecondsPerNano = 1e-9;
-// Old samples weigh half after about 23 new ones: a machine that becomes half as fast is followed within some 200
-// steps.
+// Old samples weigh half after about 23 new ones: a machine that becomes half as fast is followed
+// within some 200 steps.
 constexpr double kForgetting = 0.97;
-// A machine that was descheduled shows steps ten times too long; one that really slowed down shows them all the time.
+// A machine that was descheduled shows steps ten times too long; one that really slowed down shows
+// them all the time.
 constexpr double kOutlier = 0.3;
 constexpr double kUnlimited = 1e9;
 constexpr double kInitialVariance = 10;
-// The straight line has no knee. S is where the part that does not depend on tokens has fallen to a third of the step:
-// GPT-J-6B on an A100 (c = 10 ms, a = 0.0463 ms) gives 432, where InferCept's authors chose 384.
+// The straight line has no knee. S is where the part that does not depend on tokens has fallen to a
+// third of the step: GPT-J-6B on an A100 (c = 10 ms, a = 0.0463 ms) gives 432, where InferCept's
+// authors chose 384.
 constexpr double kSaturationRatio = 2;
 constexpr uint32_t kSaturationMin = 16;
 
@@ -43,7 +45,8 @@ double OnlineFit::Predict(const Vector& features) const {
   return value;
 }
 
-// Recursive least squares on features and value divided by the value: a relative error of e counts the same everywhere.
+// Recursive least squares on features and value divided by the value: a relative error of e counts
+// the same everywhere.
 void OnlineFit::Observe(const Vector& features, double value, double error_max) {
   if (value <= 0) return;
   Vector x;
@@ -72,7 +75,8 @@ OnlineFit::Vector OnlineFit::coefficients() const {
 }
 
 CostModel::CostModel(const CostProfile& profile)
-    : forward_({profile.step, profile.per_query_token, profile.per_kv_token}, {1, 1.0 / 64, 1.0 / 16384}),
+    : forward_({profile.step, profile.per_query_token, profile.per_kv_token},
+               {1, 1.0 / 64, 1.0 / 16384}),
       copy_{MakeCopyFit(profile, 0), MakeCopyFit(profile, 1)} {}
 
 void CostModel::Calibrate(std::span<const ForwardSample> forward, std::span<const CopySample> out,
@@ -81,8 +85,10 @@ void CostModel::Calibrate(std::span<const ForwardSample> forward, std::span<cons
   // Several passes: recursive least squares with forgetting weighs the last sample most.
   for (int pass = 0; pass < 20; ++pass) {
     for (const ForwardSample& sample : forward) {
-      const auto features = ForwardFeatures(sample.query_tokens, static_cast<double>(sample.kv_tokens));
-      forward_.Observe(features, static_cast<double>(sample.duration) * kSecondsPerNano, kUnlimited);
+      const auto features =
+          ForwardFeatures(sample.query_tokens, static_cast<double>(sample.kv_tokens));
+      forward_.Observe(features, static_cast<double>(sample.duration) * kSecondsPerNano,
+                       kUnlimited);
     }
     for (const CopySample& sample : out) {
       copy_[0].Observe({1, static_cast<double>(sample.blocks), 0},

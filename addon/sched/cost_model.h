@@ -1,9 +1,11 @@
-// What a step and a copy cost on this machine: measured at load, refitted while running, never a constant in code.
+// What a step and a copy cost on this machine: measured at load, refitted while running, never a
+// constant in code.
 //
-//   forward(q, kv) = c + a q + b kv      seconds; q query tokens, kv positions that they attend to in all
-//   copy(blocks)   = f + g blocks        seconds, per direction
+//   forward(q, kv) = c + a q + b kv   seconds; q query tokens, kv positions they attend to in all
+//   copy(blocks)   = f + g blocks     seconds, per direction
 //
-// InferCept (ICML 2024) §4 profiles T_fwd and T_swap offline as functions of tokens alone; the kv term is ours.
+// InferCept (ICML 2024) §4 profiles T_fwd and T_swap offline as functions of tokens alone; the kv
+// term is ours.
 #pragma once
 
 #include <array>
@@ -29,15 +31,15 @@ enum class CopyDirection : uint8_t { kOut, kIn };
 
 // The coefficients, in seconds. Plain data: the profiles of other machines are values of this type.
 struct CostProfile {
-  double step = 1e-3;                             // c
-  double per_query_token = 1e-5;                  // a
-  double per_kv_token = 1e-9;                     // b
-  std::array<double, 2> copy_start = {0, 0};      // f, by CopyDirection
+  double step = 1e-3;                               // c
+  double per_query_token = 1e-5;                    // a
+  double per_kv_token = 1e-9;                       // b
+  std::array<double, 2> copy_start = {0, 0};        // f, by CopyDirection
   std::array<double, 2> copy_block = {1e-5, 1e-5};  // g
 };
 
-// A straight line through up to three features, fitted by recursive least squares with forgetting; no coefficient
-// becomes negative. Errors are relative, so that short and long steps count alike.
+// A straight line through up to three features, fitted by recursive least squares with forgetting;
+// no coefficient becomes negative. Errors are relative, so that short and long steps count alike.
 class OnlineFit {
  public:
   static constexpr int kFeatures = 3;
@@ -61,7 +63,8 @@ class CostModel {
  public:
   explicit CostModel(const CostProfile& profile = {});
 
-  // Starts over from samples that span several sizes. Too few of one sort leave its coefficients as they are.
+  // Starts over from samples that span several sizes. Too few of one sort leave its coefficients as
+  // they are.
   void Calibrate(std::span<const ForwardSample> forward, std::span<const CopySample> out,
                  std::span<const CopySample> in);
 
@@ -74,10 +77,12 @@ class CostModel {
   // Seconds that query tokens, attending to kv_tokens in all, add to a step that runs anyway.
   double ForwardMarginal(double query_tokens, double kv_tokens) const;
   double Copy(CopyDirection direction, double blocks) const;
-  // Blocks that fit into `seconds` of copying, at least 1: the swap limit N with T_swap(N) = T_fwd(B), InferCept §4.1.
+  // Blocks that fit into `seconds` of copying, at least 1: the swap limit N with T_swap(N) =
+  // T_fwd(B), InferCept §4.1.
   uint32_t CopyBlocksWithin(CopyDirection direction, double seconds) const;
 
-  // Query tokens per step beyond which step time grows in proportion to them: the S of InferCept §4.2.
+  // Query tokens per step beyond which step time grows in proportion to them: the S of InferCept
+  // §4.2.
   uint32_t SaturationTokens() const;
 
   // Mean of |predicted - measured| / measured over recent forward samples.

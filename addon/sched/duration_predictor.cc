@@ -7,9 +7,11 @@ namespace infercept {
 namespace {
 
 constexpr double kSecondsPerNano = 1e-9;
-// An observation fades to a half after about 700 later ones of its kind, so that a tool that changed is learnt anew.
+// An observation fades to a half after about 700 later ones of its kind, so that a tool that
+// changed is learnt anew.
 constexpr double kDecay = 0.999;
-// The kind's own tail weighs as much as that of all kinds once it has seen this many longer interceptions.
+// The kind's own tail weighs as much as that of all kinds once it has seen this many longer
+// interceptions.
 constexpr double kPriorWeight = 4;
 
 }  // namespace

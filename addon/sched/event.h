@@ -15,11 +15,12 @@ struct PauseEvent {
   uint32_t context_tokens = 0;  // of the sequence, the one just sampled included
 };
 
-// The interception is over and the sequence's first new token is about to be computed or recomputed.
+// The interception is over and the sequence's first new token is about to be computed or
+// recomputed.
 struct ResumeEvent {
   SeqId seq{};
-  Nanos waited = 0;               // from the pause to the resume
-  Nanos delay = 0;                // from the resume to the step in which its returned tokens began to be computed
+  Nanos waited = 0;  // from the pause to the resume
+  Nanos delay = 0;  // from the resume to the step in which its returned tokens began to be computed
   uint32_t recomputed_tokens = 0;  // since the pause
   uint32_t swapped_blocks = 0;     // brought back since the pause
 };

@@ -9,8 +9,8 @@
 namespace infercept {
 namespace {
 
-constexpr std::array<std::string_view, 6> kNames = {"discard-requeue", "discard",   "preserve",
-                                                    "swap",            "infercept", "adaptive"};
+constexpr std::array<std::string_view, 6> kNames = {
+    "discard-requeue", "discard", "preserve", "swap", "infercept", "adaptive"};
 
 Decision Weigh(const PausedContext& context, const StepLoad& load, const CostModel& cost,
                double seconds) {
@@ -45,8 +45,9 @@ void Swap(std::span<const PausedContext> paused, const StepLoad& load, const Cos
 void Preserve(std::span<const PausedContext>, const StepLoad&, const CostModel&,
               std::vector<Decision>&) {}
 
-// InferCept (ICML 2024) §4.3: sort all intercepted requests by min(preserve, discard) waste, largest first; swap out in
-// that order until the step's budget is used up; of the others, keep those whose preserve waste is smaller.
+// InferCept (ICML 2024) §4.3: sort all intercepted requests by min(preserve, discard) waste,
+// largest first; swap out in that order until the step's budget is used up; of the others, keep
+// those whose preserve waste is smaller.
 void Infercept(std::span<const PausedContext> paused, const StepLoad& load, const CostModel& cost,
                std::vector<Decision>& decisions) {
   for (const PausedContext& context : paused) {
@@ -72,9 +73,10 @@ void Infercept(std::span<const PausedContext> paused, const StepLoad& load, cons
   });
 }
 
-// Nothing is given up while nobody wants it. Under pressure contexts give way in the order of their expected residual
-// time, longest first: to the host while the copy budget lasts, else by discarding those whose recompute wastes less
-// than their waiting. Only as many blocks as are missing, from the end of the context.
+// Nothing is given up while nobody wants it. Under pressure contexts give way in the order of their
+// expected residual time, longest first: to the host while the copy budget lasts, else by
+// discarding those whose recompute wastes less than their waiting. Only as many blocks as are
+// missing, from the end of the context.
 void Adaptive(std::span<const PausedContext> paused, const StepLoad& load, const CostModel& cost,
               std::vector<Decision>& decisions) {
   if (load.shortage_blocks == 0) return;
@@ -89,8 +91,10 @@ void Adaptive(std::span<const PausedContext> paused, const StepLoad& load, const
     if (missing == 0) return;
     Decision decision = Weigh(*context, load, cost, context->residual_seconds);
     const bool swap = budget > 0;
-    // What the link cannot take now it takes in a later step; recomputing is for when there is no host memory.
-    if (!swap && (load.host_blocks_free > 0 || decision.waste_discard > decision.waste_preserve)) continue;
+    // What the link cannot take now it takes in a later step; recomputing is for when there is no
+    // host memory.
+    if (!swap && (load.host_blocks_free > 0 || decision.waste_discard > decision.waste_preserve))
+      continue;
     decision.disposition = swap ? Disposition::kSwap : Disposition::kDiscard;
     decision.blocks = std::min({context->device_blocks, missing, swap ? budget : UINT32_MAX});
     missing -= decision.blocks;
@@ -112,11 +116,16 @@ std::optional<PolicyKind> ParsePolicy(std::string_view name) {
 Policy PolicyFunction(PolicyKind kind) {
   switch (kind) {
     case PolicyKind::kDiscardRequeue:
-    case PolicyKind::kDiscard: return Discard;
-    case PolicyKind::kPreserve: return Preserve;
-    case PolicyKind::kSwap: return Swap;
-    case PolicyKind::kInfercept: return Infercept;
-    case PolicyKind::kAdaptive: return Adaptive;
+    case PolicyKind::kDiscard:
+      return Discard;
+    case PolicyKind::kPreserve:
+      return Preserve;
+    case PolicyKind::kSwap:
+      return Swap;
+    case PolicyKind::kInfercept:
+      return Infercept;
+    case PolicyKind::kAdaptive:
+      return Adaptive;
   }
   IC_CHECK(false);
 }

@@ -1,5 +1,6 @@
-// A policy says, for the paused contexts of one step, which keep their device memory. Policies are pure functions of one
-// type; the scheduler carries their decisions out as far as budgets and memory allow.
+// A policy says, for the paused contexts of one step, which keep their device memory. Policies are
+// pure functions of one type; the scheduler carries their decisions out as far as budgets and
+// memory allow.
 #pragma once
 
 #include <optional>
@@ -14,7 +15,8 @@
 namespace infercept {
 
 enum class PolicyKind : uint8_t {
-  kDiscardRequeue,  // vLLM as the paper measured it: discard at once, a resumed request is a new one at the tail
+  kDiscardRequeue,  // vLLM as the paper measured it: discard at once, a resumed request is a new
+                    // one at the tail
   kDiscard,         // discard at once, but keep the arrival ("ImprovedDiscard")
   kPreserve,        // never give up, until nobody else can run
   kSwap,            // move the whole context out at once, synchronously
@@ -27,23 +29,25 @@ std::optional<PolicyKind> ParsePolicy(std::string_view name);
 // What a policy knows about one paused context.
 struct PausedContext {
   SeqId seq{};
-  uint32_t tokens = 0;            // C: computed tokens, wherever they are
-  uint32_t device_blocks = 0;     // private device blocks: what giving up would free
+  uint32_t tokens = 0;         // C: computed tokens, wherever they are
+  uint32_t device_blocks = 0;  // private device blocks: what giving up would free
   uint32_t block_tokens = 0;
-  double elapsed_seconds = 0;     // since the interception began; InferCept's own estimate of what is to come
-  double residual_seconds = 0;    // expected from now on: announced by the caller, else by the DurationPredictor
+  // Since the interception began; InferCept's own estimate of what is to come
+  double elapsed_seconds = 0;
+  // Expected from now on: announced by the caller, else by the DurationPredictor
+  double residual_seconds = 0;
 };
 
 // What one step may spend and what it carries anyway.
 struct StepLoad {
-  uint32_t decode_tokens = 0;         // query tokens of running sequences
-  uint32_t saturation_tokens = 0;     // S
-  uint64_t running_tokens = 0;        // C_other: context tokens of running sequences on the device
-  uint64_t paused_tokens = 0;         // context tokens of paused sequences on the device
-  uint32_t swap_out_blocks = 0;       // budget, device -> host
+  uint32_t decode_tokens = 0;      // query tokens of running sequences
+  uint32_t saturation_tokens = 0;  // S
+  uint64_t running_tokens = 0;     // C_other: context tokens of running sequences on the device
+  uint64_t paused_tokens = 0;      // context tokens of paused sequences on the device
+  uint32_t swap_out_blocks = 0;    // budget, device -> host
   uint32_t host_blocks_free = 0;
-  uint32_t shortage_blocks = 0;       // device blocks that runnable work wants and nobody has free
-  double bytes_per_token = 0;         // M
+  uint32_t shortage_blocks = 0;  // device blocks that runnable work wants and nobody has free
+  double bytes_per_token = 0;    // M
 };
 
 using Policy = void (*)(std::span<const PausedContext> paused, const StepLoad& load,

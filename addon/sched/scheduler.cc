@@ -40,9 +40,11 @@ Status Scheduler::CheckFits(uint64_t tokens) const {
                            std::to_string(config_.kv.block_tokens) + "); raise kvCache.bytes")};
 }
 
-Status Scheduler::Submit(SeqId seq, std::vector<TokenId> prompt, int32_t priority, bool keep, Nanos now) {
+Status Scheduler::Submit(SeqId seq, std::vector<TokenId> prompt, int32_t priority, bool keep,
+                         Nanos now) {
   if (sequences_.Find(seq)) return {StatusCode::kInvalidArgument, "the sequence id is in use"};
-  if (prompt.empty()) return {StatusCode::kInvalidArgument, "the prompt has no tokens; give at least one"};
+  if (prompt.empty())
+    return {StatusCode::kInvalidArgument, "the prompt has no tokens; give at least one"};
   // One more than the prompt: a sequence that cannot take a single new token is of no use.
   if (Status status = CheckFits(prompt.size() + 1); !status.ok()) return status;
   Sequence& sequence = sequences_.Add(seq);
@@ -66,9 +68,11 @@ Status Scheduler::Resume(SeqId seq, std::span<const TokenId> returned, bool new_
   Sequence* sequence = FindPaused(seq);
   if (!sequence) return Unknown(seq, "paused");
   if (sequence->pending() + returned.size() == 0) {
-    return {StatusCode::kInvalidArgument, "nothing to compute: every token of the context is computed and none was returned"};
+    return {StatusCode::kInvalidArgument,
+            "nothing to compute: every token of the context is computed and none was returned"};
   }
-  if (Status status = CheckFits(sequence->tokens.size() + returned.size() + 1); !status.ok()) return status;
+  if (Status status = CheckFits(sequence->tokens.size() + returned.size() + 1); !status.ok())
+    return status;
   const Nanos waited = now - sequence->interception.started;
   durations_.Observe(sequence->interception.kind, waited);
   sequence->tokens.insert(sequence->tokens.end(), returned.begin(), returned.end());
@@ -129,7 +133,8 @@ Status Scheduler::Rewind(SeqId seq, uint32_t tokens) {
   return {};
 }
 
-// A block that stays is full: partly valid blocks would have to be copied before they are written again.
+// A block that stays is full: partly valid blocks would have to be copied before they are written
+// again.
 void Scheduler::CutBack(Sequence& sequence, uint32_t tokens) {
   sequence.tokens.resize(std::min<size_t>(sequence.tokens.size(), tokens));
   if (sequence.computed > tokens) {
@@ -143,7 +148,8 @@ void Scheduler::CutBack(Sequence& sequence, uint32_t tokens) {
 Status Scheduler::Fork(SeqId parent, SeqId child, Nanos now) {
   Sequence* source = FindPaused(parent);
   if (!source) return Unknown(parent, "paused");
-  if (sequences_.Find(child)) return {StatusCode::kInvalidArgument, "the child's sequence id is in use"};
+  if (sequences_.Find(child))
+    return {StatusCode::kInvalidArgument, "the child's sequence id is in use"};
   Sequence& copy = sequences_.Add(child);
   copy.tokens = source->tokens;
   copy.computed = source->computed;
@@ -195,7 +201,8 @@ void Scheduler::EndTurn(Sequence& sequence, FinishReason reason, Nanos now) {
   event.first_token = (turn.first_token < 0 ? now : turn.first_token) - turn.arrival;
   event.total = now - turn.arrival;
   event.intercepted = turn.intercepted;
-  if (sequence.status == SequenceStatus::kPaused) event.intercepted += now - sequence.interception.started;
+  if (sequence.status == SequenceStatus::kPaused)
+    event.intercepted += now - sequence.interception.started;
   events_.push_back(event);
   sequence.status = sequence.keep ? SequenceStatus::kPaused : SequenceStatus::kFinished;
   sequence.interception = {};

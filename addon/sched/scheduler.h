@@ -1,14 +1,14 @@
 // Decides, step by step, which tokens are computed and where every context lives.
 //
-// Thread: one (the engine's or the simulation's). No clock, no I/O, no randomness: time is an argument.
+// Thread: one (the engine's or the simulation's). No clock, no I/O, no randomness: time is an
+// argument.
 //
-//            Submit                 Plan: memory and budget            Commit: stop, length
-//   (none) ---------->  waiting  ----------------------->  running  -------------------->  finished | paused (keep)
-//                          ^                                 |  ^ |
-//                          |   preempted, or resumed after   |  | | Commit: trigger; Pause: from code
-//                          +------- its blocks left ---------+  | v
-//                          |                                   paused
-//                          +------ Resume (something left) ------+
+//            Submit            Plan: memory, budget          Commit: stop, length
+//   (none) ---------> waiting ---------------------> running ---------------------> finished
+//                        ^                            |  ^ |                        or paused
+//                        (keep) |  its blocks were taken     |  | | Commit: trigger
+//                        +----------------------------+  | v Pause: from code
+//                        +---------- Resume ----------- paused
 //
 // Where a context is (device, host, none per block) is recorded in its block table alone.
 #pragma once
@@ -38,18 +38,21 @@ class Scheduler {
   Scheduler(const SchedulerConfig& config, const CostModel& cost);
   ~Scheduler();
 
-  // Facts from outside, taken at step boundaries: REQUIRES that no plan is being executed. What cannot be done is an
-  // error and changes nothing: kInvalidArgument for a sequence that is unknown or in another state.
+  // Facts from outside, taken at step boundaries: REQUIRES that no plan is being executed. What
+  // cannot be done is an error and changes nothing: kInvalidArgument for a sequence that is unknown
+  // or in another state.
 
   // A new sequence. kContextTooLong / kOutOfMemory when it could never fit.
   Status Submit(SeqId seq, std::vector<TokenId> prompt, int32_t priority, bool keep, Nanos now);
-  // Ends an interception: appends what was returned. A new turn (of a kept sequence) gets `now` as its arrival.
+  // Ends an interception: appends what was returned. A new turn (of a kept sequence) gets `now` as
+  // its arrival.
   Status Resume(SeqId seq, std::span<const TokenId> returned, bool new_turn, Nanos now);
   // What is known about the present or coming interception.
   Status Mark(SeqId seq, const InterceptionFacts& facts, Nanos now);
   // An interception marked from code. OK and without effect when the sequence is paused already.
   Status Pause(SeqId seq, const InterceptionFacts& facts, Nanos now);
-  // Ends the turn. A kept sequence is paused and cut back to `tokens` (if given), another one is freed.
+  // Ends the turn. A kept sequence is paused and cut back to `tokens` (if given), another one is
+  // freed.
   Status Abort(SeqId seq, std::optional<uint32_t> tokens, Nanos now);
   // Cuts a paused sequence back to its first `tokens` (at least 1) tokens.
   Status Rewind(SeqId seq, uint32_t tokens);
@@ -60,8 +63,8 @@ class Scheduler {
   // Frees the sequence in any state.
   Status Release(SeqId seq);
 
-  // The next step. The plan belongs to the scheduler and is valid until the next Plan. An empty plan means that nothing
-  // can be done until a command arrives.
+  // The next step. The plan belongs to the scheduler and is valid until the next Plan. An empty
+  // plan means that nothing can be done until a command arrives.
   const StepPlan& Plan(Nanos now);
 
   // Records what the executor did. `now` is the time at which the step ended.
@@ -79,7 +82,8 @@ class Scheduler {
   // Sequences of every state, ordered by id.
   std::vector<const Sequence*> Sequences() const;
   const KvManager& kv() const { return kv_; }
-  // Each block is free or referenced exactly as often as its count says, in every tier; throws InternalError if not.
+  // Each block is free or referenced exactly as often as its count says, in every tier; throws
+  // InternalError if not.
   void CheckIntegrity() const;
   std::string DebugString() const;
 

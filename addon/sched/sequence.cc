@@ -4,10 +4,14 @@ namespace infercept {
 
 std::string_view StatusName(SequenceStatus status) {
   switch (status) {
-    case SequenceStatus::kWaiting: return "waiting";
-    case SequenceStatus::kRunning: return "running";
-    case SequenceStatus::kPaused: return "paused";
-    case SequenceStatus::kFinished: return "finished";
+    case SequenceStatus::kWaiting:
+      return "waiting";
+    case SequenceStatus::kRunning:
+      return "running";
+    case SequenceStatus::kPaused:
+      return "paused";
+    case SequenceStatus::kFinished:
+      return "finished";
   }
   return "unknown";
 }

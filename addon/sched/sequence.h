@@ -19,8 +19,10 @@ std::string_view StatusName(SequenceStatus status);
 // What the caller knows about a present or coming interception; absent values stay as they are.
 struct InterceptionFacts {
   std::optional<KindId> kind;
-  std::optional<Nanos> remaining;  // expected time from now until the resume: expectedMs, eta, progress, almostDone
-  std::optional<Disposition> disposition;  // the caller's wish; a lease like any other, the oldest may revoke it
+  // Expected time from now until the resume: expectedMs, eta, progress, almostDone.
+  std::optional<Nanos> remaining;
+  // The caller's wish; a lease like any other, the oldest may revoke it.
+  std::optional<Disposition> disposition;
 };
 
 // The present interception of a paused sequence, or what was announced of the next one.
@@ -29,9 +31,9 @@ struct InterceptionState {
   KindId kind = kUnknownKind;
   std::optional<Nanos> expected_end;
   std::optional<Disposition> wish;
-  std::optional<Disposition> decided;  // by the last reported decision
+  std::optional<Disposition> decided;          // by the last reported decision
   Disposition worst = Disposition::kPreserve;  // that happened to the context since it started
-  uint32_t recomputed_tokens = 0;     // since it started
+  uint32_t recomputed_tokens = 0;              // since it started
   uint32_t swapped_in_blocks = 0;
 };
 
@@ -55,16 +57,19 @@ struct Sequence {
 
   std::vector<TokenId> tokens;  // the whole context: prompt, sampled and returned tokens
   uint32_t computed = 0;        // prefix whose keys and values exist, on the device or on the host
-  uint32_t computed_once = 0;   // prefix that was computed at any time: below it, prefill is recompute
-  BlockTable blocks;            // covers at least [0, computed)
+  // Prefix that was computed at any time: below it, prefill is recompute
+  uint32_t computed_once = 0;
+  BlockTable blocks;  // covers at least [0, computed)
 
   Nanos order = 0;  // queue position: the turn's arrival (discard-requeue: of the last resume)
-  std::optional<InterceptionState> resumed;  // the interception that just ended, until its first slice is planned
+  // The interception that just ended, until its first slice is planned.
+  std::optional<InterceptionState> resumed;
   Nanos resumed_at = 0;
   InterceptionState interception;
   TurnState turn;
-  uint64_t planned_step = 0;   // last step whose plan has a slice of this sequence
-  uint64_t incoming_step = 0;  // last step whose plan swaps blocks of this sequence in; it runs only after
+  uint64_t planned_step = 0;  // last step whose plan has a slice of this sequence
+  // Last step whose plan swaps blocks of this sequence in; it runs only after
+  uint64_t incoming_step = 0;
 
   uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - computed; }
   bool active() const {

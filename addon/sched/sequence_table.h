@@ -17,7 +17,8 @@ class SequenceTable {
   Sequence* Find(SeqId id);
   const Sequence* Find(SeqId id) const;
 
-  // Puts the sequence where its status, priority and order say. Call after each change of one of them.
+  // Puts the sequence where its status, priority and order say. Call after each change of one of
+  // them.
   void Place(Sequence& sequence);
 
   // Waiting and running sequences: higher priority first, then earlier order, then smaller id.

@@ -6,13 +6,21 @@
 namespace infercept {
 
 struct WasteStats {
-  double preserved_idle = 0;  // paused contexts held memory while something runnable was refused for want of it
-  double recompute = 0;       // memory of everybody during time spent on recomputing discarded contexts
-  double stall = 0;           // everything resident while a step waited for copies
-  double swap_wait = 0;       // blocks that were coming in and could not be used yet
-  double paused_unwanted = 0;  // paused contexts held memory that nobody wanted: reported, not waste
-  double paper_preserved = 0;  // the paper's definition: all memory of paused contexts, wanted or not
-  double capacity = 0;         // pool bytes * time: the denominator
+  // Paused contexts held memory while something runnable was refused for want of it.
+  double preserved_idle = 0;
+  // Memory of everybody during time spent on recomputing discarded contexts.
+  double recompute = 0;
+  // Everything resident while a step waited for copies.
+  double stall = 0;
+  // Blocks that were coming in and could not be used yet.
+  double swap_wait = 0;
+  // Paused contexts held memory that nobody wanted: reported, not waste.
+  double paused_unwanted = 0;
+  // The paper's definition: all memory of paused contexts, wanted or not.
+  double paper_preserved = 0;
+  // Pool bytes * time: the denominator.
+  double capacity = 0;
+
   double wasted() const { return preserved_idle + recompute + stall + swap_wait; }
 };
 

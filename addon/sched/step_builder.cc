@@ -26,13 +26,14 @@ void StepBuilder::Build() {
   plan_.block_table_begin.push_back(0);
   load_ = MeasureLoad();
   // Decodes come first, but prefill always gets a block's worth: else many decodes would starve it.
-  tokens_left_ = std::max(load_.saturation_tokens - std::min(load_.saturation_tokens, load_.decode_tokens),
-                          kv_.config().block_tokens);
+  tokens_left_ =
+      std::max(load_.saturation_tokens - std::min(load_.saturation_tokens, load_.decode_tokens),
+               kv_.config().block_tokens);
   swap_out_left_ = load_.swap_out_blocks;
   const double step_seconds =
       context_.cost.Forward(load_.saturation_tokens, static_cast<double>(load_.running_tokens));
-  swap_in_left_ = synchronous() ? UINT32_MAX
-                                : context_.cost.CopyBlocksWithin(CopyDirection::kIn, step_seconds);
+  swap_in_left_ =
+      synchronous() ? UINT32_MAX : context_.cost.CopyBlocksWithin(CopyDirection::kIn, step_seconds);
   ReclaimByPolicy();
   AddOldest();
   AddDecodes();
@@ -45,7 +46,8 @@ uint32_t StepBuilder::Demand(const Sequence& sequence) const {
   return MissingBlocks(sequence) + kv_.ExtendCost(sequence.blocks, sequence.computed, tokens);
 }
 
-// The oldest runnable sequence can always take what it needs; one that could not even then was refused at Submit.
+// The oldest runnable sequence can always take what it needs; one that could not even then was
+// refused at Submit.
 void StepBuilder::AddOldest() {
   const auto& active = context_.sequences.active();
   if (!active.empty()) AddPrefill(*active.front());
@@ -108,13 +110,14 @@ bool StepBuilder::Fits(const Sequence& sequence, uint32_t demand) {
   return wanted <= kv_.available() || TakeFromPaused(wanted, /*revoke=*/false);
 }
 
-// One block for every running sequence, but not more than an eighth of the pool: so many will be asked for soon, and
-// admitting into them would only preempt somebody a few steps later.
+// One block for every running sequence, but not more than an eighth of the pool: so many will be
+// asked for soon, and admitting into them would only preempt somebody a few steps later.
 uint32_t StepBuilder::Watermark() const {
   return std::min(load_.decode_tokens, kv_.config().device_blocks / 8);
 }
 
-// Plans copies for the blocks on the host, first ones first. True: everything is on the device without a copy.
+// Plans copies for the blocks on the host, first ones first. True: everything is on the device
+// without a copy.
 bool StepBuilder::BringBack(Sequence& sequence) {
   bool copied = false;
   for (BlockRef& ref : sequence.blocks) {
@@ -146,8 +149,10 @@ void StepBuilder::AddSlice(Sequence& sequence, uint32_t count) {
   const uint32_t end = first + count;
   kv_.Extend(sequence.blocks, first, end, plan_.copies);
   plan_.slices.push_back({sequence.id, first, count, end == sequence.tokens.size()});
-  plan_.tokens.insert(plan_.tokens.end(), sequence.tokens.begin() + first, sequence.tokens.begin() + end);
-  for (uint32_t i = 0; i < kv_.BlocksFor(end); ++i) plan_.block_tables.push_back(sequence.blocks[i].device);
+  plan_.tokens.insert(plan_.tokens.end(), sequence.tokens.begin() + first,
+                      sequence.tokens.begin() + end);
+  for (uint32_t i = 0; i < kv_.BlocksFor(end); ++i)
+    plan_.block_tables.push_back(sequence.blocks[i].device);
   plan_.block_table_begin.push_back(static_cast<uint32_t>(plan_.block_tables.size()));
   notes_.query_tokens += count;
   notes_.kv_tokens += uint64_t{count} * first + uint64_t{count} * (count + 1) / 2;

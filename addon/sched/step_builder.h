@@ -1,8 +1,10 @@
-// Builds one plan. Its budgets (query tokens, copies in both directions) live and die with the step.
+// Builds one plan. Its budgets (query tokens, copies in both directions) live and die with the
+// step.
 //
-// Order of a step: reclaim what the policy gives up; let the oldest runnable sequence go on, whatever it takes
-// (liveness); then decodes, one token each; then prefill, recompute and returned tokens share what the decodes leave of
-// the saturation point S, oldest first, stopping at the first that memory refuses.
+// Order of a step: reclaim what the policy gives up; let the oldest runnable sequence go on,
+// whatever it takes (liveness); then decodes, one token each; then prefill, recompute and returned
+// tokens share what the decodes leave of the saturation point S, oldest first, stopping at the
+// first that memory refuses.
 #pragma once
 
 #include <vector>
@@ -23,7 +25,7 @@ namespace infercept {
 struct PlanNotes {
   uint32_t recompute_tokens = 0;  // query tokens of the plan that were computed before
   uint32_t query_tokens = 0;
-  uint64_t kv_tokens = 0;   // sum over query tokens of the positions they attend to
+  uint64_t kv_tokens = 0;       // sum over query tokens of the positions they attend to
   bool memory_refused = false;  // something runnable got less than it wanted for want of memory
 };
 
@@ -56,8 +58,9 @@ class StepBuilder {
   void Report(Sequence& sequence, const Decision& decision);
   uint32_t SwapOutSuffix(Sequence& sequence, uint32_t blocks);
   uint32_t DiscardSuffix(Sequence& sequence, uint32_t blocks);
-  // Frees device blocks for `sequence` until `blocks` are available: from paused contexts (all of them if `revoke`),
-  // then from younger active sequences that are not in the plan. False: not in this step.
+  // Frees device blocks for `sequence` until `blocks` are available: from paused contexts (all of
+  // them if `revoke`), then from younger active sequences that are not in the plan. False: not in
+  // this step.
   bool MakeRoom(const Sequence& sequence, uint32_t blocks, bool revoke);
   bool TakeFromPaused(uint32_t blocks, bool revoke);
   std::vector<Decision> Candidates(bool revoke) const;
@@ -85,9 +88,9 @@ class StepBuilder {
   StepPlan& plan_;
   PlanNotes& notes_;
   StepLoad load_;
-  uint32_t tokens_left_ = 0;    // query tokens that prefill may still take
-  uint32_t swap_out_left_ = 0;  // blocks
-  uint32_t swap_in_left_ = 0;   // blocks
+  uint32_t tokens_left_ = 0;           // query tokens that prefill may still take
+  uint32_t swap_out_left_ = 0;         // blocks
+  uint32_t swap_in_left_ = 0;          // blocks
   std::vector<PausedContext> paused_;  // The policy's input and output.
   std::vector<Decision> decisions_;
 };

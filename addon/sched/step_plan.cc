@@ -15,17 +15,21 @@ std::string CopiesString(const char* name, const std::vector<BlockCopy>& copies)
 
 std::string_view DispositionName(Disposition disposition) {
   switch (disposition) {
-    case Disposition::kPreserve: return "preserve";
-    case Disposition::kSwap: return "swap";
-    case Disposition::kDiscard: return "discard";
+    case Disposition::kPreserve:
+      return "preserve";
+    case Disposition::kSwap:
+      return "swap";
+    case Disposition::kDiscard:
+      return "discard";
   }
   return "unknown";
 }
 
 std::string Decision::DebugString() const {
-  return "seq " + std::to_string(Index(seq)) + " " + std::string(DispositionName(disposition)) + " " +
-         std::to_string(blocks) + " blocks (waste preserve " + std::to_string(waste_preserve) +
-         ", swap " + std::to_string(waste_swap) + ", discard " + std::to_string(waste_discard) + ")";
+  return "seq " + std::to_string(Index(seq)) + " " + std::string(DispositionName(disposition)) +
+         " " + std::to_string(blocks) + " blocks (waste preserve " +
+         std::to_string(waste_preserve) + ", swap " + std::to_string(waste_swap) + ", discard " +
+         std::to_string(waste_discard) + ")";
 }
 
 void StepPlan::Clear() {

@@ -1,5 +1,6 @@
-// The contract between deciding (Scheduler::Plan), doing (Executor::Execute) and recording (Scheduler::Commit).
-// Both sides are plain values without pointers to live objects: they can be logged, replayed and diffed.
+// The contract between deciding (Scheduler::Plan), doing (Executor::Execute) and recording
+// (Scheduler::Commit). Both sides are plain values without pointers to live objects: they can be
+// logged, replayed and diffed.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +18,15 @@ struct Slice {
   SeqId seq{};
   uint32_t first_position = 0;  // == tokens of the sequence computed before this step
   uint32_t count = 0;
-  bool sample = false;  // the last token of the slice is the newest of the sequence: sample its successor
+  // The last token of the slice is the newest of the sequence: sample its successor
+  bool sample = false;
 };
 
 enum class Disposition : uint8_t { kPreserve, kSwap, kDiscard };
 std::string_view DispositionName(Disposition disposition);
 
-// What was decided for one paused (or preempted) context in this step, and what each alternative would have wasted.
+// What was decided for one paused (or preempted) context in this step, and what each alternative
+// would have wasted.
 struct Decision {
   SeqId seq{};
   Disposition disposition = Disposition::kPreserve;
@@ -38,14 +41,18 @@ struct Decision {
 
 struct StepPlan {
   uint64_t step = 0;
-  std::vector<Slice> slices;               // decode slices first, then prefill, recompute and returned tokens
-  std::vector<TokenId> tokens;             // of all slices, concatenated
-  std::vector<BlockId> block_tables;       // device blocks of all slices, concatenated; each covers its slice's last token
+  std::vector<Slice> slices;    // the oldest sequence's, then decodes, then prefill and recompute
+  std::vector<TokenId> tokens;  // of all slices, concatenated
+  // Device blocks of all slices, concatenated; each slice's reach to its last token.
+  std::vector<BlockId> block_tables;
   std::vector<uint32_t> block_table_begin;  // [slices + 1]
-  std::vector<BlockCopy> copies;    // device -> device (copy-on-write); complete before any slice reads
-  std::vector<BlockCopy> swap_out;  // device -> host; sources are neither written nor reused by this plan
-  std::vector<BlockCopy> swap_in;   // host -> device; targets are not read by this plan's slices
-  // The step ends only when the swaps are complete either way. Waiting policies (`swap`) start computing after them.
+  // Device -> device (copy-on-write); complete before any slice reads
+  std::vector<BlockCopy> copies;
+  // Device -> host; sources are neither written nor reused by this plan
+  std::vector<BlockCopy> swap_out;
+  std::vector<BlockCopy> swap_in;  // host -> device; targets are not read by this plan's slices
+  // The step ends only when the swaps are complete either way. Waiting policies (`swap`) start
+  // computing after them.
   bool swaps_block_compute = false;
   std::vector<Decision> decisions;  // for events, traces and tests; executors ignore it
 
@@ -70,19 +77,20 @@ enum class Outcome : uint8_t {
 enum class PauseReason : uint8_t { kTrigger, kCode, kPreviousMatch };
 enum class FinishReason : uint8_t { kStopToken, kStopText, kLength, kContextLength, kAborted };
 
-// What the executor's side (engine/generation.h) says of a sampled token; Commit makes PauseEvent and FinishEvent of it.
+// What the executor's side (engine/generation.h) says of a sampled token; Commit makes PauseEvent
+// and FinishEvent of it.
 struct SampledToken {
   SeqId seq{};
   TokenId token = 0;
   Outcome outcome = Outcome::kContinue;
-  PauseReason pause_reason = PauseReason::kTrigger;          // if kPause
-  FinishReason finish_reason = FinishReason::kStopToken;     // if kFinish
+  PauseReason pause_reason = PauseReason::kTrigger;       // if kPause
+  FinishReason finish_reason = FinishReason::kStopToken;  // if kFinish
 };
 
 struct StepResult {
   std::vector<SampledToken> sampled;  // one per slice with `sample`, in plan order
-  Nanos compute = 0;   // time the slices took
-  Nanos swap_out = 0;  // time the copies took, each direction on its own
+  Nanos compute = 0;                  // time the slices took
+  Nanos swap_out = 0;                 // time the copies took, each direction on its own
   Nanos swap_in = 0;
   Nanos total = 0;  // whole step
 

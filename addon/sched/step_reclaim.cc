@@ -27,9 +27,9 @@ uint64_t DeviceTokens(const KvManager& kv, const Sequence& sequence) {
 StepLoad StepBuilder::MeasureLoad() const {
   StepLoad load;
   const SchedulerConfig& config = context_.config;
-  load.saturation_tokens =
-      std::min(config.saturation_tokens ? config.saturation_tokens : context_.cost.SaturationTokens(),
-               config.step_tokens_max);
+  load.saturation_tokens = std::min(
+      config.saturation_tokens ? config.saturation_tokens : context_.cost.SaturationTokens(),
+      config.step_tokens_max);
   uint64_t pending = 0;
   for (const Sequence* sequence : context_.sequences.active()) {
     load.running_tokens += DeviceTokens(kv_, *sequence);
@@ -39,23 +39,26 @@ StepLoad StepBuilder::MeasureLoad() const {
   for (const Sequence* sequence : context_.sequences.paused()) {
     load.paused_tokens += DeviceTokens(kv_, *sequence);
   }
-  // T_copy(N) = T_step (InferCept §4.1). An idle step may copy for as long as a saturated one would take.
-  const double query = pending == 0 ? load.saturation_tokens
-                                    : static_cast<double>(std::min<uint64_t>(pending, load.saturation_tokens));
+  // T_copy(N) = T_step (InferCept §4.1). An idle step may copy for as long as a saturated one would
+  // take.
+  const double query =
+      pending == 0 ? load.saturation_tokens
+                   : static_cast<double>(std::min<uint64_t>(pending, load.saturation_tokens));
   const double seconds = context_.cost.Forward(query, static_cast<double>(load.running_tokens));
   load.host_blocks_free = kv_.host_free();
-  load.swap_out_blocks = synchronous() ? UINT32_MAX
-                                       : context_.cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
-  load.bytes_per_token =
-      static_cast<double>(kv_.config().block_bytes) / kv_.config().block_tokens;
+  load.swap_out_blocks =
+      synchronous() ? UINT32_MAX : context_.cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
+  load.bytes_per_token = static_cast<double>(kv_.config().block_bytes) / kv_.config().block_tokens;
   load.shortage_blocks = Shortage();
   return load;
 }
 
-// A sixteenth of the pool is kept in reserve: copies need a step, so what is wanted next must be on its way already.
+// A sixteenth of the pool is kept in reserve: copies need a step, so what is wanted next must be on
+// its way already.
 constexpr uint32_t kReserveShare = 16;
 
-// Device blocks that all active sequences want, and the reserve, beyond what is available or on its way.
+// Device blocks that all active sequences want, and the reserve, beyond what is available or on its
+// way.
 uint32_t StepBuilder::Shortage() const {
   uint64_t wanted = kv_.config().device_blocks / kReserveShare;
   for (const Sequence* sequence : context_.sequences.active()) wanted += Demand(*sequence);
@@ -70,7 +73,8 @@ PausedContext StepBuilder::Describe(const Sequence& sequence) const {
   paused.tokens = sequence.computed;
   paused.device_blocks = PrivateBlocks(kv_, sequence);
   paused.block_tokens = kv_.config().block_tokens;
-  paused.elapsed_seconds = static_cast<double>(context_.now - interception.started) * kSecondsPerNano;
+  paused.elapsed_seconds =
+      static_cast<double>(context_.now - interception.started) * kSecondsPerNano;
   paused.residual_seconds =
       interception.expected_end && *interception.expected_end > context_.now
           ? static_cast<double>(*interception.expected_end - context_.now) * kSecondsPerNano
@@ -80,7 +84,9 @@ PausedContext StepBuilder::Describe(const Sequence& sequence) const {
 
 Decision StepBuilder::Weigh(const PausedContext& paused, Disposition disposition,
                             uint32_t blocks) const {
-  return {paused.seq, disposition, blocks,
+  return {paused.seq,
+          disposition,
+          blocks,
           WastePreserve(paused, paused.residual_seconds, load_),
           WasteSwap(paused, load_.swap_out_blocks, load_, context_.cost),
           WasteDiscard(paused, load_, context_.cost)};
@@ -111,7 +117,8 @@ bool StepBuilder::HonourWish(Sequence& sequence) {
   if (wish == Disposition::kPreserve) {
     Report(sequence, Weigh(paused, Disposition::kPreserve, 0));
   } else if (paused.device_blocks > 0) {
-    CarryOut(Weigh(paused, swap ? Disposition::kSwap : Disposition::kDiscard, paused.device_blocks));
+    CarryOut(
+        Weigh(paused, swap ? Disposition::kSwap : Disposition::kDiscard, paused.device_blocks));
   }
   return true;
 }
@@ -143,7 +150,8 @@ void StepBuilder::Report(Sequence& sequence, const Decision& decision) {
 // Plans to move up to `blocks` private blocks to the host, last ones first. Returns how many.
 uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks) {
   uint32_t moved = 0;
-  for (auto ref = sequence.blocks.rbegin(); ref != sequence.blocks.rend() && moved < blocks; ++ref) {
+  for (auto ref = sequence.blocks.rbegin(); ref != sequence.blocks.rend() && moved < blocks;
+       ++ref) {
     if (swap_out_left_ == 0 || kv_.host_free() == 0) break;
     if (!kv_.IsPrivate(*ref)) continue;
     kv_.SwapOut(*ref, plan_.swap_out);
@@ -154,7 +162,8 @@ uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks) {
   return moved;
 }
 
-// Gives up table entries from the end until `blocks` private device blocks became available. Returns how many did.
+// Gives up table entries from the end until `blocks` private device blocks became available.
+// Returns how many did.
 uint32_t StepBuilder::DiscardSuffix(Sequence& sequence, uint32_t blocks) {
   auto first = static_cast<uint32_t>(sequence.blocks.size());
   uint32_t freed = 0;
@@ -167,12 +176,13 @@ uint32_t StepBuilder::DiscardSuffix(Sequence& sequence, uint32_t blocks) {
 
 bool StepBuilder::MakeRoom(const Sequence& sequence, uint32_t blocks, bool revoke) {
   if (TakeFromPaused(blocks, revoke)) return true;
-  if (kv_.available() + kv_.leaving() >= blocks) return false;  // Next step, when the copies are done.
+  if (kv_.available() + kv_.leaving() >= blocks)
+    return false;  // Next step, when the copies are done.
   return PreemptYoungerThan(sequence, blocks);
 }
 
-// Contexts that the policy would rather keep, cheapest recompute per freed block first. A policy that preserves is
-// asked for nothing unless the oldest sequence needs it (`revoke`).
+// Contexts that the policy would rather keep, cheapest recompute per freed block first. A policy
+// that preserves is asked for nothing unless the oldest sequence needs it (`revoke`).
 bool StepBuilder::TakeFromPaused(uint32_t blocks, bool revoke) {
   const auto secured = [&] { return kv_.available() + kv_.leaving() >= blocks; };
   if (secured() || (context_.config.policy == PolicyKind::kPreserve && !revoke)) {
@@ -203,12 +213,14 @@ std::vector<Decision> StepBuilder::Candidates(bool revoke) const {
                        sequence->interception.wish != Disposition::kPreserve;
     if (revoke || worth) candidates.push_back(decision);
   }
-  std::ranges::sort(candidates, {},
-                    [](const Decision& decision) { return decision.waste_discard / decision.blocks; });
+  std::ranges::sort(candidates, {}, [](const Decision& decision) {
+    return decision.waste_discard / decision.blocks;
+  });
   return candidates;
 }
 
-// Last resort: what paused contexts share among themselves is private to none of them, so all let go.
+// Last resort: what paused contexts share among themselves is private to none of them, so all let
+// go.
 void StepBuilder::DropAllPaused() {
   for (Sequence* sequence : context_.sequences.paused()) {
     if (sequence->blocks.empty()) continue;
@@ -223,7 +235,8 @@ bool StepBuilder::PreemptYoungerThan(const Sequence& sequence, uint32_t blocks) 
   for (auto victim = active.rbegin(); victim != active.rend() && *victim != &sequence; ++victim) {
     if (kv_.available() >= blocks) break;
     if ((*victim)->blocks.empty() || InPlan(**victim)) continue;
-    if ((*victim)->incoming_step == plan_.step) continue;  // Its blocks are targets of copies in this plan.
+    if ((*victim)->incoming_step == plan_.step)
+      continue;  // Its blocks are targets of copies in this plan.
     DiscardSuffix(**victim, blocks - kv_.available());
     (*victim)->status = SequenceStatus::kWaiting;
     ++context_.stats.preemptions;

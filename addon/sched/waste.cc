@@ -10,7 +10,8 @@ double WastePreserve(const PausedContext& context, double seconds, const StepLoa
 
 double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
   const double tokens = std::min(context.tokens, context.device_blocks * context.block_tokens);
-  // Each recomputed token reads on average what stands before it: the kept prefix and half of itself.
+  // Each recomputed token reads on average what stands before it: the kept prefix and half of
+  // itself.
   const double kept = context.tokens - tokens;
   const double seconds = cost.ForwardMarginal(tokens, tokens * (kept + tokens / 2));
   return seconds * (tokens / 2 + static_cast<double>(load.running_tokens)) * load.bytes_per_token;

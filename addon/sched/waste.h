@@ -1,19 +1,22 @@
-// Waste: device memory that is held or lost without use, times how long, in byte-seconds. One function per formula.
+// Waste: device memory that is held or lost without use, times how long, in byte-seconds. One
+// function per formula.
 #pragma once
 
 #include "sched/policy.h"
 
 namespace infercept {
 
-// InferCept (ICML 2024) eq. 2: T_INT * C * M. `seconds` is the estimate of the interception's remaining time.
+// InferCept (ICML 2024) eq. 2: T_INT * C * M. `seconds` is the estimate of the interception's
+// remaining time.
 double WastePreserve(const PausedContext& context, double seconds, const StepLoad& load);
 
-// InferCept eq. 4 with marginal instead of whole step times: recomputing C tokens in chunks of S - decodes holds half of
-// the context's own memory on average, and prolongs everybody else's stay by what the chunks add to their steps.
+// InferCept eq. 4 with marginal instead of whole step times: recomputing C tokens in chunks of S -
+// decodes holds half of the context's own memory on average, and prolongs everybody else's stay by
+// what the chunks add to their steps.
 double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost);
 
-// InferCept eq. 3, for what does not fit into the step's copy budget: both ways stall everything on the device.
-// Inside the budget (blocks <= budget) copies hide behind the step and the waste is 0.
+// InferCept eq. 3, for what does not fit into the step's copy budget: both ways stall everything on
+// the device. Inside the budget (blocks <= budget) copies hide behind the step and the waste is 0.
 double WasteSwap(const PausedContext& context, uint32_t budget_blocks, const StepLoad& load,
                  const CostModel& cost);
 

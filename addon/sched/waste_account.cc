@@ -41,7 +41,8 @@ void WasteAccount::ChargeIdle(Nanos now) {
   if (charged_until_ >= 0 && now > charged_until_) {
     const double seconds = Seconds(now - charged_until_);
     const double paused = PausedBytes() * seconds;
-    waste_.capacity += static_cast<double>(config_.kv.device_blocks * config_.kv.block_bytes) * seconds;
+    waste_.capacity +=
+        static_cast<double>(config_.kv.device_blocks * config_.kv.block_bytes) * seconds;
     waste_.paper_preserved += paused;
     waste_.paused_unwanted += paused;
   }
@@ -53,7 +54,8 @@ void WasteAccount::ChargeStep(const StepResult& result, const PlanNotes& notes, 
   const double seconds = Seconds(result.total);
   const double paused = PausedBytes();
   const double active = ActiveBytes();
-  waste_.capacity += static_cast<double>(config_.kv.device_blocks * config_.kv.block_bytes) * seconds;
+  waste_.capacity +=
+      static_cast<double>(config_.kv.device_blocks * config_.kv.block_bytes) * seconds;
   waste_.paper_preserved += paused * seconds;
   (notes.memory_refused ? waste_.preserved_idle : waste_.paused_unwanted) += paused * seconds;
   waste_.swap_wait += IncomingBytes() * seconds;
@@ -62,7 +64,8 @@ void WasteAccount::ChargeStep(const StepResult& result, const PlanNotes& notes, 
   }
   if (notes.query_tokens > 0) {
     // What the recomputed tokens added to the step, while everything was resident.
-    waste_.recompute += Seconds(result.compute) * notes.recompute_tokens / notes.query_tokens * active;
+    waste_.recompute +=
+        Seconds(result.compute) * notes.recompute_tokens / notes.query_tokens * active;
   }
 }
 

@@ -16,7 +16,8 @@ class WasteAccount {
 
   // Nothing ran since the last charge. Call it before anything changes what is resident.
   void ChargeIdle(Nanos now);
-  // A step ran and ended now. Call it before its effects are recorded, so that tables show what was resident meanwhile.
+  // A step ran and ended now. Call it before its effects are recorded, so that tables show what was
+  // resident meanwhile.
   void ChargeStep(const StepResult& result, const PlanNotes& notes, Nanos now);
 
   const WasteStats& waste() const { return waste_; }

@@ -21,14 +21,19 @@ Status SimExecutor::Execute(const StepPlan& plan, StepResult& result) {
   if (on_plan_) on_plan_(plan);
   uint64_t kv_tokens = 0;
   for (const Slice& slice : plan.slices) {
-    kv_tokens += uint64_t{slice.count} * slice.first_position + uint64_t{slice.count} * (slice.count + 1) / 2;
-    if (slice.sample) result.sampled.push_back(Sample(slice.seq, slice.first_position + slice.count));
+    kv_tokens += uint64_t{slice.count} * slice.first_position +
+                 uint64_t{slice.count} * (slice.count + 1) / 2;
+    if (slice.sample)
+      result.sampled.push_back(Sample(slice.seq, slice.first_position + slice.count));
   }
   if (!plan.tokens.empty()) {
-    result.compute = ToNanos(cost_.Forward(static_cast<double>(plan.tokens.size()), static_cast<double>(kv_tokens)));
+    result.compute = ToNanos(
+        cost_.Forward(static_cast<double>(plan.tokens.size()), static_cast<double>(kv_tokens)));
   }
-  result.swap_out = ToNanos(cost_.Copy(CopyDirection::kOut, static_cast<double>(plan.swap_out.size())));
-  result.swap_in = ToNanos(cost_.Copy(CopyDirection::kIn, static_cast<double>(plan.swap_in.size())));
+  result.swap_out =
+      ToNanos(cost_.Copy(CopyDirection::kOut, static_cast<double>(plan.swap_out.size())));
+  result.swap_in =
+      ToNanos(cost_.Copy(CopyDirection::kIn, static_cast<double>(plan.swap_in.size())));
   const Nanos copies = std::max(result.swap_out, result.swap_in);
   result.total = plan.swaps_block_compute ? result.swap_out + result.swap_in + result.compute
                                           : std::max(result.compute, copies);

@@ -1,4 +1,5 @@
-// A device that answers from a cost profile: it knows how long things take and what each session says next.
+// A device that answers from a cost profile: it knows how long things take and what each session
+// says next.
 #pragma once
 
 #include <functional>

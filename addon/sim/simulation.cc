@@ -56,7 +56,8 @@ class Simulation {
       if (options_.check_integrity) scheduler_.CheckIntegrity();
       if (outcome.value() == StepOutcome::kIdle && heap_.empty()) break;
       if (outcome.value() == StepOutcome::kIdle) clock_.SkipTo(heap_.top().time);
-      if (++report_.steps % kStepsBetweenCancelChecks == 0 && options_.cancelled && options_.cancelled()) {
+      if (++report_.steps % kStepsBetweenCancelChecks == 0 && options_.cancelled &&
+          options_.cancelled()) {
         return Status(StatusCode::kAborted, "the simulation was cancelled");
       }
     }
@@ -85,7 +86,8 @@ class Simulation {
     for (uint32_t i = 0; i < prompt.size(); ++i) {
       prompt[i] = SimExecutor::PromptToken(session, next.session, i);
     }
-    return scheduler_.Submit(SeqId{next.session}, std::move(prompt), session.priority, /*keep=*/false, next.time);
+    return scheduler_.Submit(SeqId{next.session}, std::move(prompt), session.priority,
+                             /*keep=*/false, next.time);
   }
 
   Status Return(const Happening& next) {

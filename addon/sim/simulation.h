@@ -1,4 +1,5 @@
-// The scheduler of the engine under virtual time: same code, same StepOnce, a SimExecutor instead of a model.
+// The scheduler of the engine under virtual time: same code, same StepOnce, a SimExecutor instead
+// of a model.
 #pragma once
 
 #include <functional>
@@ -17,8 +18,9 @@ namespace infercept {
 struct SimOptions {
   SchedulerConfig scheduler;
   CostProfile profile;
-  Nanos until = 0;               // virtual time at which the simulation stops; 0: when every session has finished
-  bool check_integrity = false;  // after every step
+  // Virtual time at which the simulation stops; 0: when every session has finished
+  Nanos until = 0;
+  bool check_integrity = false;                  // after every step
   std::function<void(const StepPlan&)> on_plan;  // sees every plan before it is executed
   // Asked every few thousand steps; true stops the simulation (kAborted).
   std::function<bool()> cancelled;

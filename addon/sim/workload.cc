@@ -13,8 +13,9 @@ struct Spread {
   double deviation;
 };
 
-// Durations and counts: Table 1 of the paper (its second number is a standard deviation). Token counts: chosen so that
-// mean contexts at an interception agree with the table; the paper's data set is not public.
+// Durations and counts: Table 1 of the paper (its second number is a standard deviation). Token
+// counts: chosen so that mean contexts at an interception agree with the table; the paper's data
+// set is not public.
 struct AugmentationSpec {
   std::string_view name;
   Spread seconds;
@@ -37,7 +38,8 @@ constexpr double kPromptSpread = 0.25;
 constexpr double kSegmentSpread = 0.3;
 
 uint32_t Count(Rng& random, Spread spread) {
-  return static_cast<uint32_t>(std::max(1.0, std::round(random.Normal(spread.mean, spread.deviation))));
+  return static_cast<uint32_t>(
+      std::max(1.0, std::round(random.Normal(spread.mean, spread.deviation))));
 }
 
 SimSession MakeSession(Rng& random, uint32_t kind, const MixOptions& options) {
@@ -46,7 +48,8 @@ SimSession MakeSession(Rng& random, uint32_t kind, const MixOptions& options) {
     return Count(random, {mean * options.token_scale, mean * options.token_scale * spread});
   };
   SimSession session;
-  session.prompt_tokens = std::min(tokens(spec.prompt_tokens, kPromptSpread), options.context_tokens_max / 2);
+  session.prompt_tokens =
+      std::min(tokens(spec.prompt_tokens, kPromptSpread), options.context_tokens_max / 2);
   const uint32_t interceptions = Count(random, spec.interceptions);
   uint32_t context = session.prompt_tokens;
   for (uint32_t i = 0; i <= interceptions; ++i) {
@@ -75,7 +78,8 @@ std::vector<SimSession> MakeMix(const MixOptions& options) {
   std::vector<SimSession> sessions;
   for (double at = random.Exponential(1 / options.rate); at < options.seconds;
        at += random.Exponential(1 / options.rate)) {
-    const uint32_t kind = options.only < 0 ? random.Below(kAugmentations) : static_cast<uint32_t>(options.only);
+    const uint32_t kind =
+        options.only < 0 ? random.Below(kAugmentations) : static_cast<uint32_t>(options.only);
     sessions.push_back(MakeSession(random, kind, options));
     sessions.back().arrival = static_cast<Nanos>(at * kNanosPerSecond);
   }

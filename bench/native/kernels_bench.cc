@@ -1,7 +1,8 @@
 // MatMul in the shapes of a 1.1 B Llama, per dtype and ISA, beside the limit that the same run
 // measured:
 //   seconds >= max(weight bytes / read bandwidth, 2 rows columns tokens / rate)
-// with the rate of the int8 dot product for Q8_0, of the float multiply-add for others. Weights rotate through memory larger than any cache, as they do in a decode step.
+// with the rate of the int8 dot product for Q8_0, of the float multiply-add for others. Weights
+// rotate through memory larger than any cache, as they do in a decode step.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>

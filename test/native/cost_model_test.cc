@@ -1,4 +1,5 @@
-// CostModel: finds the line behind samples, follows a machine that changes, and shrugs off outliers.
+// CostModel: finds the line behind samples, follows a machine that changes, and shrugs off
+// outliers.
 #include "sched/cost_model.h"
 
 #include "base/rng.h"
@@ -10,7 +11,8 @@ namespace {
 constexpr CostProfile kTruth{0.010, 46e-6, 0.24e-6, {50e-6, 20e-6}, {700e-6, 650e-6}};
 
 ForwardSample Sample(const CostProfile& truth, uint32_t query, uint64_t kv, double factor = 1) {
-  const double seconds = truth.step + truth.per_query_token * query + truth.per_kv_token * static_cast<double>(kv);
+  const double seconds =
+      truth.step + truth.per_query_token * query + truth.per_kv_token * static_cast<double>(kv);
   return {query, kv, static_cast<Nanos>(seconds * factor * 1e9)};
 }
 
@@ -22,8 +24,10 @@ CostModel Calibrated(const CostProfile& truth) {
   std::vector<CopySample> out;
   std::vector<CopySample> in;
   for (uint32_t blocks : {1u, 8u, 64u}) {
-    out.push_back({blocks, static_cast<Nanos>((truth.copy_start[0] + truth.copy_block[0] * blocks) * 1e9)});
-    in.push_back({blocks, static_cast<Nanos>((truth.copy_start[1] + truth.copy_block[1] * blocks) * 1e9)});
+    out.push_back(
+        {blocks, static_cast<Nanos>((truth.copy_start[0] + truth.copy_block[0] * blocks) * 1e9)});
+    in.push_back(
+        {blocks, static_cast<Nanos>((truth.copy_start[1] + truth.copy_block[1] * blocks) * 1e9)});
   }
   CostModel cost;
   cost.Calibrate(forward, out, in);
@@ -52,7 +56,8 @@ TEST(CostModel, FollowsAMachineThatBecomesHalfAsFast) {
   for (int i = 0; i < 250; ++i) {
     cost.Observe(Sample(kTruth, 1 + random.Below(200), random.Below(60000), 2));
   }
-  const double truth = 2 * (kTruth.step + kTruth.per_query_token * 100 + kTruth.per_kv_token * 30000);
+  const double truth =
+      2 * (kTruth.step + kTruth.per_query_token * 100 + kTruth.per_kv_token * 30000);
   EXPECT_NEAR(cost.Forward(100, 30000) / truth, 1, 0.05);
   EXPECT_LT(cost.relative_error(), 0.1);
 }

@@ -1,4 +1,5 @@
-// DurationPredictor: elapsed time before there is data; then the mean residual of what has been seen.
+// DurationPredictor: elapsed time before there is data; then the mean residual of what has been
+// seen.
 #include "sched/duration_predictor.h"
 
 #include "base/rng.h"

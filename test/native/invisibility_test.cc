@@ -1,5 +1,6 @@
-// Interceptions are invisible: hundreds of random worlds (policy, block size, pool size, chunk size, interception points,
-// weights and KV formats) sample the same tokens from bit-identical logits as each story told alone in ample memory.
+// Interceptions are invisible: hundreds of random worlds (policy, block size, pool size, chunk
+// size, interception points, weights and KV formats) sample the same tokens from bit-identical
+// logits as each story told alone in ample memory.
 #include <bit>
 #include <map>
 
@@ -40,7 +41,8 @@ struct World {
   bool prefix_cache = false;
 };
 
-// What was sampled, and the bits of the five largest log probabilities (each a function of every logit).
+// What was sampled, and the bits of the five largest log probabilities (each a function of every
+// logit).
 struct Sampled {
   TokenId token = 0;
   std::vector<uint32_t> logprob_bits;
@@ -64,7 +66,8 @@ std::vector<Story> RandomStories(Rng& random) {
     story.prompt.insert(story.prompt.end(), own.begin(), own.end());
     story.arrival_step = random.Below(8);
     story.max_tokens = 2 + random.Below(10);
-    for (uint32_t after = 1 + random.Below(3); after < story.max_tokens; after += 1 + random.Below(4)) {
+    for (uint32_t after = 1 + random.Below(3); after < story.max_tokens;
+         after += 1 + random.Below(4)) {
       story.pauses.push_back({after, RandomTokens(random, random.Below(9)), random.Below(12)});
     }
   }
@@ -92,9 +95,10 @@ class Teller {
       : stories_(stories),
         transcripts_(stories.size()),
         next_pause_(stories.size(), 0),
-        storage_(KvStorage::Create(tiny.model->kv_shape(world.block_tokens, tiny.storage->shape().dtype),
-                                   world.device_blocks, world.host_blocks)
-                     .Take()),
+        storage_(
+            KvStorage::Create(tiny.model->kv_shape(world.block_tokens, tiny.storage->shape().dtype),
+                              world.device_blocks, world.host_blocks)
+                .Take()),
         generations_(TokenTable{}, kVocabulary, kContextMax),
         executor_(*tiny.model, *storage_, generations_, tiny.pool),
         scheduler_(Config(world), CostModel()) {}
@@ -147,7 +151,8 @@ class Teller {
   }
 
   void Wake() {
-    for (auto entry = wake_.begin(); entry != wake_.end() && entry->first <= step_; entry = wake_.erase(entry)) {
+    for (auto entry = wake_.begin(); entry != wake_.end() && entry->first <= step_;
+         entry = wake_.erase(entry)) {
       const uint32_t story = entry->second;
       const Pause& pause = stories_[story].pauses[next_pause_[story]++];
       IC_CHECK(generations_.AppendReturned(SeqId{story}, pause.returned).ok());
@@ -171,7 +176,8 @@ class Teller {
   void RecordToken(const TokenEvent& event) {
     const uint32_t story = Index(event.seq);
     Sampled sampled{event.token, {}};
-    for (const TokenLogprob& top : event.top) sampled.logprob_bits.push_back(std::bit_cast<uint32_t>(top.logprob));
+    for (const TokenLogprob& top : event.top)
+      sampled.logprob_bits.push_back(std::bit_cast<uint32_t>(top.logprob));
     transcripts_[story].push_back(sampled);
     const auto& pauses = stories_[story].pauses;
     if (next_pause_[story] == pauses.size()) return;
@@ -215,8 +221,9 @@ TEST(Invisibility, EveryWorldTellsTheSameStories) {
   uint64_t swapped = 0;
   uint64_t recomputed = 0;
   uint64_t shared = 0;
-  for (const Format format : {Format{DType::kF32, DType::kF32}, Format{DType::kF16, DType::kF16},
-                              Format{DType::kBF16, DType::kF16}, Format{DType::kQ8_0, DType::kBF16}}) {
+  for (const Format format :
+       {Format{DType::kF32, DType::kF32}, Format{DType::kF16, DType::kF16},
+        Format{DType::kBF16, DType::kF16}, Format{DType::kQ8_0, DType::kBF16}}) {
     for (const Ops* ops : SupportedOps()) {
       test::TinyModel tiny(*ops, format.weights, format.kv);
       for (uint64_t seed = 0; seed < 60; ++seed) {
@@ -230,7 +237,8 @@ TEST(Invisibility, EveryWorldTellsTheSameStories) {
           for (size_t story = 0; story < stories.size(); ++story) {
             ASSERT_TRUE(together[story] == alone[story])
                 << "seed " << seed << " world " << i << " story " << story << " policy "
-                << PolicyName(world.policy) << " isa " << ops->isa() << " weights " << DTypeName(format.weights);
+                << PolicyName(world.policy) << " isa " << ops->isa() << " weights "
+                << DTypeName(format.weights);
           }
           swapped += teller.Stats().swapped_in_blocks;
           recomputed += teller.Stats().recomputed_tokens;

@@ -1,5 +1,5 @@
-// KvManager and its parts: who owns which block. Random operations against an integrity check after each, and the
-// rules that a reader would not guess, one test each.
+// KvManager and its parts: who owns which block. Random operations against an integrity check after
+// each, and the rules that a reader would not guess, one test each.
 #include "kv/kv_manager.h"
 
 #include <algorithm>
@@ -95,7 +95,8 @@ TEST(KvManager, DiscardedBlocksStayFindableUntilMemoryIsWanted) {
   EXPECT_EQ(kv.cached(), 3u);
   EXPECT_EQ(kv.AttachPrefix(table, tokens, 0), 12u);
   kv.Truncate(table, 0);
-  // Another context takes two blocks: the free one, then the suffix of the discarded one goes first.
+  // Another context takes two blocks: the free one, then the suffix of the discarded one goes
+  // first.
   BlockTable other = Fill(kv, Tokens(8, 100));
   EXPECT_EQ(kv.AttachPrefix(table, tokens, 0), 8u);
   Check(kv, {&table, &other});
@@ -182,7 +183,8 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
       const bool on_device = std::ranges::all_of(table, &BlockRef::on_device);
       const uint32_t kind = below(4);
       if (kind == 0 && on_device) {
-        if (computed[i] == table.size() * 4) computed[i] = kv.AttachPrefix(table, tokens[i], computed[i]);
+        if (computed[i] == table.size() * 4)
+          computed[i] = kv.AttachPrefix(table, tokens[i], computed[i]);
         const uint32_t end = std::min(40u, computed[i] + 1 + below(9));
         if (end > computed[i] && kv.ExtendCost(table, computed[i], end) <= kv.available()) {
           kv.Extend(table, computed[i], end, copies);

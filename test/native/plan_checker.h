@@ -1,5 +1,6 @@
-// Executes plans on blocks that hold, per position, which token stands there and after which prefix; so a plan that reads
-// a block that was reused, not copied yet, or belongs to somebody else is found at once.
+// Executes plans on blocks that hold, per position, which token stands there and after which
+// prefix; so a plan that reads a block that was reused, not copied yet, or belongs to somebody else
+// is found at once.
 #pragma once
 
 #include <span>
@@ -14,7 +15,8 @@ namespace infercept {
 
 class PlanChecker {
  public:
-  // A plan must be right whether its swaps are complete before the computation begins or only after it.
+  // A plan must be right whether its swaps are complete before the computation begins or only after
+  // it.
   PlanChecker(std::span<const SimSession> sessions, const KvConfig& config, bool copies_first)
       : sessions_(sessions),
         config_(config),
@@ -29,8 +31,9 @@ class PlanChecker {
     if (!copies_first_ && !plan.swaps_block_compute) Swap(plan);
   }
 
+  // [blocks * block_tokens] digest of all tokens up to this one
  private:
-  using Slots = std::vector<uint64_t>;  // [blocks * block_tokens] digest of all tokens up to this one
+  using Slots = std::vector<uint64_t>;
 
   void CopyBlock(const Slots& from, BlockId source, Slots& to, BlockId target) const {
     for (uint32_t i = 0; i < config_.block_tokens; ++i) {
@@ -41,11 +44,13 @@ class PlanChecker {
   // In before out, out before in: both orders are allowed, so each step takes the other one.
   void Swap(const StepPlan& plan) {
     if (plan.step % 2 == 0) {
-      for (const BlockCopy& copy : plan.swap_out) CopyBlock(device_, copy.source, host_, copy.target);
+      for (const BlockCopy& copy : plan.swap_out)
+        CopyBlock(device_, copy.source, host_, copy.target);
     }
     for (const BlockCopy& copy : plan.swap_in) CopyBlock(host_, copy.source, device_, copy.target);
     if (plan.step % 2 == 1) {
-      for (const BlockCopy& copy : plan.swap_out) CopyBlock(device_, copy.source, host_, copy.target);
+      for (const BlockCopy& copy : plan.swap_out)
+        CopyBlock(device_, copy.source, host_, copy.target);
     }
   }
 
@@ -57,8 +62,9 @@ class PlanChecker {
     for (uint32_t position = 0; position < slice.first_position + slice.count; ++position) {
       const TokenId token = SimExecutor::PromptToken(sessions_[session], session, position);
       digest = (digest ^ static_cast<uint32_t>(token)) * 0x9e3779b97f4a7c15u + 1;
-      uint64_t& slot = device_[Index(table[position / config_.block_tokens]) * config_.block_tokens +
-                               position % config_.block_tokens];
+      uint64_t& slot =
+          device_[Index(table[position / config_.block_tokens]) * config_.block_tokens +
+                  position % config_.block_tokens];
       if (position < slice.first_position) {
         IC_CHECK(slot == digest);
       } else {

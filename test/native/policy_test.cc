@@ -30,7 +30,8 @@ StepLoad Load() {
   return load;
 }
 
-std::vector<Decision> Decide(PolicyKind kind, const std::vector<PausedContext>& paused, const StepLoad& load) {
+std::vector<Decision> Decide(PolicyKind kind, const std::vector<PausedContext>& paused,
+                             const StepLoad& load) {
   std::vector<Decision> decisions;
   PolicyFunction(kind)(paused, load, CostModel(kProfile), decisions);
   return decisions;
@@ -62,9 +63,11 @@ TEST(Policy, BaselinesDoTheSameToEverybody) {
   EXPECT_TRUE(Decide(PolicyKind::kPreserve, paused, Load()).empty());
 }
 
-// §4.3: the largest waste is swapped first; once the budget is used up each one compares preserve with discard.
+// §4.3: the largest waste is swapped first; once the budget is used up each one compares preserve
+// with discard.
 TEST(Policy, InferceptSwapsTheLargestWasteAndWeighsTheRest) {
-  const std::vector<PausedContext> paused = {Context(1, 10, 0.001, 9), Context(2, 10, 100, 9), Context(3, 8, 100, 9)};
+  const std::vector<PausedContext> paused = {Context(1, 10, 0.001, 9), Context(2, 10, 100, 9),
+                                             Context(3, 8, 100, 9)};
   const auto decisions = Decide(PolicyKind::kInfercept, paused, Load());
   ASSERT_EQ(decisions.size(), 2u);
   EXPECT_TRUE(decisions[0].seq == SeqId{2} && decisions[0].disposition == Disposition::kSwap);
@@ -92,7 +95,8 @@ TEST(Policy, AdaptiveDiscardsOnlyWithoutHostMemoryAndOnlyWhatWaitsLong) {
   StepLoad load = Load();
   load.shortage_blocks = 100;
   load.host_blocks_free = 0;
-  const auto decisions = Decide(PolicyKind::kAdaptive, {Context(1, 10, 0, 0.001), Context(2, 10, 0, 60)}, load);
+  const auto decisions =
+      Decide(PolicyKind::kAdaptive, {Context(1, 10, 0, 0.001), Context(2, 10, 0, 60)}, load);
   ASSERT_EQ(decisions.size(), 1u);
   EXPECT_TRUE(decisions[0].seq == SeqId{2} && decisions[0].disposition == Disposition::kDiscard);
 }

@@ -1,4 +1,5 @@
-// The scheduler under virtual time: random worlds, every policy, integrity after every step, and everybody finishes.
+// The scheduler under virtual time: random worlds, every policy, integrity after every step, and
+// everybody finishes.
 #include "sched/scheduler.h"
 
 #include "base/rng.h"
@@ -88,7 +89,8 @@ TEST(Scheduler, IsDeterministic) {
   EXPECT_EQ(first.stats.swapped_out_blocks, second.stats.swapped_out_blocks);
 }
 
-// Every session pauses at once for long while the pool is full of paused contexts, and a newcomer needs all of it.
+// Every session pauses at once for long while the pool is full of paused contexts, and a newcomer
+// needs all of it.
 TEST(Scheduler, AllPausedAndFullDoesNotBlockANewcomer) {
   for (PolicyKind policy : kPolicies) {
     std::vector<SimSession> sessions(4);
@@ -131,8 +133,10 @@ TEST(Scheduler, DiscardRecomputesOnlyWhatWasReallyTaken) {
 
 TEST(Scheduler, RefusesWhatCanNeverFit) {
   Scheduler scheduler(SmallWorld(PolicyKind::kAdaptive, 4, 0).scheduler, CostModel());
-  EXPECT_EQ(scheduler.Submit(SeqId{1}, std::vector<TokenId>(16), 0, false, 0).code(), StatusCode::kOutOfMemory);
-  EXPECT_EQ(scheduler.Submit(SeqId{1}, std::vector<TokenId>(1000), 0, false, 0).code(), StatusCode::kContextTooLong);
+  EXPECT_EQ(scheduler.Submit(SeqId{1}, std::vector<TokenId>(16), 0, false, 0).code(),
+            StatusCode::kOutOfMemory);
+  EXPECT_EQ(scheduler.Submit(SeqId{1}, std::vector<TokenId>(1000), 0, false, 0).code(),
+            StatusCode::kContextTooLong);
   EXPECT_EQ(scheduler.Submit(SeqId{1}, {}, 0, false, 0).code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(scheduler.Submit(SeqId{1}, std::vector<TokenId>(15), 0, false, 0).ok());
 }

@@ -1,8 +1,10 @@
-// A small test vocabulary, spelt as GoogleTest spells it (decision 0007 says why it is not GoogleTest).
+// A small test vocabulary, spelt as GoogleTest spells it (decision 0007 says why it is not
+// GoogleTest).
 //
 //   TEST(BlockPool, CountsReferences) { EXPECT_EQ(pool.free(), 3u); }
 //
-// EXPECT_* records a failure and goes on; ASSERT_* leaves the test. Extra context: EXPECT_TRUE(x) << "seed " << seed;
+// EXPECT_* records a failure and goes on; ASSERT_* leaves the test. Extra context: EXPECT_TRUE(x)
+// << "seed " << seed;
 #pragma once
 
 #include <cmath>
@@ -21,7 +23,9 @@ struct Registration {
 // Reports on destruction of the full expression, so that `<<` can add to it.
 class Failure {
  public:
-  Failure(const char* file, int line, std::string text) : file_(file), line_(line) { text_ << text; }
+  Failure(const char* file, int line, std::string text) : file_(file), line_(line) {
+    text_ << text;
+  }
   ~Failure();
   template <typename T>
   Failure& operator<<(const T& value) {
@@ -54,18 +58,18 @@ std::string Show(const T& value) {
 }
 
 template <typename A, typename B>
-std::string Compare(const char* operation, const char* a_text, const char* b_text, const A& a, const B& b) {
+std::string Compare(const char* operation, const char* a_text, const char* b_text, const A& a,
+                    const B& b) {
   return std::string(a_text) + " " + operation + " " + b_text + "\n    left:  " + Show(a) +
          "\n    right: " + Show(b) + " ";
 }
 
 }  // namespace infercept::test
 
-#define TEST(suite, name)                                                                     \
-  static void suite##_##name##_Body();                                                        \
-  static const ::infercept::test::Registration suite##_##name##_registration(#suite, #name,   \
-                                                                             __FILE__,        \
-                                                                             suite##_##name##_Body); \
+#define TEST(suite, name)                                                     \
+  static void suite##_##name##_Body();                                        \
+  static const ::infercept::test::Registration suite##_##name##_registration( \
+      #suite, #name, __FILE__, suite##_##name##_Body);                        \
   static void suite##_##name##_Body()
 
 #define IC_TEST_FAIL_(text) ::infercept::test::Failure(__FILE__, __LINE__, text)
@@ -89,15 +93,15 @@ std::string Compare(const char* operation, const char* a_text, const char* b_tex
 #define EXPECT_GE(a, b) IC_TEST_CHECK_((a) >= (b), IC_TEST_TEXT_(>=, a, b))
 #define EXPECT_NEAR(a, b, tolerance) \
   IC_TEST_CHECK_(std::abs((a) - (b)) <= (tolerance), IC_TEST_TEXT_(~, a, b))
-#define EXPECT_THROW(statement, exception)                                   \
-  do {                                                                       \
-    bool thrown_ = false;                                                    \
-    try {                                                                    \
-      statement;                                                             \
-    } catch (const exception&) {                                             \
-      thrown_ = true;                                                        \
-    }                                                                        \
-    IC_TEST_CHECK_(thrown_, #statement " did not throw " #exception " ");     \
+#define EXPECT_THROW(statement, exception)                                \
+  do {                                                                    \
+    bool thrown_ = false;                                                 \
+    try {                                                                 \
+      statement;                                                          \
+    } catch (const exception&) {                                          \
+      thrown_ = true;                                                     \
+    }                                                                     \
+    IC_TEST_CHECK_(thrown_, #statement " did not throw " #exception " "); \
   } while (false)
 #define ASSERT_TRUE(a) IC_TEST_REQUIRE_(static_cast<bool>(a), #a " is false ")
 #define ASSERT_EQ(a, b) IC_TEST_REQUIRE_((a) == (b), IC_TEST_TEXT_(==, a, b))

@@ -1,4 +1,5 @@
-// infercept_test [--file NAME] [--filter TEXT]: runs the tests of one file, or whose "Suite.Name" contains the text.
+// infercept_test [--file NAME] [--filter TEXT]: runs the tests of one file, or whose "Suite.Name"
+// contains the text.
 #include <cstdio>
 #include <cstring>
 #include <exception>

@@ -1,4 +1,5 @@
-// WasteAccount: each kind of waste by a world in which only that kind occurs, in byte-seconds that one can work out.
+// WasteAccount: each kind of waste by a world in which only that kind occurs, in byte-seconds that
+// one can work out.
 #include "sched/waste_account.h"
 
 #include "sched/scheduler.h"
@@ -51,7 +52,8 @@ TEST(WasteAccount, PausedMemoryIsWasteWhileSomebodyIsRefused) {
   SimSession refused = decoding;
   refused.arrival += 1;
   refused.prompt_tokens = 12;
-  const WasteStats waste = Run({Interrupted(), decoding, refused}, World(PolicyKind::kPreserve, 6, 0));
+  const WasteStats waste =
+      Run({Interrupted(), decoding, refused}, World(PolicyKind::kPreserve, 6, 0));
   EXPECT_GT(waste.preserved_idle, 0.0);
   // Three paused blocks during the two or three steps of 2 s that the second session took.
   EXPECT_LE(waste.preserved_idle, 3 * 8 * 3 * 2.0);
