@@ -92,8 +92,11 @@ TEST(ThreadPool, WakesSleepingWorkers) {
 TEST(ThreadPool, WaitsForRangesThatWereTaken) {
   ThreadPool pool(2);
   for (int round = 0; round < 20; ++round) {
+    std::atomic<uint32_t> started{0};
     std::atomic<uint32_t> finished{0};
     pool.ParallelFor(2, 1, [&](uint32_t, uint32_t, uint32_t thread) {
+      ++started;
+      while (started != 2) std::this_thread::yield();  // each thread has one range
       if (thread == 1) std::this_thread::sleep_for(std::chrono::milliseconds(2));
       ++finished;
     });
