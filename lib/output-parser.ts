@@ -100,10 +100,16 @@ export class OutputParser {
     }
     const opens: { marker: string; next: State }[] = [];
     const isOpen = (marker: Marker | undefined): marker is Marker =>
-      marker !== undefined && !(marker.onlyAtStart && this.started);
+      marker !== undefined && (!marker.onlyAtStart || this.mayStartWith(marker.open));
     if (isOpen(toolCall)) opens.push({ marker: toolCall.open, next: 'tool' });
     if (isOpen(reasoning)) opens.push({ marker: reasoning.open, next: 'reasoning' });
     return opens;
+  }
+
+  /** Whether nothing but white space stands before what is, or may become, the marker. */
+  private mayStartWith(marker: string): boolean {
+    const text = this.pending.trimStart();
+    return !this.started && (text.startsWith(marker) || marker.startsWith(text));
   }
 
   private enter(next: State): void {
