@@ -105,7 +105,7 @@ describe.each<{ policy: PolicyName; blocks: number; hostBlocks: number }>([
   { policy: 'infercept', blocks: 24, hostBlocks: 12 },
   { policy: 'swap', blocks: 40, hostBlocks: 40 },
   { policy: 'discard-requeue', blocks: 16, hostBlocks: 0 },
-])('$policy on $blocks + $hostBlocks blocks', ({ policy, blocks, hostBlocks }) => {
+])('$policy on $blocks blocks', ({ policy, blocks, hostBlocks }) => {
   it('frees everything', async () => {
     const engine = await loadDemo({ policy, blocks, hostBlocks });
     const errors: unknown[] = [];
