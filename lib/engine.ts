@@ -67,18 +67,19 @@ export class Engine extends EventEmitter<EngineEvents> {
         decode: (tokens) => tokenizer.decode(Array.from(tokens)),
       },
       observer: {
-        onPause: (sequence, kind, contextTokens) => this.emit('interception-start', { sequence, kind, contextTokens }),
+        onPause: (sequence, kind, contextTokens) =>
+          this.#tell(() => this.emit('interception-start', { sequence, kind, contextTokens })),
         onDecision: (sequence, { type: _, ...decision }) =>
-          this.emit('interception-decision', { sequence, ...decision }),
-        onResume: (sequence, record) => this.emit('interception-end', { sequence, ...record }),
+          this.#tell(() => this.emit('interception-decision', { sequence, ...decision })),
+        onResume: (sequence, record) => this.#tell(() => this.emit('interception-end', { sequence, ...record })),
         onFinish: (result: RunResult) => this.#metrics.add(result),
       },
       sessions: new Set(),
       turns: new Set(),
     };
     link.observer = {
-      onStep: (step) => this.emit('step', step),
-      onError: (error) => this.emit('error', error),
+      onStep: (step) => this.#tell(() => this.emit('step', step)),
+      onError: (error) => this.#tell(() => this.emit('error', error)),
     };
   }
 
@@ -155,6 +156,21 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  /** Emits an event. What a listener throws must not disturb the run that the event is about. */
+  #tell(emit: () => void): void {
+    try {
+      emit();
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      const error = new InferceptError('ERR_TOOL_FAILED', `A listener of the engine threw: ${reason}`, { cause });
+      // A listener of `error` that throws has nobody left to tell.
+      for (const listener of this.listeners('error'))
+        void Promise.resolve(error)
+          .then(listener)
+          .catch(() => {});
+    }
   }
 
   #assertNotDisposed(): void {

@@ -213,8 +213,15 @@ export class NativeLink {
     try {
       body();
     } catch (error) {
-      this.observer?.onError(fromNative(error));
+      if (this.observer !== undefined) this.observer.onError(fromNative(error));
+      else this.cancelLoad(error);
     }
+  }
+
+  /** `onProgress` threw. */
+  private cancelLoad(error: unknown): void {
+    this.loading.reject(error);
+    this.native.stop();
   }
 
   private onEvent(event: NativeSequenceEvent | NativeEngineEvent, batch: NativeBatch): void {

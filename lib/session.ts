@@ -80,8 +80,7 @@ export class Session {
     this.#assertIdle('send');
     const added = toMessages(content);
     const checked = readSendOptions(sendOptions, 'send');
-    const sequence = this.#sequence?.live ? this.#sequence : new Sequence(this.#core.link);
-    this.#sequence = sequence;
+    const sequence = this.#liveSequence();
     const exchange = this.#exchange(sequence, added);
     const turn: Turn = new Turn({
       ...this.#turnBasics(checked),
@@ -164,6 +163,14 @@ export class Session {
       'ERR_BUSY',
       `session.${method} cannot be used while a run is active; await the run first.`,
     );
+  }
+
+  /** The session's sequence; a new one at first, and after a failure. */
+  #liveSequence(): Sequence {
+    if (this.#sequence?.live) return this.#sequence;
+    this.#sequence?.release();
+    this.#sequence = new Sequence(this.#core.link);
+    return this.#sequence;
   }
 
   #exchange(sequence: Sequence, added: readonly Message[]): Exchange {

@@ -59,9 +59,15 @@ export class Turn {
     link.hold();
     if (signal?.aborted) return this.onSignal();
     signal?.addEventListener('abort', this.onSignal, { once: true });
-    sequence.listener = (event, batch) => this.onEvent(event, batch);
-    this.joined = joinTriggers(this.options.augmentations(this));
+    sequence.listener = (event, batch) => {
+      try {
+        this.onEvent(event, batch);
+      } catch (error) {
+        this.fail(fromNative(error));
+      }
+    };
     try {
+      this.joined = joinTriggers(this.options.augmentations(this));
       const begun = await this.options.begin({ ...this.options.turn, triggers: this.joined.triggers }, this.signal);
       this.begunTokens = begun.promptTokens;
       if (begun.kind !== undefined) {

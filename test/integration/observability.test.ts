@@ -1,6 +1,6 @@
 // What an engine says about itself: events, statistics, metrics, dumps, and limits that have names.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Engine, type EngineEvents, type LoadProgress, systemInfo } from '../../lib/index.js';
+import { Engine, type EngineEvents, type InferceptError, type LoadProgress, systemInfo } from '../../lib/index.js';
 import { codeOf, endless, loadDemo, settledStats, wait, withEngine } from './support/engines.js';
 
 let engine: Engine;
@@ -32,6 +32,15 @@ describe('loading', () => {
     });
     await expect(load).rejects.toMatchObject({ code: 'ERR_ABORTED', cause: 'changed my mind' });
     expect(await codeOf(() => Engine.load('demo', { signal: AbortSignal.abort() }))).toBe('ERR_ABORTED');
+  });
+
+  it('fails with what onProgress throws', async () => {
+    const load = Engine.load('demo', {
+      onProgress: ({ phase }) => {
+        if (phase === 'weights') throw new RangeError('no room to draw');
+      },
+    });
+    await expect(load).rejects.toThrowError(RangeError);
   });
 
   it.each([
@@ -78,17 +87,25 @@ describe('events', () => {
     expect(new Set(ends.map(({ disposition }) => disposition)).size).toBeGreaterThan(1);
   });
 
-  it('of a listener that throws reach `error`, and nothing else is harmed', async () => {
-    const errors: unknown[] = [];
-    const onError = (error: unknown) => errors.push(error);
-    const onStep = () => {
+  it('of listeners that throw reach `error`, and nothing else is harmed', async () => {
+    const errors: InferceptError[] = [];
+    const onError = (error: InferceptError) => {
+      errors.push(error);
+      throw new Error('here, too');
+    };
+    const onEvent = () => {
       throw new Error('in a listener');
     };
-    engine.on('error', onError).on('step', onStep);
-    const { tokens } = await engine.generate({ prompt: 'Hello', maxTokens: 3 });
-    engine.off('error', onError).off('step', onStep);
+    const events = ['step', 'interception-start', 'interception-decision', 'interception-end'] as const;
+    for (const event of events) engine.on(event, onEvent);
+    engine.on('error', onError);
+    const run = engine.generate({ prompt: 'Hello', maxTokens: 3 });
+    await (await run.intercept()).resume();
+    const { tokens } = await run;
+    for (const event of events) engine.off(event, onEvent);
+    engine.off('error', onError);
     expect(tokens.length).toBeGreaterThan(0);
-    expect(errors.length).toBeGreaterThan(0);
+    expect(new Set(errors.map(({ code }) => code))).toEqual(new Set(['ERR_TOOL_FAILED']));
   });
 });
 
