@@ -4,9 +4,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build() { # folder, sanitizers
-  cmake -S . -B "$1" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DINFERCEPT_TESTS=ON -DINFERCEPT_SANITIZE="$2" >"$1.log" 2>&1 ||
-    { cat "$1.log"; exit 1; }
-  cmake --build "$1" --target infercept_test -j 2 >>"$1.log" 2>&1 || { tail -n 60 "$1.log"; exit 1; }
+  mkdir -p "$1"
+  if ! { cmake -S . -B "$1" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DINFERCEPT_TESTS=ON -DINFERCEPT_SANITIZE="$2" &&
+    cmake --build "$1" --target infercept_test -j 2; } >"$1/build.log" 2>&1; then
+    tail -n 60 "$1/build.log"
+    exit 1
+  fi
 }
 
 build build-asan address,undefined
