@@ -1,5 +1,5 @@
 /** What can interrupt a turn natively and go on with something returned: tools and interceptors are both of this type. */
-import type { NativeTrigger } from './native-protocol.js';
+import type { NativeTrigger } from './native-commands.js';
 import type { FinishReason } from './part.js';
 import type { InterceptionFacts } from './sequence.js';
 

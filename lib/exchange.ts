@@ -1,7 +1,7 @@
 /** One send of a session while it is going on: what it adds to the context, and how it is undone. */
 import { type EngineCore, requireTemplate } from './engine-core.js';
 import { throwIfAborted } from './errors.js';
-import type { NativeTurn } from './native-protocol.js';
+import type { NativeTurn } from './native-commands.js';
 import type { RunResult, ToolCallRecord } from './part.js';
 import type { Sequence } from './sequence.js';
 import type { HistoryEntry, SessionHistory } from './session-history.js';

@@ -1,9 +1,9 @@
 /** Interceptions marked from code: `run.intercept()`. */
 import { createForecast, type Forecast } from './augmentation.js';
+import { deferred } from './deferred.js';
 import { InferceptError } from './errors.js';
 import type { TextCodec } from './interception.js';
 import { toAnswer } from './interception.js';
-import { deferred } from './native-link.js';
 import type { Disposition } from './part.js';
 import { nonEmptyString, oneOf, options, real } from './validate.js';
 

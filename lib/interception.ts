@@ -10,7 +10,7 @@ import {
   type Pause,
 } from './augmentation.js';
 import { InferceptError } from './errors.js';
-import type { NativeTrigger } from './native-protocol.js';
+import type { NativeTrigger } from './native-commands.js';
 import type { InterceptionFacts } from './sequence.js';
 import {
   arrayOf,

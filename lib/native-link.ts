@@ -2,13 +2,14 @@
  * The one connection between TypeScript and a native engine: loads it, hands its events to the sequences they belong to,
  * and remembers its failure. Nothing that a listener throws reaches native code.
  */
+import { type Deferred, deferred } from './deferred.js';
 import { InferceptError } from './errors.js';
 import type { ModelSpec } from './model-spec.js';
 import { fromNative } from './native.js';
+import type { NativeCommand } from './native-commands.js';
 import type {
   NativeBatch,
   NativeBinding,
-  NativeCommand,
   NativeEngine,
   NativeEngineEvent,
   NativeInfo,
@@ -27,22 +28,6 @@ export interface LinkObserver {
   onStep(step: StepRecord): void;
   /** The engine failed, or a listener threw (a bug). */
   onError(error: InferceptError): void;
-}
-
-interface Deferred<Value> {
-  promise: Promise<Value>;
-  resolve(value: Value): void;
-  reject(error: unknown): void;
-}
-
-export function deferred<Value>(): Deferred<Value> {
-  let resolve!: (value: Value) => void;
-  let reject!: (error: unknown) => void;
-  const promise = new Promise<Value>((onValue, onError) => {
-    resolve = onValue;
-    reject = onError;
-  });
-  return { promise, resolve, reject };
 }
 
 export interface LinkOptions {

@@ -1,7 +1,7 @@
 /** Every option of the library once: what it means, its default, its range. Unknown and misspelt names throw. */
 import { freemem, totalmem } from 'node:os';
 import { InferceptError } from './errors.js';
-import type { NativeSampling } from './native-protocol.js';
+import type { NativeSampling } from './native-commands.js';
 import {
   abortSignal,
   arrayOf,

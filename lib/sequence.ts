@@ -1,7 +1,8 @@
 /** One native sequence: its commands, and a fence that keeps the events of an aborted turn away from the next one. */
 import { InferceptError } from './errors.js';
+import type { NativeFacts, NativeTurn } from './native-commands.js';
 import type { NativeLink, SequenceListener } from './native-link.js';
-import type { NativeBatch, NativeFacts, NativeSequenceEvent, NativeTurn } from './native-protocol.js';
+import type { NativeBatch, NativeSequenceEvent } from './native-protocol.js';
 
 /** What is known about a present or coming interception. */
 export interface InterceptionFacts extends Omit<NativeFacts, 'kind'> {

@@ -76,3 +76,8 @@ export function toolMap(settings: Settings): Map<string, Tool> {
   }
   return tools;
 }
+
+/** What a session says before its first send. */
+export function firstMessages({ system, messages = [] }: Settings): Message[] {
+  return system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
+}

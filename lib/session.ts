@@ -9,6 +9,7 @@ import { Run } from './run.js';
 import { Sequence } from './sequence.js';
 import { type Checkpoint, SessionHistory } from './session-history.js';
 import {
+  firstMessages,
   readSendOptions,
   readSessionOptions,
   type SendOptions,
@@ -50,7 +51,7 @@ export class Session {
     this.#tools = toolMap(this.#settings);
     requireTemplate(core);
     if (this.#tools.size > 0) requireToolCallFormat(core);
-    this.#history = origin?.history ?? new SessionHistory(preamble(this.#settings));
+    this.#history = origin?.history ?? new SessionHistory(firstMessages(this.#settings));
     if (origin?.sequence !== undefined) this.#adopt(origin.sequence);
     core.sessions.add(this);
   }
@@ -245,8 +246,4 @@ export class Session {
       if (event.type === 'decision') observer.onDecision(event.seq, toDecisionPart(event, sequence.kind));
     };
   }
-}
-
-function preamble({ system, messages = [] }: Settings): Message[] {
-  return system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
 }

@@ -5,7 +5,7 @@
 import type { Answer, Augmentation, Pause } from './augmentation.js';
 import type { InferceptError } from './errors.js';
 import { toToolCall } from './exchange.js';
-import type { NativeTrigger } from './native-protocol.js';
+import type { NativeTrigger } from './native-commands.js';
 import type { FinishReason, ToolCallRecord } from './part.js';
 import type { InterceptionFacts } from './sequence.js';
 import type { Session } from './session.js';

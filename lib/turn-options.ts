@@ -2,8 +2,9 @@
 import type { Augmentation } from './augmentation.js';
 import type { InferceptError } from './errors.js';
 import type { TextCodec } from './interception.js';
+import type { NativeTurn } from './native-commands.js';
 import type { NativeLink } from './native-link.js';
-import type { NativeDecisionEvent, NativeTurn } from './native-protocol.js';
+import type { NativeDecisionEvent } from './native-protocol.js';
 import type { OutputMarkers } from './output-parser.js';
 import type { InterceptionDecisionPart, InterceptionRecord, RunResult } from './part.js';
 import type { Sequence } from './sequence.js';

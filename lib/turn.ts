@@ -3,10 +3,10 @@
  * the run exactly once, whichever of finish, failure, abort and disposal comes first.
  */
 import { type Answer, type Augmentation, joinTriggers, type Pause } from './augmentation.js';
+import { deferred } from './deferred.js';
 import { InferceptError } from './errors.js';
 import { createHandle, type InterceptionHandle, type InterceptOptions, InterceptRequests } from './intercept.js';
 import { fromNative } from './native.js';
-import { deferred } from './native-link.js';
 import type { NativeBatch, NativeDecisionEvent, NativePauseEvent, NativeSequenceEvent } from './native-protocol.js';
 import type { FinishReason, InterceptionRecord, RunResult } from './part.js';
 import { failureError, type InterceptionFacts } from './sequence.js';
@@ -91,9 +91,8 @@ export class Turn {
     this.settle({ error }, true);
   }
 
-  intercept(request: InterceptOptions): Promise<InterceptionHandle> {
-    if (this.settled)
-      return Promise.reject(new InferceptError('ERR_BUSY', 'The run has ended; it cannot be intercepted.'));
+  async intercept(request: InterceptOptions): Promise<InterceptionHandle> {
+    if (this.settled) throw new InferceptError('ERR_BUSY', 'The run has ended; it cannot be intercepted.');
     const handle = this.requests.add(request);
     if (this.state === 'running') this.askForPause();
     return handle;
