@@ -77,6 +77,13 @@ class Step {
   std::vector<uint32_t> logit_rows_;
 };
 
+// What every step reads: all matrices but the embedding.
+size_t StepWeightBytes(const Hyperparameters& h) {
+  const size_t kv_width = size_t{h.kv_heads} * h.head_dim;
+  const size_t layer = size_t{h.width} * (2 * h.width + 2 * kv_width + 3 * h.ffn_width);
+  return RowBytes(DType::kQ8_0, h.layers * layer + size_t{h.vocabulary_size} * h.width);
+}
+
 double ProcessorSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 }  // namespace
@@ -94,7 +101,7 @@ std::string RunModel(const Options& options) {
   const auto storage = Take(KvStorage::Create(model->kv_shape(kBlockTokens, DType::kF16),
                                               kSequencesMax * kSequenceBlocks, 0));
   std::printf("%-10s %12s %20s %12s\n", "q8_0", "tokens/s", "processor ms/token", "weights GB/s");
-  const double weight_bytes = 1.169e9 * (1 - 2048.0 * 32000 / 1.1e9);  // all but the embedding
+  const double weight_bytes = static_cast<double>(StepWeightBytes(kHyperparameters));
   std::string figures;
   for (const Item& item : kItems) {
     const Step step(item);
