@@ -1,4 +1,5 @@
 /** What can interrupt a turn natively and go on with something returned: tools and interceptors are both of this type. */
+import { onAbort } from './abort.js';
 import type { NativeTrigger } from './native-commands.js';
 import type { FinishReason } from './part.js';
 import type { InterceptionFacts } from './sequence.js';
@@ -75,10 +76,9 @@ export function createForecast(announce: (remainingMs: number) => void): Forecas
 /** The promise, or a rejection as soon as the signal fires. */
 export function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    if (signal.aborted) reject(signal.reason);
+    const stopListening = signal.aborted ? () => {} : onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject).finally(stopListening);
   });
 }
 

@@ -5,6 +5,7 @@ import { InferceptError } from './errors.js';
 import type { TextCodec } from './interception.js';
 import { toAnswer } from './interception.js';
 import type { Disposition } from './part.js';
+import type { InterceptionFacts } from './sequence.js';
 import { nonEmptyString, oneOf, options, real } from './validate.js';
 
 /** What is known about an interception that code marks. */
@@ -22,6 +23,15 @@ export const interceptOptions = options({
   expectedMs: real(0, 1e12),
   disposition: oneOf('preserve', 'swap', 'discard'),
 });
+
+/** What the scheduler is told. */
+export function toFacts({ kind = 'code', expectedMs, disposition }: InterceptOptions): InterceptionFacts {
+  return {
+    kind,
+    ...(expectedMs !== undefined && { remainingMs: expectedMs }),
+    ...(disposition !== undefined && { disposition }),
+  };
+}
 
 /** A run that waits until `resume` is called. */
 export interface InterceptionHandle extends Forecast {

@@ -2,8 +2,9 @@
  * The one connection between TypeScript and a native engine: loads it, hands its events to the sequences they belong to,
  * and remembers its failure. Nothing that a listener throws reaches native code.
  */
+import { onAbort } from './abort.js';
 import { type Deferred, deferred } from './deferred.js';
-import { InferceptError } from './errors.js';
+import { InferceptError, throwIfAborted } from './errors.js';
 import type { ModelSpec } from './model-spec.js';
 import { fromNative } from './native.js';
 import type { NativeCommand } from './native-commands.js';
@@ -67,17 +68,17 @@ export class NativeLink {
   /** Starts an engine and waits until its model is loaded. */
   static async open(binding: NativeBinding, options: LinkOptions): Promise<NativeLink> {
     const link = NativeLink.start(binding, options);
-    const onAbort = (): void => link.native.stop();
-    options.signal?.addEventListener('abort', onAbort, { once: true });
+    const stopListening = options.signal === undefined ? () => {} : onAbort(options.signal, () => link.native.stop());
     try {
       link.info = await link.loading.promise;
+      throwIfAborted(options.signal, 'loading');
       link.native.setReferenced(false);
       return link;
     } catch (error) {
       await link.close();
       throw error;
     } finally {
-      options.signal?.removeEventListener('abort', onAbort);
+      stopListening();
     }
   }
 

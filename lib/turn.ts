@@ -2,10 +2,17 @@
  * Drives one turn of a sequence: begins it, turns native events into parts, lets augmentations answer pauses, and settles
  * the run exactly once, whichever of finish, failure, abort and disposal comes first.
  */
+import { onAbort } from './abort.js';
 import { type Answer, type Augmentation, joinTriggers, type Pause } from './augmentation.js';
 import { deferred } from './deferred.js';
 import { InferceptError } from './errors.js';
-import { createHandle, type InterceptionHandle, type InterceptOptions, InterceptRequests } from './intercept.js';
+import {
+  createHandle,
+  type InterceptionHandle,
+  type InterceptOptions,
+  InterceptRequests,
+  toFacts,
+} from './intercept.js';
 import { fromNative } from './native.js';
 import type { NativeBatch, NativeDecisionEvent, NativePauseEvent, NativeSequenceEvent } from './native-protocol.js';
 import type { FinishReason, InterceptionRecord, RunResult } from './part.js';
@@ -22,6 +29,7 @@ export class Turn {
   private state: 'beginning' | 'running' | 'paused' | 'settled' = 'beginning';
   private matched: Augmentation | undefined;
   private begunTokens = 0;
+  private stopListening = (): void => {};
 
   constructor(private readonly options: TurnOptions) {
     const { link, markers, toolCallFormat, turn } = options;
@@ -58,7 +66,7 @@ export class Turn {
     const { signal, link, sequence } = this.options;
     link.hold();
     if (signal?.aborted) return this.onSignal();
-    signal?.addEventListener('abort', this.onSignal, { once: true });
+    if (signal) this.stopListening = onAbort(signal, this.onSignal);
     sequence.listener = (event, batch) => {
       try {
         this.onEvent(event, batch);
@@ -101,12 +109,7 @@ export class Turn {
   private askForPause(): void {
     const request = this.requests.next;
     if (request === undefined || this.settled) return;
-    const { kind = 'code', expectedMs, disposition } = request;
-    this.options.sequence.pause({
-      kind,
-      ...(expectedMs !== undefined && { remainingMs: expectedMs }),
-      ...(disposition !== undefined && { disposition }),
-    });
+    this.options.sequence.pause(toFacts(request));
   }
 
   private readonly onSignal = (): void => {
@@ -229,7 +232,7 @@ export class Turn {
     if (this.settled) return;
     this.state = 'settled';
     const { options } = this;
-    options.signal?.removeEventListener('abort', this.onSignal);
+    this.stopListening();
     options.sequence.listener = undefined;
     if (undo) options.undo();
     this.abortion.abort(new InferceptError('ERR_ABORTED', 'The run has ended.'));

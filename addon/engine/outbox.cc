@@ -32,14 +32,20 @@ void Outbox::Publish(std::vector<Event>& events, std::vector<StepRecord>& steps)
 void Outbox::Publish(Notice notice) {
   {
     const std::lock_guard lock(mutex_);
-    if (std::holds_alternative<ProgressNotice>(notice) && !batch_.notices.empty() &&
-        std::holds_alternative<ProgressNotice>(batch_.notices.back())) {
+    if (IsNewerProgress(notice)) {
       batch_.notices.back() = std::move(notice);
     } else {
       batch_.notices.push_back(std::move(notice));
     }
   }
   NotifyIfNeeded();
+}
+
+bool Outbox::IsNewerProgress(const Notice& notice) const {
+  if (batch_.notices.empty()) return false;
+  const auto* progress = std::get_if<ProgressNotice>(&notice);
+  const auto* last = std::get_if<ProgressNotice>(&batch_.notices.back());
+  return progress != nullptr && last != nullptr && progress->phase == last->phase;
 }
 
 void Outbox::NotifyIfNeeded() {

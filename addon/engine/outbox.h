@@ -56,7 +56,7 @@ class Outbox {
   // Moves the elements out of both lists and leaves them empty, with their capacity. Does nothing
   // if both are empty.
   void Publish(std::vector<Event>& events, std::vector<StepRecord>& steps);
-  // Neighbouring ProgressNotice notices become one.
+  // Neighbouring progress of one phase becomes one notice.
   void Publish(Notice notice);
 
   // Everything since the last call. Uses the notification up.
@@ -65,6 +65,8 @@ class Outbox {
  private:
   void Add(Event event);
   void NotifyIfNeeded();
+  // REQUIRES: mutex_ is held.
+  bool IsNewerProgress(const Notice& notice) const;
 
   const std::function<void()> notify_;
   std::mutex mutex_;

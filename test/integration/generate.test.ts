@@ -113,6 +113,20 @@ describe('giving up', () => {
     expect(parts).toBeGreaterThan(0);
   });
 
+  it('of many runs by one signal needs no more than one listener', async () => {
+    const warnings: Error[] = [];
+    const warn = (warning: Error) => warnings.push(warning);
+    process.on('warning', warn);
+    const controller = new AbortController();
+    const options = { prompt, maxTokens: 400, sampling, signal: controller.signal };
+    const codes = Array.from({ length: 30 }, () => codeOf(() => engine.generate(options)));
+    await wait(20);
+    controller.abort();
+    expect(new Set(await Promise.all(codes))).toEqual(new Set(['ERR_ABORTED']));
+    process.off('warning', warn);
+    expect(warnings).toEqual([]);
+  });
+
   it('resolves with what there is when the loop is left', async () => {
     const run = engine.generate({ prompt, maxTokens: 400, sampling });
     for await (const part of run) if (part.type === 'text-delta') break;
