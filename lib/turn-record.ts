@@ -62,7 +62,7 @@ export class TurnRecord {
   }
 
   /** An interception begins. One that was resumed, but paused again before anything was computed, ends without an event. */
-  begin(kind: string): InterceptionRecord | undefined {
+  begin(kind: string, returnedTokens = 0): InterceptionRecord | undefined {
     const { open } = this;
     const now = performance.now();
     const { resumedAt = now, startedAt = now } = open ?? {};
@@ -73,7 +73,7 @@ export class TurnRecord {
       swappedBlocks: 0,
     };
     const record = open === undefined ? undefined : this.addResume(skipped);
-    this.open = { kind, startedAt: now, returnedTokens: 0 };
+    this.open = { kind, startedAt: now, returnedTokens };
     return record;
   }
 

@@ -78,10 +78,7 @@ export class Turn {
       this.joined = joinTriggers(this.options.augmentations(this));
       const begun = await this.options.begin({ ...this.options.turn, triggers: this.joined.triggers }, this.signal);
       this.begunTokens = begun.promptTokens;
-      if (begun.kind !== undefined) {
-        const startedAt = performance.now();
-        this.output.record.open = { kind: begun.kind, startedAt, returnedTokens: begun.promptTokens };
-      }
+      if (begun.kind !== undefined) this.output.record.begin(begun.kind, begun.promptTokens);
       if (this.state === 'beginning') this.state = 'running';
       this.askForPause();
     } catch (error) {
