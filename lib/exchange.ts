@@ -41,7 +41,7 @@ export class Exchange {
     this.posted = true;
     if (sequence.live) {
       const { kind } = sequence;
-      sequence.resume(this.begun, turn);
+      sequence.resumeWith(turn, this.begun);
       return { promptTokens, kind };
     }
     const tokens = Int32Array.from([...history.tokens, ...this.begun]);

@@ -115,10 +115,10 @@ export class NativeLink {
     this.listeners.delete(sequence);
   }
 
-  /** REQUIRES: assertUsable. Throws `ERR_OVERLOADED` when the inbox is full. */
-  post(command: NativeCommand): void {
+  /** Commands for the same step boundary. Throws `ERR_OVERLOADED` when the inbox is full, `ERR_DISPOSED`. */
+  post(...commands: NativeCommand[]): void {
     try {
-      this.native.post(command);
+      this.native.post(...commands);
     } catch (error) {
       throw fromNative(error);
     }

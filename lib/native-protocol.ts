@@ -178,7 +178,8 @@ export interface NativeWaste {
 
 /** One native engine: its thread starts with the constructor and loads the model. */
 export interface NativeEngine {
-  post(command: NativeCommand): void;
+  /** All of them, or none; they take effect at the same step boundary, in order. */
+  post(...commands: NativeCommand[]): void;
   stats(): NativeStats;
   /** Answered by a `dump` event with this id. */
   dump(id: number): void;

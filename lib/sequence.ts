@@ -33,10 +33,18 @@ export class Sequence {
     this.keep = options.keep;
   }
 
-  /** Ends an interception; with a turn, begins the next turn of a kept sequence. */
-  resume(tokens: Int32Array, turn?: NativeTurn): void {
+  /** Begins the next turn of a kept sequence. */
+  resumeWith(turn: NativeTurn, tokens: Int32Array): void {
     this.link.assertUsable();
-    this.link.post({ type: 'resume', seq: this.id, tokens, ...(turn && { turn }) });
+    this.link.post({ type: 'resume', seq: this.id, tokens, turn });
+  }
+
+  /** Ends an interception; with `next`, another one begins before anything is computed. */
+  resume(tokens: Int32Array, next?: InterceptionFacts): void {
+    this.link.assertUsable();
+    const resume = { type: 'resume', seq: this.id, tokens } as const;
+    if (next === undefined) this.link.post(resume);
+    else this.link.post(resume, { type: 'pause', seq: this.id, ...this.toNative(next) });
   }
 
   mark(facts: InterceptionFacts): void {
@@ -47,12 +55,17 @@ export class Sequence {
     this.post('pause', facts);
   }
 
-  private post(type: 'mark' | 'pause', { kind, ...rest }: InterceptionFacts): void {
+  private post(type: 'mark' | 'pause', facts: InterceptionFacts): void {
     if (!this.live || this.link.isClosed) return;
-    if (kind !== undefined) this.kind = kind;
-    const facts: NativeFacts = kind === undefined ? rest : { ...rest, kind: this.link.kind(kind) };
-    if (type === 'mark') this.link.post({ type, seq: this.id, ...facts });
-    else this.link.post({ type, seq: this.id, ...facts });
+    const native = this.toNative(facts);
+    if (type === 'mark') this.link.post({ type, seq: this.id, ...native });
+    else this.link.post({ type, seq: this.id, ...native });
+  }
+
+  private toNative({ kind, ...rest }: InterceptionFacts): NativeFacts {
+    if (kind === undefined) return rest;
+    this.kind = kind;
+    return { ...rest, kind: this.link.kind(kind) };
   }
 
   /** Stops a kept sequence's turn and cuts its context back. Its events until then are dropped. */

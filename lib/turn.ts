@@ -210,9 +210,9 @@ export class Turn {
     if (this.state !== 'paused') return;
     this.matched = undefined;
     this.state = 'running';
-    this.options.sequence.resume(Int32Array.from(tokens));
+    const { next } = this.requests;
+    this.options.sequence.resume(Int32Array.from(tokens), next && toFacts(next));
     this.output.addReturned(tokens, text);
-    this.askForPause();
   }
 
   /** The turn is over although the native side is only paused; the context stays. */

@@ -1,6 +1,7 @@
 #include "binding/native_engine.h"
 
 #include <utility>
+#include <vector>
 
 #include "binding/convert_in.h"
 #include "binding/convert_out.h"
@@ -64,7 +65,9 @@ Engine& NativeEngine::OpenEngine(Napi::Env env) {
 
 Napi::Value NativeEngine::Post(const Napi::CallbackInfo& info) {
   Engine& engine = OpenEngine(info.Env());
-  ThrowIfError(info.Env(), engine.Post(ToCommand(info[0])));
+  std::vector<Command> commands;
+  for (size_t i = 0; i < info.Length(); ++i) commands.push_back(ToCommand(info[i]));
+  ThrowIfError(info.Env(), engine.PostTogether(std::move(commands)));
   return info.Env().Undefined();
 }
 

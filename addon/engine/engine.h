@@ -43,6 +43,10 @@ class Engine {
 
   // Any thread. Takes effect at the next step boundary; what goes wrong then is an event.
   Status Post(Command command) { return inbox_.Post(std::move(command)); }
+  // All at the same boundary, in order; all or none.
+  Status PostTogether(std::vector<Command> commands) {
+    return inbox_.PostTogether(std::move(commands));
+  }
   // Answered by a DumpNotice, after all commands posted before.
   Status RequestDump(uint32_t id) { return inbox_.RequestDump(id); }
   // Any thread, any time, any number of times. A load is cancelled at its next progress report.

@@ -1,5 +1,7 @@
 #include "engine/inbox.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace infercept {
@@ -15,15 +17,22 @@ Status Stopped() { return Status(StatusCode::kDisposed, "The engine was disposed
 }  // namespace
 
 Status Inbox::Post(Command command) {
+  std::vector<Command> commands;
+  commands.push_back(std::move(command));
+  return PostTogether(std::move(commands));
+}
+
+Status Inbox::PostTogether(std::vector<Command> commands) {
   {
     const std::lock_guard lock(mutex_);
     if (stopped_) return Stopped();
-    if (content_.commands.size() >= kInboxCommandsMax && !Frees(command)) {
+    if (content_.commands.size() + commands.size() > kInboxCommandsMax &&
+        !std::ranges::all_of(commands, Frees)) {
       return Status(StatusCode::kOverloaded,
                     "The engine's inbox holds " + std::to_string(content_.commands.size()) +
                         " commands, its limit. Wait for runs to finish before starting more.");
     }
-    content_.commands.push_back(std::move(command));
+    std::ranges::move(commands, std::back_inserter(content_.commands));
   }
   arrived_.notify_one();
   return Status();

@@ -26,6 +26,8 @@ class Inbox {
   // kOverloaded when full; commands that free something (abort, release) always pass. kDisposed
   // after Stop.
   Status Post(Command command);
+  // All of them, or none; they take effect at the same step boundary.
+  Status PostTogether(std::vector<Command> commands);
   Status RequestDump(uint32_t id);
   // Nothing is taken in any more; a waiting drain returns.
   void Stop();

@@ -261,6 +261,19 @@ TEST(Inbox, RefusesWhenFullButFreesAlways) {
   EXPECT_TRUE(inbox.Post(MarkCommand{SeqId{1}, {}}).ok());
 }
 
+TEST(Inbox, TakesCommandsTogetherOrNotAtAll) {
+  Inbox inbox;
+  for (size_t i = 1; i < kInboxCommandsMax; ++i) {
+    EXPECT_TRUE(inbox.Post(MarkCommand{SeqId{1}, {}}).ok());
+  }
+  std::vector<Command> two(2, MarkCommand{SeqId{1}, {}});
+  EXPECT_EQ(inbox.PostTogether(two).code(), StatusCode::kOverloaded);
+  Inbox::Content content;
+  inbox.Drain(content);
+  EXPECT_EQ(content.commands.size(), kInboxCommandsMax - 1);
+  EXPECT_TRUE(inbox.PostTogether(two).ok());
+}
+
 TEST(Outbox, NotifiesOncePerTakeAndKeepsTheNewestSteps) {
   int notified = 0;
   Outbox outbox([&notified] { ++notified; });

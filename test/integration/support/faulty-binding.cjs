@@ -32,11 +32,13 @@ class NativeEngine {
     this.report([...failures, { type: 'failed', ...fault }]);
   }
 
-  post(command) {
-    if (command.type === 'submit') this.live.add(command.seq);
-    if (command.type === 'fork') this.live.add(command.child);
-    if (command.type === 'release') this.live.delete(command.seq);
-    if (!this.failed) this.inner.post(command);
+  post(...commands) {
+    for (const command of commands) {
+      if (command.type === 'submit') this.live.add(command.seq);
+      if (command.type === 'fork') this.live.add(command.child);
+      if (command.type === 'release') this.live.delete(command.seq);
+    }
+    if (!this.failed) this.inner.post(...commands);
   }
 
   close() {
