@@ -177,33 +177,31 @@ Command ToFork(const ObjectReader& reader) {
   return ForkCommand{ToSeq(reader), ToSeq(reader, "child")};
 }
 
+Command ToMark(const ObjectReader& reader) { return MarkCommand{ToSeq(reader), ToFacts(reader)}; }
+
+Command ToPause(const ObjectReader& reader) { return PauseCommand{ToSeq(reader), ToFacts(reader)}; }
+
+Command ToAbort(const ObjectReader& reader) {
+  return AbortCommand{ToSeq(reader), reader.OptionalInt<uint32_t>("tokens")};
+}
+
+Command ToRewind(const ObjectReader& reader) {
+  return RewindCommand{ToSeq(reader), reader.Int<uint32_t>("tokens")};
+}
+
+Command ToSuspend(const ObjectReader& reader) { return SuspendCommand{ToSeq(reader)}; }
+
+Command ToRelease(const ObjectReader& reader) { return ReleaseCommand{ToSeq(reader)}; }
+
 struct CommandRow {
   std::string_view type;
   Command (*convert)(const ObjectReader& reader);
 };
 
 constexpr CommandRow kCommands[] = {
-    {"submit", ToSubmit},
-    {"resume", ToResume},
-    {"mark",
-     [](const ObjectReader& r) -> Command {
-       return MarkCommand{ToSeq(r), ToFacts(r)};
-     }},
-    {"pause",
-     [](const ObjectReader& r) -> Command {
-       return PauseCommand{ToSeq(r), ToFacts(r)};
-     }},
-    {"abort",
-     [](const ObjectReader& r) -> Command {
-       return AbortCommand{ToSeq(r), r.OptionalInt<uint32_t>("tokens")};
-     }},
-    {"rewind",
-     [](const ObjectReader& r) -> Command {
-       return RewindCommand{ToSeq(r), r.Int<uint32_t>("tokens")};
-     }},
-    {"fork", ToFork},
-    {"suspend", [](const ObjectReader& r) -> Command { return SuspendCommand{ToSeq(r)}; }},
-    {"release", [](const ObjectReader& r) -> Command { return ReleaseCommand{ToSeq(r)}; }},
+    {"submit", ToSubmit}, {"resume", ToResume},   {"mark", ToMark},
+    {"pause", ToPause},   {"abort", ToAbort},     {"rewind", ToRewind},
+    {"fork", ToFork},     {"suspend", ToSuspend}, {"release", ToRelease},
 };
 
 }  // namespace
