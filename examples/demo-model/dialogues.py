@@ -376,6 +376,9 @@ KINDS = {
     "speak": [(1, one(speak_single))],
 }
 
+# More training of what is learned last: which of two is the other one.
+PRACTICE = {"choice": [(1, human_choice)]}
+
 
 SYSTEM_PROMPTS = (
     "You are a helpful agent.",
@@ -386,7 +389,7 @@ SYSTEM_PROMPTS = (
 
 
 def kind_turns(kind: str, source, rng: random.Random) -> list[dict]:
-    shares, builders = zip(*KINDS[kind])
+    shares, builders = zip(*(KINDS | PRACTICE)[kind])
     return rng.choices(builders, shares)[0](source, rng)
 
 

@@ -3,7 +3,7 @@
     python train.py --out RUN_FOLDER --until 16:30 --decay-minutes 20
 
 The learning rate is constant and falls to zero in the last minutes, so the end can be moved while training runs:
-write {"until": "17:00"} to RUN_FOLDER/control.json. RUN_FOLDER/last.pt holds all that is needed to go on.
+write {"until": "17:00", "shares": {"human": 2}} to RUN_FOLDER/control.json. RUN_FOLDER/last.pt holds all that is needed to go on.
 """
 
 import argparse
@@ -29,7 +29,8 @@ BUCKETS = (96, 192, 288, 448)
 TOKENS_PER_STEP = 8192
 PAD = "<|endoftext|>"
 
-SHARES = {"calculator": 1.0, "wiki_search": 1.6, "environment_step": 1.5, "human": 1.3, "draw": 0.8, "speak": 1.2, "mixed": 0.7}
+SHARES = {"calculator": 1.0, "wiki_search": 1.6, "environment_step": 1.5, "human": 1.3, "draw": 0.8, "speak": 1.2, "mixed": 0.7,
+          "choice": 0.5}
 # Copying and recall are learned early: their share falls once they are there.
 COPY_SHARE_START, COPY_SHARE_END, COPY_TOKENS = 0.5, 0.08, 6e6
 
@@ -225,6 +226,7 @@ class Trainer:
         self.say(right={k: f"{a}/{b}" for k, (a, b) in right.items()}, share=round(total[0] / total[1], 3))
 
     def run(self) -> None:
+        self.read_control()
         started, tokens, recent = time.time(), self.batches.tokens, 0.0
         while seconds_until(self.control["until"]) > 0:
             recent += self.train_one()
