@@ -61,7 +61,8 @@ void Generation::BeginTurn(Turn turn, std::span<const TokenId> tokens, const Tok
 }
 
 void Generation::AppendReturned(std::span<const TokenId> tokens) {
-  // Nothing comes between: a pause from code may have fallen into the middle of a trigger or a character.
+  // Nothing comes between: a pause from code may have fallen into the middle of a trigger or a
+  // character.
   if (tokens.empty()) return;
   CutOutput();
   context_.insert(context_.end(), tokens.begin(), tokens.end());

@@ -58,8 +58,8 @@ class Generation {
   Turn turn_;
   std::vector<TokenId> context_;  // Every token of the sequence, the last sampled one included.
   uint32_t generated_ = 0;        // Tokens sampled in this turn.
-  bool matched_ = false;      // A kPauseAtStop trigger completed, and no stop token came since.
-  std::string pending_text_;  // Held when the output was cut; leads the next token's text.
+  bool matched_ = false;          // A kPauseAtStop trigger completed, and no stop token came since.
+  std::string pending_text_;      // Held when the output was cut; leads the next token's text.
   FinishReason finish_reason_ = FinishReason::kStopToken;
   PauseReason pause_reason_ = PauseReason::kTrigger;
   std::optional<TriggerMatcher> matcher_;  // Of turn_.
