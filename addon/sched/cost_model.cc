@@ -19,7 +19,10 @@ constexpr double kInitialVariance = 10;
 // third of the step: GPT-J-6B on an A100 (c = 10 ms, a = 0.0463 ms) gives 432, where InferCept's
 // authors chose 384.
 constexpr double kSaturationRatio = 2;
-constexpr uint32_t kSaturationMin = 16;
+// On a CPU a step's fixed part is reading the weights once, a few tokens' worth of computing: S
+// would be so small that prefill took one and a half times its time. From 64 tokens on the fixed
+// part is a tenth at most.
+constexpr uint32_t kSaturationMin = 64;
 
 OnlineFit::Vector ForwardFeatures(double query_tokens, double kv_tokens) {
   return {1, query_tokens, kv_tokens};

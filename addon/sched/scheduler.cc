@@ -182,6 +182,9 @@ Status Scheduler::Release(SeqId seq) {
 void Scheduler::BeginPause(Sequence& sequence, PauseReason reason, Nanos now) {
   sequence.status = SequenceStatus::kPaused;
   sequence.interception.started = now;
+  // Paused again before anything of it was computed: nothing had to be brought back for the last
+  // one.
+  if (sequence.resumed) stats_.CountInterception(Disposition::kPreserve);
   sequence.resumed.reset();
   sequences_.Place(sequence);
   events_.push_back(PauseEvent{sequence.id, reason, static_cast<uint32_t>(sequence.tokens.size())});

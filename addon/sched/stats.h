@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "sched/step_plan.h"
+
 namespace infercept {
 
 struct WasteStats {
@@ -38,6 +40,13 @@ struct SchedulerStats {
   uint64_t preserved = 0;
   uint64_t swapped = 0;
   uint64_t discarded = 0;
+  void CountInterception(Disposition worst) {
+    ++interceptions;
+    ++(worst == Disposition::kDiscard ? discarded
+       : worst == Disposition::kSwap  ? swapped
+                                      : preserved);
+  }
+
   WasteStats waste;
   // Now.
   uint32_t waiting = 0;

@@ -179,11 +179,7 @@ void StepBuilder::NoteResume(Sequence& sequence) {
   context_.events.push_back(ResumeEvent{sequence.id, sequence.resumed_at - past.started,
                                         context_.now - sequence.resumed_at, recompute,
                                         sequence.interception.swapped_in_blocks});
-  const Disposition worst = recompute > 0 ? Disposition::kDiscard : past.worst;
-  ++context_.stats.interceptions;
-  ++(worst == Disposition::kDiscard ? context_.stats.discarded
-     : worst == Disposition::kSwap  ? context_.stats.swapped
-                                    : context_.stats.preserved);
+  context_.stats.CountInterception(recompute > 0 ? Disposition::kDiscard : past.worst);
   sequence.resumed.reset();
 }
 

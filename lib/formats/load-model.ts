@@ -32,6 +32,7 @@ export interface ReadOptions {
  * @throws InferceptError `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED` or `ERR_ABORTED`
  */
 export async function readModel(source: string, options: ReadOptions = {}): Promise<LoadedModel> {
+  refuseHub(source);
   const path = source === 'demo' ? demoModelPath() : resolve(source);
   throwIfAborted(options.signal, `reading ${path}`);
   const status = await stat(path).catch((cause: unknown) => {
@@ -43,6 +44,14 @@ export async function readModel(source: string, options: ReadOptions = {}): Prom
   } catch (error) {
     throw typed(path, error);
   }
+}
+
+function refuseHub(source: string): void {
+  if (!source.startsWith('hf:')) return;
+  throw new InferceptError(
+    'ERR_MODEL_UNSUPPORTED',
+    `Models are not downloaded from the Hugging Face hub yet. Download ${source.slice(3)} and give its GGUF file or directory.`,
+  );
 }
 
 /** Where the packaged demo model lies: beside `lib` in the tree, beside `dist` in the package. */

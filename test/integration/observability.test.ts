@@ -69,11 +69,15 @@ describe('events', () => {
       const runs = Array.from({ length: 4 }, (_, index) =>
         small.generate({
           prompt: `Number ${index}: ${'word '.repeat(20)}`,
-          maxTokens: 30,
+          maxTokens: 60,
           sampling,
-          interceptors: [{ kind: 'slow', trigger: { text: ' ' }, onIntercept: () => wait(10).then(() => '') }],
         }),
       );
+      for (let round = 0; round < 4; round += 1) {
+        const handles = await Promise.all(runs.map((run) => run.intercept({ kind: 'slow' })));
+        await wait(10);
+        await Promise.all(handles.map((handle) => handle.resume('')));
+      }
       await Promise.all(runs);
     });
     expect(steps.length).toBeGreaterThan(10);

@@ -84,7 +84,8 @@ export const wait = (milliseconds: number): Promise<void> =>
 
 /** A logit bias under which the demo model never ends its turn. */
 export async function endless(engine: Engine): Promise<Record<number, number>> {
-  const { tokens, finishReason } = await engine.generate({ messages: [{ role: 'user', content: 'Hello' }] });
+  const messages = [{ role: 'user', content: 'Should I take the coffee or the soup?' }] as const;
+  const { tokens, finishReason } = await engine.generate({ messages, maxTokens: 60 });
   if (finishReason !== 'stop') throw new Error('the demo model does not end its turn');
   return { [tokens.at(-1)!]: -100 };
 }
