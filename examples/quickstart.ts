@@ -10,13 +10,13 @@ import { makeReport, type PolicyReport, printTable } from './quickstart/report.j
 
 const AGENTS = 32;
 /** One agent arrives so long after the other. */
-const ARRIVAL_MS = 10;
+const ARRIVAL_MS = 4;
 /** What the policies are compared with comes after what we would choose. */
 const POLICIES: PolicyName[] = ['adaptive', 'infercept', 'discard-requeue'];
 /** KV tokens on the device: a quarter of what the 32 contexts have in the end. */
 const POOL_TOKENS = 1440;
 /** And in host memory: enough for some of the contexts that have to leave, so that all three dispositions are seen. */
-const HOST_TOKENS = 480;
+const HOST_TOKENS = 256;
 
 async function runPolicy(policy: PolicyName, bytesPerToken: number): Promise<PolicyReport> {
   await using engine = await Engine.load('demo', {
@@ -46,7 +46,7 @@ async function runPolicy(policy: PolicyName, bytesPerToken: number): Promise<Pol
 async function warmUp(): Promise<number> {
   await using engine = await Engine.load('demo');
   await Promise.all(
-    dialoguesFor(12).map((dialogue) =>
+    dialoguesFor(AGENTS).map((dialogue) =>
       playDialogue(engine, dialogue, newAgent(dialogue.kind), Number.POSITIVE_INFINITY),
     ),
   );
