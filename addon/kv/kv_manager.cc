@@ -14,6 +14,8 @@ KvManager::KvManager(const KvConfig& config)
       cache_(config.device_blocks, config.block_tokens) {
   leaving_device_.reserve(config.device_blocks);
   leaving_host_.reserve(config.host_blocks);
+  arriving_device_.reserve(config.device_blocks);
+  arriving_host_.reserve(config.host_blocks);
 }
 
 BlockId KvManager::AllocateDevice() {
@@ -111,6 +113,8 @@ void KvManager::Truncate(BlockTable& table, uint32_t first) {
 void KvManager::SwapOut(BlockRef& ref, std::vector<BlockCopy>& swap_out) {
   IC_CHECK(IsPrivate(ref) && !ref.on_host());
   ref.host = host_.Allocate();
+  host_.AddReference(ref.host);
+  arriving_host_.push_back(ref.host);
   swap_out.push_back({ref.device, ref.host});
   leaving_device_.push_back(std::exchange(ref.device, kNoBlock));
 }
@@ -126,6 +130,8 @@ bool KvManager::SwapIn(BlockRef& ref, std::vector<BlockCopy>& swap_in) {
     return false;
   }
   ref.device = AllocateDevice();
+  device_.AddReference(ref.device);
+  arriving_device_.push_back(ref.device);
   swap_in.push_back({ref.host, ref.device});
   leaving_host_.push_back(std::exchange(ref.host, kNoBlock));
   return true;
@@ -134,8 +140,12 @@ bool KvManager::SwapIn(BlockRef& ref, std::vector<BlockCopy>& swap_in) {
 void KvManager::CompleteCopies() {
   for (BlockId block : leaving_device_) ReleaseDevice(block);
   for (BlockId block : leaving_host_) ReleaseHost(block);
+  for (BlockId block : arriving_device_) ReleaseDevice(block);
+  for (BlockId block : arriving_host_) ReleaseHost(block);
   leaving_device_.clear();
   leaving_host_.clear();
+  arriving_device_.clear();
+  arriving_host_.clear();
 }
 
 BlockTable KvManager::Share(const BlockTable& parent) {
@@ -165,6 +175,8 @@ void KvManager::CheckIntegrity(std::span<const BlockTable* const> tables) const 
   std::vector<uint32_t> host = ExpectedReferences(tables, &BlockRef::host, host_.size());
   for (BlockId block : leaving_device_) ++device[Index(block)];
   for (BlockId block : leaving_host_) ++host[Index(block)];
+  for (BlockId block : arriving_device_) ++device[Index(block)];
+  for (BlockId block : arriving_host_) ++host[Index(block)];
   uint32_t used = 0;
   for (uint32_t i = 0; i < device_.size(); ++i) {
     IC_CHECK(device_.references(BlockId{i}) == device[i]);

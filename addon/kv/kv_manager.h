@@ -90,7 +90,9 @@ class KvManager {
   PrefixCache cache_;
   // Sources of planned swap-outs: one reference each, in no table.
   std::vector<BlockId> leaving_device_;
-  std::vector<BlockId> leaving_host_;  // Sources of planned swap-ins: likewise.
+  std::vector<BlockId> arriving_device_;  // Targets of planned swap-ins: a second reference each.
+  std::vector<BlockId> arriving_host_;    // Targets of planned swap-outs: likewise.
+  std::vector<BlockId> leaving_host_;     // Sources of planned swap-ins: likewise.
 };
 
 }  // namespace infercept

@@ -62,11 +62,4 @@ double DurationPredictor::Residual(KindId kind, Nanos elapsed) const {
   return own.weight == 0 ? all_mean : prior * all_mean + (1 - prior) * own_mean;
 }
 
-double DurationPredictor::Weight(KindId kind) const {
-  if (Index(kind) >= kinds_.size()) return 0;
-  double weight = 0;
-  for (double count : kinds_[Index(kind)].count) weight += count;
-  return weight;
-}
-
 }  // namespace infercept

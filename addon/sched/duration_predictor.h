@@ -20,9 +20,6 @@ class DurationPredictor {
   // elapsed time itself, which wastes at most twice the optimum (ski rental; InferCept §4.4).
   double Residual(KindId kind, Nanos elapsed) const;
 
-  // Weight of the observations of a kind (decayed count).
-  double Weight(KindId kind) const;
-
  private:
   // Log-spaced: bin i holds durations in [kFirstBin * 2^(i/2), kFirstBin * 2^((i+1)/2)); 0.1 ms to
   // about two days.

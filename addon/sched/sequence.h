@@ -33,7 +33,6 @@ struct InterceptionState {
   std::optional<Disposition> wish;
   std::optional<Disposition> decided;          // by the last reported decision
   Disposition worst = Disposition::kPreserve;  // that happened to the context since it started
-  uint32_t recomputed_tokens = 0;              // since it started
   uint32_t swapped_in_blocks = 0;
 };
 

@@ -128,11 +128,10 @@ bool StepBuilder::BringBack(Sequence& sequence) {
     copied |= copy;
     sequence.interception.swapped_in_blocks += copy;
     context_.stats.swapped_in_blocks += copy;
+    if (copy) sequence.incoming_step = plan_.step;
   }
-  if (!copied) return true;
-  if (synchronous()) plan_.swaps_block_compute = true;
-  sequence.incoming_step = plan_.step;
-  return false;
+  if (copied && synchronous()) plan_.swaps_block_compute = true;
+  return !copied;
 }
 
 // A sequence that ends at a block border may find its next blocks in the prefix cache.

@@ -153,6 +153,30 @@ TEST(KvManager, NoBlockIsReusedBeforeItsCopyIsComplete) {
   Check(kv, {&table});
 }
 
+// A context may be discarded in the very step that moves it: where the copy goes stays taken.
+TEST(KvManager, NoTargetIsReusedBeforeItsCopyIsComplete) {
+  KvManager kv(Config(2, 1));
+  BlockTable table = Fill(kv, Tokens(6));
+  std::vector<BlockCopy> copies;
+  kv.SwapOut(table[1], copies);
+  kv.Truncate(table, 1);
+  EXPECT_EQ(kv.host_free(), 0u);
+  Check(kv, {&table});
+  kv.CompleteCopies();
+  EXPECT_EQ(kv.host_free(), 1u);
+  kv.SwapOut(table[0], copies);
+  kv.CompleteCopies();
+  BlockTable other = Fill(kv, Tokens(8, 100));  // Nothing of the first context is cached any more.
+  kv.Truncate(other, 0);
+  EXPECT_TRUE(kv.SwapIn(table[0], copies));
+  const uint32_t available = kv.available();
+  kv.Truncate(table, 0);
+  EXPECT_EQ(kv.available(), available);
+  kv.CompleteCopies();
+  EXPECT_EQ(kv.available(), 2u);
+  Check(kv, {&table});
+}
+
 TEST(KvManager, ASwappedBlockThatIsStillCachedNeedsNoCopyBack) {
   KvManager kv(Config(2, 2));
   BlockTable table = Fill(kv, Tokens(6));
