@@ -30,6 +30,16 @@ struct RopeView {
   bool interleaved = false;
 };
 
+// One matrix of a MatMul, and where its outputs go.
+struct MatMulProduct {
+  PackedWeight weight;
+  float* out = nullptr;   // [tokens][weight.rows]
+  size_t out_stride = 0;  // floats from one token's outputs to the next one's, >= weight.rows
+};
+
+// Of one MatMul: a layer's queries, keys and values are three.
+inline constexpr size_t kMatMulProductsMax = 4;
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -43,12 +53,19 @@ class Ops {
   virtual void Pack(const WeightView& source, std::span<std::byte> target,
                     ThreadPool& pool) const = 0;
 
-  // Scratch that MatMul needs for `tokens` tokens of `columns` inputs. Scratch is 64-byte aligned,
-  // for every op.
+  // Scratch that MatMul needs for `tokens` tokens of `columns` inputs, when all its matrices are of
+  // this dtype; for matrices of several dtypes their sum is enough. Scratch is 64-byte aligned, for
+  // every op.
   virtual size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const = 0;
-  // out[t][r] = sum over c of weight[r][c] * x[t][c]. out rows are out_stride floats apart.
-  virtual void MatMul(const PackedWeight& weight, const float* x, uint32_t tokens, float* out,
-                      size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const = 0;
+  // For every product: out[t][r] = sum over c of weight[r][c] * x[t][c]. Products that share their
+  // inputs share the call: the inputs are prepared once, and the threads meet once. REQUIRES: at
+  // most kMatMulProductsMax products, all with the same columns; their dtypes may differ.
+  virtual void MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,
+                      std::span<std::byte> scratch, ThreadPool& pool) const = 0;
+  void MatMul(const MatMulProduct& product, const float* x, uint32_t tokens,
+              std::span<std::byte> scratch, ThreadPool& pool) const {
+    MatMul(std::span(&product, 1), x, tokens, scratch, pool);
+  }
 
   // out[i] = row tokens[i] of the table, dequantized.
   virtual void Embed(const WeightView& table, std::span<const TokenId> tokens,

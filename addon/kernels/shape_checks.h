@@ -18,6 +18,16 @@ inline void CheckWeight(DType dtype, const std::byte* data, uint32_t rows, uint3
   IC_CHECK(dtype != DType::kQ8_0 || columns % kQ8BlockValues == 0);
 }
 
+inline void CheckProducts(std::span<const MatMulProduct> products, uint32_t tokens) {
+  IC_CHECK(!products.empty() && products.size() <= kMatMulProductsMax);
+  for (const MatMulProduct& product : products) {
+    const PackedWeight& weight = product.weight;
+    CheckWeight(weight.dtype, weight.data, weight.rows, weight.columns);
+    IC_CHECK(weight.columns == products.front().weight.columns);
+    IC_CHECK(tokens <= 1 || product.out_stride >= weight.rows);
+  }
+}
+
 inline void CheckCache(const PagedKv& cache, std::span<const AttentionSlice> slices) {
   IC_CHECK(cache.keys != nullptr && cache.values != nullptr);
   IC_CHECK(cache.dtype != DType::kQ8_0);

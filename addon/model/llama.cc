@@ -1,6 +1,7 @@
 #include "model/llama.h"
 
 #include <cmath>
+#include <initializer_list>
 
 namespace infercept {
 namespace {
@@ -17,9 +18,11 @@ struct QkvLayout {
   size_t stride;
 };
 
-void MatMul(const PackedWeight& weight, const float* x, float* out, size_t out_stride,
+// The products of some matrices with the same inputs.
+void MatMul(std::initializer_list<MatMulProduct> products, const float* x,
             const ForwardPass& pass) {
-  pass.ops.MatMul(weight, x, pass.rows(), out, out_stride, pass.workspace.scratch, pass.pool);
+  pass.ops.MatMul(std::span(products.begin(), products.size()), x, pass.rows(),
+                  pass.workspace.scratch, pass.pool);
 }
 
 // projection = attention_output * attention(rope(query), rope(key), value)
@@ -27,9 +30,10 @@ void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const For
   const Hyperparameters& h = pass.hyperparameters;
   const QkvLayout layout(h);
   Workspace& w = pass.workspace;
-  MatMul(weights.query, w.normed, w.qkv, layout.stride, pass);
-  MatMul(weights.key, w.normed, w.qkv + layout.key, layout.stride, pass);
-  MatMul(weights.value, w.normed, w.qkv + layout.value, layout.stride, pass);
+  MatMul({{weights.query, w.qkv, layout.stride},
+          {weights.key, w.qkv + layout.key, layout.stride},
+          {weights.value, w.qkv + layout.value, layout.stride}},
+         w.normed, pass);
   // Keys follow the queries, so one call rotates the heads of both.
   pass.ForRows([&](uint32_t first, uint32_t count) {
     pass.ops.Rope(w.qkv + first * layout.stride, layout.stride,
@@ -41,20 +45,19 @@ void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const For
   const float scale = 1.0f / std::sqrt(static_cast<float>(h.head_dim));
   pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, scale, w.attention,
                      layout.key, w.scratch, pass.pool);
-  MatMul(weights.attention_output, w.attention, w.projection, h.width, pass);
+  MatMul({{weights.attention_output, w.projection, h.width}}, w.attention, pass);
 }
 
 // projection = down * (silu(gate * x) * (up * x))
 void FeedForwardBlock(const LayerWeights& weights, const ForwardPass& pass) {
   const size_t ffn_width = pass.hyperparameters.ffn_width;
   Workspace& w = pass.workspace;
-  MatMul(weights.gate, w.normed, w.gate, ffn_width, pass);
-  MatMul(weights.up, w.normed, w.up, ffn_width, pass);
+  MatMul({{weights.gate, w.gate, ffn_width}, {weights.up, w.up, ffn_width}}, w.normed, pass);
   pass.ForRows([&](uint32_t first, uint32_t count) {
     float* gate = w.gate + first * ffn_width;
     pass.ops.SiluMultiply(gate, w.up + first * ffn_width, count * ffn_width, gate);
   });
-  MatMul(weights.down, w.gate, w.projection, pass.hyperparameters.width, pass);
+  MatMul({{weights.down, w.projection, pass.hyperparameters.width}}, w.gate, pass);
 }
 
 }  // namespace

@@ -127,8 +127,9 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
   if (!rope.ok()) return rope.status();
   model->rope_ = std::move(rope).Take();
 
-  Result<Workspace> workspace = Workspace::Create(h, *options.ops, options.step_tokens_max,
-                                                  model->context_tokens_max_, pool.threads());
+  Result<Workspace> workspace =
+      Workspace::Create(model->spec_, *options.ops,
+                        {options.step_tokens_max, model->context_tokens_max_, pool.threads()});
   if (!workspace.ok()) return workspace.status();
   model->workspace_ = std::move(workspace).Take();
   return model;
@@ -188,8 +189,8 @@ void Model::GatherLogitInputs(std::span<const uint32_t> rows) {
 std::span<const float> Model::Logits(uint32_t first, uint32_t count, ThreadPool& pool) {
   IC_CHECK(count <= logit_rows_max() && first + count <= logit_rows_);
   const Hyperparameters& h = hyperparameters();
-  ops_->MatMul(weights_.output, workspace_.logit_inputs + size_t{first} * h.width, count,
-               workspace_.logits, h.vocabulary_size, workspace_.scratch, pool);
+  ops_->MatMul({weights_.output, workspace_.logits, h.vocabulary_size},
+               workspace_.logit_inputs + size_t{first} * h.width, count, workspace_.scratch, pool);
   return std::span<const float>(workspace_.logits, size_t{count} * h.vocabulary_size);
 }
 

@@ -1,6 +1,8 @@
 #include "model/workspace.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 namespace infercept {
@@ -14,30 +16,31 @@ constexpr uint32_t kLogitRowsMax = 64;
 
 size_t Aligned(size_t bytes) { return DivCeil(bytes, kAlignment) * kAlignment; }
 
-// Enough for every op, whatever dtype a file stores each matrix in. Columns that Q8_0 cannot have
-// do not occur with it.
-size_t ScratchBytes(const Hyperparameters& h, const Ops& ops, uint32_t rows_max,
-                    uint32_t context_tokens_max, uint32_t threads) {
-  size_t bytes = ops.AttentionScratchBytes(context_tokens_max, h.heads, h.head_dim, threads);
-  for (const uint32_t columns : {h.width, h.heads * h.head_dim, h.ffn_width}) {
-    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
-      if (dtype == DType::kQ8_0 && columns % kQ8BlockValues != 0) continue;
-      bytes = std::max(bytes, ops.MatMulScratchBytes(dtype, rows_max, columns));
-    }
+// Enough for every MatMul: matrices that share one have the same columns, each their own dtype.
+size_t MatMulScratchBytes(const Ops& ops, std::span<const TensorSpec> tensors, uint32_t rows) {
+  std::set<std::pair<uint32_t, DType>> seen;
+  std::map<uint32_t, size_t> bytes;  // by columns
+  size_t largest = 0;
+  for (const TensorSpec& tensor : tensors) {
+    if (!seen.emplace(tensor.columns, tensor.dtype).second) continue;
+    size_t& sum = bytes[tensor.columns];
+    sum += ops.MatMulScratchBytes(tensor.dtype, rows, tensor.columns);
+    largest = std::max(largest, sum);
   }
-  return bytes;
+  return largest;
 }
 
 }  // namespace
 
-Result<Workspace> Workspace::Create(const Hyperparameters& h, const Ops& ops, uint32_t rows_max,
-                                    uint32_t context_tokens_max, uint32_t threads) {
-  IC_CHECK(rows_max > 0);
+Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
+                                    const WorkspaceLimits& limits) {
+  IC_CHECK(limits.rows > 0);
+  const Hyperparameters& h = spec.hyperparameters;
   Workspace space;
-  space.rows_max_ = rows_max;
-  space.logit_rows_max_ = std::min(rows_max, kLogitRowsMax);
+  space.rows_max_ = limits.rows;
+  space.logit_rows_max_ = std::min(limits.rows, kLogitRowsMax);
   const size_t heads_width = size_t{h.heads + 2 * h.kv_heads} * h.head_dim;
-  const size_t rows = rows_max;
+  const size_t rows = limits.rows;
   const std::pair<float**, size_t> regions[] = {
       {&space.residual, rows * h.width},
       {&space.normed, rows * h.width},
@@ -49,7 +52,9 @@ Result<Workspace> Workspace::Create(const Hyperparameters& h, const Ops& ops, ui
       {&space.logit_inputs, rows * h.width},
       {&space.logits, size_t{space.logit_rows_max_} * h.vocabulary_size},
   };
-  const size_t scratch = ScratchBytes(h, ops, rows_max, context_tokens_max, threads);
+  const size_t scratch = std::max(
+      MatMulScratchBytes(ops, spec.tensors, limits.rows),
+      ops.AttentionScratchBytes(limits.context_tokens, h.heads, h.head_dim, limits.threads));
   size_t total = Aligned(scratch);
   for (const auto& region : regions) total += Aligned(region.second * sizeof(float));
   Result<Arena> arena = Arena::Create(total, "activations of a step");

@@ -12,12 +12,19 @@
 
 namespace infercept {
 
+// The largest step.
+struct WorkspaceLimits {
+  uint32_t rows = 0;
+  uint32_t context_tokens = 0;
+  uint32_t threads = 0;
+};
+
 class Workspace {
  public:
   Workspace() = default;
   // kOutOfMemory.
-  static Result<Workspace> Create(const Hyperparameters& hyperparameters, const Ops& ops,
-                                  uint32_t rows_max, uint32_t context_tokens_max, uint32_t threads);
+  static Result<Workspace> Create(const ModelSpec& spec, const Ops& ops,
+                                  const WorkspaceLimits& limits);
 
   uint32_t rows_max() const { return rows_max_; }
   uint32_t logit_rows_max() const { return logit_rows_max_; }

@@ -91,8 +91,8 @@ class MatMulBench {
     Figures figures;
     figures.seconds = MedianSeconds(samples, [&] {
       const std::byte* weight = memory_.data() + (copy++ % copies_) * packed_bytes_;
-      item.ops->MatMul({item.dtype, weight, rows, columns}, x.data(), item.tokens, out.data(), rows,
-                       scratch_bytes, pool_);
+      item.ops->MatMul({{item.dtype, weight, rows, columns}, out.data(), rows}, x.data(),
+                       item.tokens, scratch_bytes, pool_);
     });
     figures.bytes = static_cast<double>(packed_bytes_);
     figures.operations = 2.0 * rows * columns * item.tokens;

@@ -3,6 +3,7 @@
 // the number of roundings.
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/check.h"
 #include "kernels/half.h"
@@ -62,6 +63,50 @@ std::vector<float> HalfSteps(const std::vector<float>& x) {
     std::fill_n(steps.begin() + static_cast<ptrdiff_t>(b), kQ8BlockValues, largest / 254.0f);
   }
   return steps;
+}
+
+size_t RowsOf(std::span<const Matrix> matrices) {
+  size_t rows = 0;
+  for (const Matrix& matrix : matrices) rows += matrix.rows;
+  return rows;
+}
+
+// Both: [tokens][rows of all matrices].
+std::vector<float> MatMulOneByOne(const Ops& ops, std::span<const Matrix> matrices,
+                                  const std::vector<float>& x, uint32_t tokens) {
+  const size_t stride = RowsOf(matrices);
+  std::vector<float> out(tokens * stride);
+  size_t first = 0;
+  for (const Matrix& matrix : matrices) {
+    const std::vector<float> part = MatMul(ops, matrix, x, tokens);
+    for (size_t t = 0; t < tokens; ++t) {
+      std::copy_n(part.data() + t * matrix.rows, matrix.rows, out.data() + t * stride + first);
+    }
+    first += matrix.rows;
+  }
+  return out;
+}
+
+std::vector<float> MatMulTogether(const Ops& ops, std::span<const Matrix> matrices,
+                                  const std::vector<float>& x, uint32_t tokens) {
+  const size_t stride = RowsOf(matrices);
+  std::vector<float> out(tokens * stride, -1.0f);
+  std::vector<AlignedBytes> packed;
+  std::vector<MatMulProduct> products;
+  std::map<DType, size_t> scratch_bytes;
+  float* next = out.data();
+  for (const auto& [dtype, rows, columns, bytes] : matrices) {
+    packed.emplace_back(ops.PackedBytes(dtype, rows, columns));
+    ops.Pack({dtype, bytes.data(), rows, columns}, packed.back().span(), TestPool());
+    products.push_back({{dtype, packed.back().span().data(), rows, columns}, next, stride});
+    scratch_bytes[dtype] = ops.MatMulScratchBytes(dtype, tokens, columns);
+    next += rows;
+  }
+  size_t sum = 0;
+  for (const auto& [dtype, bytes] : scratch_bytes) sum += bytes;
+  AlignedBytes scratch(sum);
+  ops.MatMul(products, x.data(), tokens, scratch.span(), TestPool());
+  return out;
 }
 
 TEST(OpsMatMul, AgreesWithTheReference) {
@@ -132,7 +177,7 @@ TEST(OpsMatMul, LeavesWhatLiesBetweenOutputRows) {
     AlignedBytes packed(ops->PackedBytes(DType::kF32, 21, 32));
     ops->Pack(matrix.view(), packed.span(), TestPool());
     std::vector<float> out(5 * 30, 7.0f);
-    ops->MatMul({DType::kF32, packed.span().data(), 21, 32}, x.data(), 5, out.data(), 30, {},
+    ops->MatMul({{DType::kF32, packed.span().data(), 21, 32}, out.data(), 30}, x.data(), 5, {},
                 TestPool());
     for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i] == 7.0f, i % 30 >= 21) << ops->isa();
   }
@@ -146,7 +191,29 @@ TEST(OpsMatMul, WrongShapesThrow) {
     const PackedWeight weight{DType::kQ8_0, packed.span().data(), 1, 32};
     float x[32] = {};
     float out[1];
-    EXPECT_THROW(ops->MatMul(weight, x, 1, out, 1, {}, TestPool()), InternalError);
+    EXPECT_THROW(ops->MatMul({weight, out, 1}, x, 1, {}, TestPool()), InternalError);
+    const PackedWeight wider{DType::kF32, packed.span().data(), 1, 64};
+    const PackedWeight narrow{DType::kF32, packed.span().data(), 1, 32};
+    const MatMulProduct unequal[] = {{narrow, out, 1}, {wider, out, 1}};
+    EXPECT_THROW(ops->MatMul(unequal, x, 1, {}, TestPool()), InternalError);
+    const std::vector<MatMulProduct> many(kMatMulProductsMax + 1, {narrow, out, 1});
+    EXPECT_THROW(ops->MatMul(many, x, 1, {}, TestPool()), InternalError);
+  }
+}
+
+// As queries, keys and values in a file of mixed dtypes: side by side in the same rows of outputs.
+TEST(OpsMatMul, ProductsInOneCallAreThoseOfSeveral) {
+  Random random(7);
+  const Matrix matrices[] = {
+      MakeMatrix(random, DType::kQ8_0, 130, 96), MakeMatrix(random, DType::kBF16, 20, 96),
+      MakeMatrix(random, DType::kQ8_0, 7, 96), MakeMatrix(random, DType::kF32, 64, 96)};
+  for (const Ops* ops : SupportedOps()) {
+    for (const uint32_t tokens : {1u, 2u, 9u, 40u}) {
+      const std::vector<float> x = random.Activations(size_t{tokens} * 96);
+      ExpectSameBits(MatMulOneByOne(*ops, matrices, x, tokens),
+                     MatMulTogether(*ops, matrices, x, tokens),
+                     std::string(ops->isa()) + ", " + std::to_string(tokens) + " tokens");
+    }
   }
 }
 

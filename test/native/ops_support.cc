@@ -81,8 +81,9 @@ std::vector<float> MatMul(const Ops& ops, const Matrix& matrix, const std::vecto
   ops.Pack(matrix.view(), packed.span(), TestPool());
   AlignedBytes scratch(ops.MatMulScratchBytes(matrix.dtype, tokens, matrix.columns));
   std::vector<float> out(size_t{tokens} * matrix.rows, -1.0f);
-  ops.MatMul({matrix.dtype, packed.span().data(), matrix.rows, matrix.columns}, x.data(), tokens,
-             out.data(), matrix.rows, scratch.span(), TestPool());
+  ops.MatMul(
+      {{matrix.dtype, packed.span().data(), matrix.rows, matrix.columns}, out.data(), matrix.rows},
+      x.data(), tokens, scratch.span(), TestPool());
   return out;
 }
 

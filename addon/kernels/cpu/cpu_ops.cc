@@ -76,9 +76,13 @@ size_t CpuOps::MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns
   return Align(values) + 2 * Align(values / kQ8BlockValues * 4);
 }
 
-void CpuOps::QuantizeAll(const float* x, uint32_t tokens, uint32_t columns,
-                         const QuantizedTokens& out, ThreadPool& pool) const {
+QuantizedTokens CpuOps::Quantize(const float* x, uint32_t tokens, uint32_t columns,
+                                 std::span<std::byte> scratch, ThreadPool& pool) const {
   const size_t blocks = columns / kQ8BlockValues;
+  Scratch pieces(scratch);
+  const QuantizedTokens out = {pieces.Take<int8_t>(size_t{tokens} * columns),
+                               pieces.Take<float>(tokens * blocks),
+                               pieces.Take<int32_t>(tokens * blocks)};
   // Quantizing a value costs about as much as eight multiply-adds.
   pool.ParallelFor(tokens, Grain(8 * columns), [&](uint32_t begin, uint32_t end, uint32_t) {
     for (size_t t = begin; t < end; ++t) {
@@ -87,38 +91,48 @@ void CpuOps::QuantizeAll(const float* x, uint32_t tokens, uint32_t columns,
           {out.values + t * columns, out.scales + t * blocks, out.corrections + t * blocks});
     }
   });
+  return out;
 }
 
-void CpuOps::MatMul(const PackedWeight& weight, const float* x, uint32_t tokens, float* out,
-                    size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const {
-  CheckWeight(weight.dtype, weight.data, weight.rows, weight.columns);
-  IC_CHECK(IsAligned(weight.data, kAlignment));
-  IC_CHECK(tokens <= 1 || out_stride >= weight.rows);
+void CpuOps::RunTile(const MatMulProduct& product, uint32_t tile, const float* x,
+                     const QuantizedTokens& quantized, uint32_t tokens) const {
+  const PackedWeight& weight = product.weight;
+  const uint32_t group = tile * kTileGroups;
+  const uint32_t groups = std::min(kTileGroups, DivCeil(weight.rows, kernels_.lanes) - group);
+  const uint32_t row = group * kernels_.lanes;
+  const size_t group_bytes = GroupBytes(weight.dtype, weight.columns, kernels_.lanes);
+  MatMulOf(kernels_,
+           weight.dtype)({weight.data + group * group_bytes, groups,
+                          std::min(groups * kernels_.lanes, weight.rows - row), weight.columns, x,
+                          quantized, tokens, product.out + row, product.out_stride});
+}
+
+void CpuOps::MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,
+                    std::span<std::byte> scratch, ThreadPool& pool) const {
+  CheckProducts(products, tokens);
   if (tokens == 0) return;
-  QuantizedTokens quantized;
-  if (weight.dtype == DType::kQ8_0) {
-    const size_t values = size_t{tokens} * weight.columns;
-    Scratch pieces(scratch);
-    quantized = {pieces.Take<int8_t>(values), pieces.Take<float>(values / kQ8BlockValues),
-                 pieces.Take<int32_t>(values / kQ8BlockValues)};
-    QuantizeAll(x, tokens, weight.columns, quantized, pool);
+  const uint32_t columns = products.front().weight.columns;
+  uint32_t tiles_end[kMatMulProductsMax];  // of each product, counted over all of them
+  uint32_t tiles = 0;
+  bool any_quantized = false;
+  for (size_t i = 0; i < products.size(); ++i) {
+    const PackedWeight& weight = products[i].weight;
+    IC_CHECK(IsAligned(weight.data, kAlignment));
+    tiles += DivCeil(weight.rows, kernels_.lanes * kTileGroups);
+    tiles_end[i] = tiles;
+    any_quantized = any_quantized || weight.dtype == DType::kQ8_0;
   }
-  const auto kernel = MatMulOf(kernels_, weight.dtype);
-  const uint32_t lanes = kernels_.lanes;
-  const uint32_t groups = DivCeil(weight.rows, lanes);
-  const size_t group_bytes = GroupBytes(weight.dtype, weight.columns, lanes);
-  const uint64_t tile_operations = uint64_t{kTileGroups} * lanes * weight.columns * tokens;
-  const auto run_tiles = [&](uint32_t begin, uint32_t end, uint32_t) {
-    for (uint32_t group = begin * kTileGroups; group < std::min(groups, end * kTileGroups);
-         group += kTileGroups) {
-      const uint32_t tile_groups = std::min(kTileGroups, groups - group);
-      const uint32_t row = group * lanes;
-      kernel({weight.data + group * group_bytes, tile_groups,
-              std::min(tile_groups * lanes, weight.rows - row), weight.columns, x, quantized,
-              tokens, out + row, out_stride});
+  QuantizedTokens quantized;
+  if (any_quantized) quantized = Quantize(x, tokens, columns, scratch, pool);
+  const uint64_t tile_operations = uint64_t{kTileGroups} * kernels_.lanes * columns * tokens;
+  pool.ParallelFor(tiles, Grain(tile_operations), [&](uint32_t begin, uint32_t end, uint32_t) {
+    size_t product = 0;
+    for (uint32_t tile = begin; tile < end; ++tile) {
+      while (tile >= tiles_end[product]) ++product;
+      const uint32_t first = product == 0 ? 0 : tiles_end[product - 1];
+      RunTile(products[product], tile - first, x, quantized, tokens);
     }
-  };
-  pool.ParallelFor(DivCeil(groups, kTileGroups), Grain(tile_operations), run_tiles);
+  });
 }
 
 void CpuOps::Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const {

@@ -14,8 +14,9 @@ class CpuOps final : public Ops {
   size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const override;
   void Pack(const WeightView& source, std::span<std::byte> target, ThreadPool& pool) const override;
   size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const override;
-  void MatMul(const PackedWeight& weight, const float* x, uint32_t tokens, float* out,
-              size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const override;
+  using Ops::MatMul;
+  void MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,
+              std::span<std::byte> scratch, ThreadPool& pool) const override;
   void Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const override;
   void RmsNorm(const float* x, const float* weight, float epsilon, uint32_t tokens, uint32_t width,
                float* out) const override;
@@ -32,8 +33,10 @@ class CpuOps final : public Ops {
                  std::span<std::byte> scratch, ThreadPool& pool) const override;
 
  private:
-  void QuantizeAll(const float* x, uint32_t tokens, uint32_t columns, const QuantizedTokens& out,
-                   ThreadPool& pool) const;
+  QuantizedTokens Quantize(const float* x, uint32_t tokens, uint32_t columns,
+                           std::span<std::byte> scratch, ThreadPool& pool) const;
+  void RunTile(const MatMulProduct& product, uint32_t tile, const float* x,
+               const QuantizedTokens& quantized, uint32_t tokens) const;
 
   const Kernels kernels_;  // Constant after construction.
 };

@@ -50,22 +50,15 @@ class RefOps final : public Ops {
 
   size_t MatMulScratchBytes(DType, uint32_t, uint32_t) const override { return 0; }
 
-  void MatMul(const PackedWeight& weight, const float* x, uint32_t tokens, float* out,
-              size_t out_stride, std::span<std::byte>, ThreadPool& pool) const override {
-    CheckWeight(weight.dtype, weight.data, weight.rows, weight.columns);
-    const uint32_t columns = weight.columns;
-    pool.ParallelFor(weight.rows, 1, [&](uint32_t begin, uint32_t end, uint32_t) {
-      std::vector<float> row(columns);
-      for (uint32_t r = begin; r < end; ++r) {
-        DequantizeRow(weight.dtype, weight.data + r * RowBytes(weight.dtype, columns), columns,
-                      row.data());
-        for (uint32_t t = 0; t < tokens; ++t) {
-          double sum = 0;
-          for (uint32_t c = 0; c < columns; ++c) sum += double{row[c]} * x[size_t{t} * columns + c];
-          out[t * out_stride + r] = static_cast<float>(sum);
-        }
-      }
-    });
+  using Ops::MatMul;
+  void MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,
+              std::span<std::byte>, ThreadPool& pool) const override {
+    CheckProducts(products, tokens);
+    for (const MatMulProduct& product : products) {
+      pool.ParallelFor(product.weight.rows, 1, [&](uint32_t begin, uint32_t end, uint32_t) {
+        for (uint32_t r = begin; r < end; ++r) MultiplyRow(product, r, x, tokens);
+      });
+    }
   }
 
   void Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const override {
@@ -155,6 +148,18 @@ class RefOps final : public Ops {
   }
 
  private:
+  static void MultiplyRow(const MatMulProduct& product, uint32_t r, const float* x,
+                          uint32_t tokens) {
+    const auto& [dtype, data, rows, columns] = product.weight;
+    std::vector<float> row(columns);
+    DequantizeRow(dtype, data + r * RowBytes(dtype, columns), columns, row.data());
+    for (uint32_t t = 0; t < tokens; ++t) {
+      double sum = 0;
+      for (uint32_t c = 0; c < columns; ++c) sum += double{row[c]} * x[size_t{t} * columns + c];
+      product.out[t * product.out_stride + r] = static_cast<float>(sum);
+    }
+  }
+
   // One query of one head: softmax over all its positions, then the weighted mean of the values.
   static void Attend(const float* query, const AttentionSlice& slice, uint32_t position,
                      uint32_t kv_head, const PagedKv& cache, float scale, float* out) {
