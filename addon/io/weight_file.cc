@@ -17,13 +17,14 @@ Status TensorError(const TensorSpec& tensor, const std::string& what) {
   return Status(StatusCode::kModelFormat, TensorName(tensor) + ": " + what);
 }
 
-// Elements are read at their natural alignment; a Q8_0 block begins with an F16.
-size_t AlignmentOf(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+// Elements are read at their natural alignment, blocks at any address.
+size_t AlignmentOf(DType dtype) { return IsQuantized(dtype) ? 1 : BlockBytes(dtype); }
 
 Status CheckShape(const TensorSpec& tensor) {
   if (tensor.rows == 0 || tensor.columns == 0) return TensorError(tensor, "the shape is empty");
-  if (tensor.dtype == DType::kQ8_0 && tensor.columns % kQ8BlockValues != 0) {
-    return TensorError(tensor, "columns must be a multiple of 32");
+  const uint32_t block_values = BlockValues(tensor.dtype);
+  if (tensor.columns % block_values != 0) {
+    return TensorError(tensor, "columns must be a multiple of " + std::to_string(block_values));
   }
   // 2^32 rows of 2^34 bytes would not overflow 2^66, but no file is that long: divide instead of
   // multiplying.

@@ -9,7 +9,9 @@
 
 namespace infercept {
 
-// out[0, columns). Exact for every dtype but Q8_0, which rounds once.
+// out[0, columns). Floats are exact. Quantized values are the same bits on every machine: each
+// product and each difference in the formulas of blocks.h rounds once, from left to right.
+// REQUIRES: columns is a multiple of BlockValues(dtype). The row may begin at any address.
 void DequantizeRow(DType dtype, const std::byte* row, uint32_t columns, float* out);
 
 inline const std::byte* RowOf(const WeightView& weight, size_t row) {

@@ -15,7 +15,7 @@ inline bool IsAligned(const void* pointer, size_t alignment) {
 inline void CheckWeight(DType dtype, const std::byte* data, uint32_t rows, uint32_t columns) {
   IC_CHECK(data != nullptr);
   IC_CHECK(rows > 0 && columns > 0);
-  IC_CHECK(dtype != DType::kQ8_0 || columns % kQ8BlockValues == 0);
+  IC_CHECK(columns % BlockValues(dtype) == 0);
 }
 
 inline void CheckProducts(std::span<const MatMulProduct> products, uint32_t tokens) {
@@ -30,7 +30,7 @@ inline void CheckProducts(std::span<const MatMulProduct> products, uint32_t toke
 
 inline void CheckCache(const PagedKv& cache, std::span<const AttentionSlice> slices) {
   IC_CHECK(cache.keys != nullptr && cache.values != nullptr);
-  IC_CHECK(cache.dtype != DType::kQ8_0);
+  IC_CHECK(!IsQuantized(cache.dtype));
   IC_CHECK(cache.kv_heads > 0 && cache.head_dim > 0 && cache.block_tokens > 0);
   for (const AttentionSlice& slice : slices)
     IC_CHECK(slice.rows == 0 || slice.block_table != nullptr);

@@ -5,6 +5,7 @@
 
 #include "kernels/dequantize.h"
 #include "kernels/half.h"
+#include "kernels/random_blocks.h"
 #include "test.h"
 
 namespace infercept::test {
@@ -15,13 +16,18 @@ void Append(std::vector<std::byte>& bytes, const auto& value) {
   bytes.insert(bytes.end(), from, from + sizeof(value));
 }
 
-void AppendQ8Row(Random& random, uint32_t columns, float deviation, std::vector<std::byte>& bytes) {
-  for (uint32_t b = 0; b < columns / kQ8BlockValues; ++b) {
-    Append(bytes, ToF16(deviation / 40.0f * (0.5f + std::abs(random.Bell()))));
-    for (uint32_t i = 0; i < kQ8BlockValues; ++i) {
-      // All 256 values: files of others may use -128.
-      Append(bytes, static_cast<int8_t>(random.Below(256) - 128));
+// All 256 bytes: files of others may have -128 in Q8_0.
+void AppendBlocks(Random& random, DType dtype, uint32_t columns, float deviation,
+                  std::vector<std::byte>& bytes) {
+  constexpr uint8_t kExtremes[] = {0x00, 0xFF, 0x7F, 0x80};
+  for (uint32_t b = 0; b < columns / BlockValues(dtype); ++b) {
+    const size_t begin = bytes.size();
+    const bool extreme = random.Below(8) == 0;
+    const uint8_t same = kExtremes[random.Below(4)];
+    for (size_t i = 0; i < BlockBytes(dtype); ++i) {
+      Append(bytes, extreme ? same : static_cast<uint8_t>(random.Below(256)));
     }
+    SetBlockScales(dtype, deviation * (0.5f + std::abs(random.Bell())), bytes.data() + begin);
   }
 }
 
@@ -56,8 +62,8 @@ Matrix MakeMatrix(Random& random, DType dtype, uint32_t rows, uint32_t columns) 
   Matrix matrix{dtype, rows, columns, {}};
   const float deviation = 1.0f / std::sqrt(static_cast<float>(columns));
   for (uint32_t r = 0; r < rows; ++r) {
-    if (dtype == DType::kQ8_0) {
-      AppendQ8Row(random, columns, deviation, matrix.bytes);
+    if (IsQuantized(dtype)) {
+      AppendBlocks(random, dtype, columns, deviation, matrix.bytes);
       continue;
     }
     for (uint32_t c = 0; c < columns; ++c) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,7 +13,14 @@
 
 namespace infercept::test {
 
+// What every Ops object multiplies with.
 inline constexpr DType kWeightDTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
+// Everything that a file may hold, and that the reference multiplies with.
+inline constexpr DType kAllWeightDTypes[] = {
+    DType::kF32,  DType::kF16,    DType::kBF16,   DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+    DType::kQ5_0, DType::kQ5_1,   DType::kQ2_K,   DType::kQ3_K, DType::kQ4_K, DType::kQ5_K,
+    DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
+static_assert(std::size(kAllWeightDTypes) == std::size(kDTypeTraits));
 inline constexpr DType kKvDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 inline constexpr double kEpsilon = 0x1p-24;  // half a unit in the last place of a float near 1
 
@@ -45,7 +53,9 @@ class AlignedBytes {
   size_t bytes_;
 };
 
-// A matrix in the file's layout with values of deviation about 1/sqrt(columns).
+// A matrix in the file's layout with values of deviation about 1/sqrt(columns). Blocks hold random
+// bits; in one of eight all bytes are equal and at an end of their range, so that extreme codes and
+// inner scales meet.
 struct Matrix {
   DType dtype;
   uint32_t rows;

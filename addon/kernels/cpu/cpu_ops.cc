@@ -53,9 +53,13 @@ auto MatMulOf(const Kernels& kernels, DType dtype) {
       return kernels.matmul_bf16;
     case DType::kQ8_0:
       return kernels.matmul_q8;
+    default:
+      // Pack has refused it.
+      return kernels.matmul_f32;
   }
-  return kernels.matmul_f32;
 }
+
+bool HasKernel(DType dtype) { return !IsQuantized(dtype) || dtype == DType::kQ8_0; }
 
 }  // namespace
 
@@ -65,6 +69,7 @@ size_t CpuOps::PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const {
 
 void CpuOps::Pack(const WeightView& source, std::span<std::byte> target, ThreadPool& pool) const {
   CheckWeight(source.dtype, source.data, source.rows, source.columns);
+  IC_CHECK(HasKernel(source.dtype));
   IC_CHECK(target.size() >= PackedBytes(source.dtype, source.rows, source.columns));
   IC_CHECK(IsAligned(target.data(), kAlignment));
   PackWeight(source, kernels_.lanes, kernels_.weight_bias, target, pool);

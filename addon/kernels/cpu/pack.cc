@@ -67,6 +67,8 @@ void PackTile(const TilePlan& tile) {
       return PackFloats<2>(tile);
     case DType::kQ8_0:
       return PackQ8(tile);
+    default:
+      return;  // CpuOps::Pack has refused it.
   }
 }
 
