@@ -40,6 +40,16 @@ struct MatMulProduct {
 // Of one MatMul: a layer's queries, keys and values are three.
 inline constexpr size_t kMatMulProductsMax = 4;
 
+// residual += added; then, per token,
+// out = residual / sqrt(mean(residual^2) + epsilon) * weight (Zhang and Sennrich 2019, eq. 4).
+struct ResidualNorm {
+  const float* added = nullptr;   // [tokens][width]
+  float* residual = nullptr;      // [tokens][width]
+  const float* weight = nullptr;  // [width]
+  float epsilon = 0;
+  float* out = nullptr;  // [tokens][width]; may be `added`
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -71,10 +81,8 @@ class Ops {
   virtual void Embed(const WeightView& table, std::span<const TokenId> tokens,
                      float* out) const = 0;
 
-  // out = x / sqrt(mean(x^2) + epsilon) * weight, per token (Zhang and Sennrich 2019, eq. 4). May
-  // run in place.
-  virtual void RmsNorm(const float* x, const float* weight, float epsilon, uint32_t tokens,
-                       uint32_t width, float* out) const = 0;
+  // Adds what a block computed to the residual stream, and normalizes it for the next block.
+  virtual void AddRmsNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const = 0;
 
   // Rotates `heads` heads of head_dim per token in place; rows are stride floats apart.
   virtual void Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
@@ -82,9 +90,6 @@ class Ops {
 
   // out = silu(gate) * up, element by element.
   virtual void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const = 0;
-
-  // x += y.
-  virtual void Add(const float* y, size_t count, float* x) const = 0;
 
   // Stores the keys and values of all slices' tokens into the cache. Rows of key/value are stride
   // floats apart, [kv_heads][head_dim] each.

@@ -11,19 +11,24 @@ constexpr Architecture kArchitectures[] = {
 
 }  // namespace
 
-void ForwardPass::Norm(const float* x, const float* weight, float* out) const {
+void ForwardPass::AddAndNorm(const float* weight, float* out) const {
   const size_t width = hyperparameters.width;
-  ForRows([&](uint32_t first, uint32_t count) {
-    ops.RmsNorm(x + first * width, weight, hyperparameters.norm_epsilon, count,
-                hyperparameters.width, out + first * width);
+  ForRows(width, [&](size_t first, uint32_t count) {
+    ops.AddRmsNorm({.added = workspace.projection + first * width,
+                    .residual = workspace.residual + first * width,
+                    .weight = weight,
+                    .epsilon = hyperparameters.norm_epsilon,
+                    .out = out + first * width},
+                   count, hyperparameters.width);
   });
 }
 
-void ForwardPass::AddTo(float* x, const float* y) const {
-  const size_t width = hyperparameters.width;
-  ForRows([&](uint32_t first, uint32_t count) {
-    ops.Add(y + first * width, count * width, x + first * width);
-  });
+ForwardPass ForwardPass::KeepWanted() const {
+  if (wanted == nullptr) return *this;
+  const Hyperparameters& h = hyperparameters;
+  wanted->MoveToFront(workspace.residual, h.width);
+  wanted->MoveToFront(workspace.qkv, size_t{h.heads + 2 * h.kv_heads} * h.head_dim);
+  return {h, ops, rope, workspace, pool, wanted->input()};
 }
 
 const Architecture* FindArchitecture(std::string_view name) {

@@ -2,6 +2,7 @@
 // its two functions.
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -9,42 +10,61 @@
 #include "kernels/ops.h"
 #include "model/forward_input.h"
 #include "model/model_spec.h"
+#include "model/wanted_rows.h"
 #include "model/weights.h"
 #include "model/workspace.h"
 
 namespace infercept {
 
-// What all layers of one Forward share.
+// What all layers of one Forward share, and the rows they compute.
 struct ForwardPass {
   const Hyperparameters& hyperparameters;
   const Ops& ops;
-  const ForwardInput& input;
   const RopeView& rope;
   Workspace& workspace;
   ThreadPool& pool;
+  ForwardInput input;
+  // In the last layer, when not all rows are: those that are wanted. Else nullptr.
+  const WantedRows* wanted = nullptr;
 
   uint32_t rows() const { return static_cast<uint32_t>(input.tokens.size()); }
 
-  // Runs body(first, count) over all rows, spread over the threads when there are enough to be
-  // worth it.
+  // residual += projection; out = norm(residual). All [rows][width].
+  void AddAndNorm(const float* weight, float* out) const;
+
+  // For the rest of the layer once all keys and values are stored: this pass, or in the last layer
+  // one over the wanted rows alone, whose residual and qkv are moved to the front.
+  ForwardPass KeepWanted() const;
+
+  // Runs body(first, count) over all rows, in parts of at least kPartElements elements, spread over
+  // the threads when there are several.
   template <typename Body>
-  void ForRows(const Body& body) const {
-    if (rows() < kParallelRowsMin) return body(0u, rows());
-    pool.ParallelFor(rows(), kParallelRowsMin / 2,
+  void ForRows(size_t row_elements, const Body& body) const {
+    const size_t part_rows = std::max<size_t>(1, kPartElements / row_elements);
+    pool.ParallelFor(rows(), static_cast<uint32_t>(part_rows),
                      [&](uint32_t begin, uint32_t end, uint32_t) { body(begin, end - begin); });
   }
 
-  void Norm(const float* x, const float* weight, float* out) const;  // [rows][width]
-  void AddTo(float* x, const float* y) const;                        // x += y, [rows][width]
+  // The same over elements: body(first, count) of [0, elements).
+  template <typename Body>
+  void ForElements(size_t elements, const Body& body) const {
+    const auto parts = static_cast<uint32_t>(DivCeil(elements, kPartElements));
+    pool.ParallelFor(parts, 1, [&](uint32_t begin, uint32_t end, uint32_t) {
+      const size_t first = begin * kPartElements;
+      body(first, std::min(elements, end * kPartElements) - first);
+    });
+  }
 
-  // Element-wise work on fewer rows takes less time than waking the threads.
-  static constexpr uint32_t kParallelRowsMin = 16;
+  // Element-wise work on fewer elements takes less time than handing it to another thread.
+  static constexpr size_t kPartElements = 8192;
 };
 
 struct Architecture {
   std::string_view name;  // as in ModelSpec::architecture
   std::vector<LayerTensor> (*layer_tensors)(const Hyperparameters& hyperparameters);
-  // Takes workspace.residual one layer further and stores the layer's keys and values in `cache`.
+  // Takes the residual stream, which is workspace.residual + workspace.projection, one layer
+  // further, and stores the layer's keys and values in `cache`. What the layer's last block
+  // computed stays in projection: whoever reads the stream next adds it.
   void (*forward_layer)(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass);
 };
 

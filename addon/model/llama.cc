@@ -1,5 +1,6 @@
 #include "model/llama.h"
 
+#include <algorithm>
 #include <cmath>
 #include <initializer_list>
 
@@ -18,6 +19,16 @@ struct QkvLayout {
   size_t stride;
 };
 
+// The part of a slice that lies in the rows [first, first + count); may be empty.
+AttentionSlice Intersect(const AttentionSlice& slice, size_t first, size_t count) {
+  const auto begin = std::max(slice.first_row, static_cast<uint32_t>(first));
+  const auto end = std::min(slice.first_row + slice.rows, static_cast<uint32_t>(first + count));
+  return {.first_row = begin,
+          .rows = end > begin ? end - begin : 0,
+          .first_position = slice.first_position + (begin - slice.first_row),
+          .block_table = slice.block_table};
+}
+
 // The products of some matrices with the same inputs.
 void MatMul(std::initializer_list<MatMulProduct> products, const float* x,
             const ForwardPass& pass) {
@@ -25,8 +36,18 @@ void MatMul(std::initializer_list<MatMulProduct> products, const float* x,
                   pass.workspace.scratch, pass.pool);
 }
 
-// projection = attention_output * attention(rope(query), rope(key), value)
-void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass) {
+// Stores keys and values of the rows [first, first + count).
+void WriteKv(const QkvLayout& layout, size_t first, size_t count, const PagedKv& cache,
+             const ForwardPass& pass) {
+  const float* qkv = pass.workspace.qkv;
+  for (const AttentionSlice& slice : pass.input.slices) {
+    const AttentionSlice part = Intersect(slice, first, count);
+    pass.ops.WriteKv(qkv + layout.key, qkv + layout.value, layout.stride, {&part, 1}, cache);
+  }
+}
+
+// qkv = rope(query), rope(key), value; keys and values are stored.
+void QkvBlock(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass) {
   const Hyperparameters& h = pass.hyperparameters;
   const QkvLayout layout(h);
   Workspace& w = pass.workspace;
@@ -35,13 +56,19 @@ void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const For
           {weights.value, w.qkv + layout.value, layout.stride}},
          w.normed, pass);
   // Keys follow the queries, so one call rotates the heads of both.
-  pass.ForRows([&](uint32_t first, uint32_t count) {
+  pass.ForRows(layout.stride, [&](size_t first, size_t count) {
     pass.ops.Rope(w.qkv + first * layout.stride, layout.stride,
                   pass.input.positions.subspan(first, count), h.heads + h.kv_heads, h.head_dim,
                   pass.rope);
+    WriteKv(layout, first, count, cache, pass);
   });
-  pass.ops.WriteKv(w.qkv + layout.key, w.qkv + layout.value, layout.stride, pass.input.slices,
-                   cache);
+}
+
+// projection = attention_output * attention(query, stored keys and values)
+void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass) {
+  const Hyperparameters& h = pass.hyperparameters;
+  const QkvLayout layout(h);
+  Workspace& w = pass.workspace;
   const float scale = 1.0f / std::sqrt(static_cast<float>(h.head_dim));
   pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, scale, w.attention,
                      layout.key, w.scratch, pass.pool);
@@ -53,9 +80,8 @@ void FeedForwardBlock(const LayerWeights& weights, const ForwardPass& pass) {
   const size_t ffn_width = pass.hyperparameters.ffn_width;
   Workspace& w = pass.workspace;
   MatMul({{weights.gate, w.gate, ffn_width}, {weights.up, w.up, ffn_width}}, w.normed, pass);
-  pass.ForRows([&](uint32_t first, uint32_t count) {
-    float* gate = w.gate + first * ffn_width;
-    pass.ops.SiluMultiply(gate, w.up + first * ffn_width, count * ffn_width, gate);
+  pass.ForElements(pass.rows() * ffn_width, [&](size_t first, size_t count) {
+    pass.ops.SiluMultiply(w.gate + first, w.up + first, count, w.gate + first);
   });
   MatMul({{weights.down, w.projection, pass.hyperparameters.width}}, w.gate, pass);
 }
@@ -79,13 +105,13 @@ std::vector<LayerTensor> LlamaLayerTensors(const Hyperparameters& h) {
 }
 
 void LlamaLayer(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass) {
-  Workspace& w = pass.workspace;
-  pass.Norm(w.residual, weights.attention_norm, w.normed);
-  AttentionBlock(weights, cache, pass);
-  pass.AddTo(w.residual, w.projection);
-  pass.Norm(w.residual, weights.ffn_norm, w.normed);
-  FeedForwardBlock(weights, pass);
-  pass.AddTo(w.residual, w.projection);
+  float* normed = pass.workspace.normed;
+  pass.AddAndNorm(weights.attention_norm, normed);
+  QkvBlock(weights, cache, pass);
+  const ForwardPass rest = pass.KeepWanted();
+  AttentionBlock(weights, cache, rest);
+  rest.AddAndNorm(weights.ffn_norm, normed);
+  FeedForwardBlock(weights, rest);
 }
 
 }  // namespace infercept

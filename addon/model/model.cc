@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <utility>
@@ -132,6 +131,7 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
                         {options.step_tokens_max, model->context_tokens_max_, pool.threads()});
   if (!workspace.ok()) return workspace.status();
   model->workspace_ = std::move(workspace).Take();
+  model->wanted_ = WantedRows(options.step_tokens_max);
   return model;
 }
 
@@ -166,24 +166,28 @@ void Model::CheckInput(const ForwardInput& input, const KvStorage& storage) cons
 
 void Model::Forward(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool) {
   CheckInput(input, storage);
+  wanted_.Assign(input);
   const RopeView rope = rope_.view();
-  const ForwardPass pass = {hyperparameters(), *ops_, input, rope, workspace_, pool};
-  ops_->Embed(weights_.embedding, input.tokens, workspace_.residual);
-  for (uint32_t layer = 0; layer < hyperparameters().layers; ++layer) {
+  ForwardPass pass = {hyperparameters(), *ops_, rope, workspace_, pool, input};
+  Embed(pass);
+  const uint32_t layers = hyperparameters().layers;
+  for (uint32_t layer = 0; layer < layers; ++layer) {
+    const bool last = layer + 1 == layers;
+    if (last && input.logit_rows.size() < input.tokens.size()) pass.wanted = &wanted_;
     architecture_->forward_layer(weights_.layers[layer], storage.Layer(layer), pass);
   }
-  GatherLogitInputs(input.logit_rows);
+  pass.input = wanted_.input();
+  pass.AddAndNorm(weights_.output_norm, workspace_.logit_inputs);
+  logit_rows_ = pass.rows();
 }
 
-void Model::GatherLogitInputs(std::span<const uint32_t> rows) {
-  const Hyperparameters& h = hyperparameters();
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::memcpy(workspace_.logit_inputs + i * h.width,
-                workspace_.residual + size_t{rows[i]} * h.width, h.width * sizeof(float));
-  }
-  ops_->RmsNorm(workspace_.logit_inputs, weights_.output_norm, h.norm_epsilon,
-                static_cast<uint32_t>(rows.size()), h.width, workspace_.logit_inputs);
-  logit_rows_ = static_cast<uint32_t>(rows.size());
+void Model::Embed(const ForwardPass& pass) const {
+  const size_t width = hyperparameters().width;
+  pass.ForRows(width, [&](size_t first, size_t count) {
+    ops_->Embed(weights_.embedding, pass.input.tokens.subspan(first, count),
+                workspace_.residual + first * width);
+    std::fill_n(workspace_.projection + first * width, count * width, 0.0f);
+  });
 }
 
 std::span<const float> Model::Logits(uint32_t first, uint32_t count, ThreadPool& pool) {

@@ -15,12 +15,14 @@
 #include "model/forward_input.h"
 #include "model/model_spec.h"
 #include "model/rope_table.h"
+#include "model/wanted_rows.h"
 #include "model/weights.h"
 #include "model/workspace.h"
 
 namespace infercept {
 
 struct Architecture;
+struct ForwardPass;
 
 struct ModelOptions {
   const Ops* ops = nullptr;        // REQUIRED; outlives the model
@@ -69,7 +71,7 @@ class Model {
                                               std::unique_ptr<TensorSource> source,
                                               ThreadPool& pool);
   void CheckInput(const ForwardInput& input, const KvStorage& storage) const;
-  void GatherLogitInputs(std::span<const uint32_t> rows);
+  void Embed(const ForwardPass& pass) const;
 
   // Constant after construction.
   ModelSpec spec_;
@@ -81,6 +83,7 @@ class Model {
 
   // Overwritten by every Forward.
   Workspace workspace_;
+  WantedRows wanted_;
   uint32_t logit_rows_ = 0;  // in workspace_.logit_inputs
 };
 

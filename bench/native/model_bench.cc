@@ -1,6 +1,8 @@
 // The whole forward pass of a 1.1 B Llama with random weights: prefill, and decode of 1, 8 and 16
 // sequences, beside what the machine's read bandwidth allows (every decode step reads all weights
 // once).
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <numeric>
@@ -8,6 +10,7 @@
 #include "harness.h"
 #include "limits.h"
 #include "model/model.h"
+#include "timed_ops.h"
 
 namespace infercept::bench {
 namespace {
@@ -84,6 +87,46 @@ size_t StepWeightBytes(const Hyperparameters& h) {
   return RowBytes(DType::kQ8_0, h.layers * layer + size_t{h.vocabulary_size} * h.width);
 }
 
+// Microseconds of one step, per op on the calling thread: of each the least of all samples, because
+// other work of the machine only ever adds. "between" is what no op accounts for.
+class Breakdown {
+ public:
+  explicit Breakdown(TimedOps& ops) : ops_(ops) { least_.fill(1e9); }
+
+  template <typename Body>
+  void Sample(const Body& body) {
+    ops_.Reset();
+    const auto begin = std::chrono::steady_clock::now();
+    body();
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    double between = elapsed.count();
+    for (size_t i = 0; i < TimedOps::kOps; ++i) {
+      const double seconds = ops_.Seconds(static_cast<TimedOps::Op>(i));
+      least_[i] = std::min(least_[i], seconds);
+      between -= seconds;
+    }
+    least_.back() = std::min(least_.back(), between);
+  }
+
+  void Print(const char* name) const {
+    std::printf("%-10s", name);
+    for (const double seconds : least_) std::printf(" %9.0f", seconds * 1e6);
+    std::printf("\n");
+  }
+
+  static void PrintHeader() {
+    std::printf("%-10s", "us");
+    for (const std::string_view name : TimedOps::kNames) {
+      std::printf(" %9s", std::string(name).c_str());
+    }
+    std::printf(" %9s\n", "between");
+  }
+
+ private:
+  TimedOps& ops_;
+  std::array<double, TimedOps::kOps + 1> least_;
+};
+
 double ProcessorSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 }  // namespace
@@ -94,7 +137,8 @@ std::string RunModel(const Options& options) {
   if (ops == nullptr) throw std::runtime_error("this machine does not run " + options.isa);
   std::printf("%s, %s\n", MachineHeader(options.threads).c_str(), std::string(ops->isa()).c_str());
   ModelOptions model_options;
-  model_options.ops = ops;
+  TimedOps timed(*ops);
+  model_options.ops = &timed;
   model_options.step_tokens_max = kPrefillTokens;
   const auto model =
       Take(Model::CreateRandom(kHyperparameters, DType::kQ8_0, 1, model_options, pool));
@@ -103,13 +147,17 @@ std::string RunModel(const Options& options) {
   std::printf("%-10s %12s %20s %12s\n", "q8_0", "tokens/s", "processor ms/token", "weights GB/s");
   const double weight_bytes = static_cast<double>(StepWeightBytes(kHyperparameters));
   std::string figures;
+  std::vector<Breakdown> breakdowns(std::size(kItems), Breakdown(timed));
   for (const Item& item : kItems) {
     const Step step(item);
     const uint32_t samples = options.quick ? 5 : 20;
     const double processor_before = ProcessorSeconds();
+    Breakdown& breakdown = breakdowns[static_cast<size_t>(&item - kItems)];
     const double seconds = MedianSeconds(samples, [&] {
-      model->Forward(step.input(), *storage, pool);
-      Keep(model->Logits(0, step.logit_rows(), pool));
+      breakdown.Sample([&] {
+        model->Forward(step.input(), *storage, pool);
+        Keep(model->Logits(0, step.logit_rows(), pool));
+      });
     });
     const double processor_ms =
         (ProcessorSeconds() - processor_before) * 1e3 / ((samples + 1) * step.tokens());
@@ -120,6 +168,8 @@ std::string RunModel(const Options& options) {
                   figures.empty() ? "" : ",", item.name, step.tokens() / seconds, processor_ms);
     figures += line;
   }
+  Breakdown::PrintHeader();
+  for (size_t i = 0; i < std::size(kItems); ++i) breakdowns[i].Print(kItems[i].name);
   return "{" + figures + "}";
 }
 

@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <map>
+#include <numeric>
 #include <optional>
 
 #include "base/rng.h"
@@ -254,6 +256,49 @@ TEST(Model, ChunksAndNeighboursDoNotChangeABit) {
         ASSERT_TRUE(logits == expected)
             << ops->isa() << ", weights " << DTypeName(storage.weights) << ", seed " << seed;
       }
+    }
+  }
+}
+
+namespace {
+
+// Logits of some rows of two sequences (9 and 6 tokens) in one step, then of one more token of
+// each.
+std::vector<float> RunRows(TinyModel& tiny, std::span<const uint32_t> rows) {
+  StepPlan first;
+  AddSlice(first, SeqId{0}, 0, RandomTokens(9, 8), BlockRange(0, 3));
+  AddSlice(first, SeqId{1}, 0, RandomTokens(6, 9), BlockRange(8, 2));
+  Batch batch;
+  batch.Assign(first, tiny.storage->shape().block_tokens);
+  ForwardInput input = batch.input();
+  input.logit_rows = rows;
+  tiny.model->Forward(input, *tiny.storage, tiny.pool);
+  const auto logits = tiny.model->Logits(0, static_cast<uint32_t>(rows.size()), tiny.pool);
+  std::vector<float> all(logits.begin(), logits.end());
+  StepPlan next;
+  AddSlice(next, SeqId{0}, 9, {1}, BlockRange(0, 3));
+  AddSlice(next, SeqId{1}, 6, {2}, BlockRange(8, 2));
+  std::ranges::copy(Run(tiny, next), std::back_inserter(all));
+  return all;
+}
+
+}  // namespace
+
+// The last layer computes the wanted rows alone, but stores the keys and values of all.
+TEST(Model, WhichLogitsAreWantedDoesNotChangeABit) {
+  const std::vector<std::vector<uint32_t>> choices = {{}, {14}, {8, 14}, {0, 3, 9}, {5, 6, 7, 8}};
+  std::vector<uint32_t> every(15);
+  std::iota(every.begin(), every.end(), 0u);
+  for (const Ops* ops : AllOps()) {
+    TinyModel tiny(*ops, DType::kQ8_0, DType::kF16);
+    const std::vector<float> all = RunRows(tiny, every);
+    for (const std::vector<uint32_t>& rows : choices) {
+      std::vector<float> expected;
+      for (const uint32_t row : rows) {
+        expected.insert(expected.end(), all.begin() + row * 80, all.begin() + (row + 1) * 80);
+      }
+      expected.insert(expected.end(), all.begin() + 15 * 80, all.end());
+      ASSERT_TRUE(RunRows(tiny, rows) == expected) << ops->isa() << ", " << rows.size() << " rows";
     }
   }
 }

@@ -11,38 +11,61 @@ namespace {
 
 constexpr uint32_t kWidths[] = {1, 2, 7, 8, 15, 16, 17, 33, 64, 100, 257};
 
-TEST(OpsRmsNorm, AgreesWithTheReference) {
+struct Normed {
+  std::vector<float> residual;
+  std::vector<float> out;
+};
+
+Normed AddRmsNorm(const Ops& ops, const std::vector<float>& added, const std::vector<float>& x,
+                  const std::vector<float>& weight) {
+  Normed normed{x, std::vector<float>(x.size(), 1.0f)};
+  const auto width = static_cast<uint32_t>(weight.size());
+  ops.AddRmsNorm({added.data(), normed.residual.data(), weight.data(), 1e-5f, normed.out.data()},
+                 static_cast<uint32_t>(x.size()) / width, width);
+  return normed;
+}
+
+TEST(OpsAddRmsNorm, AgreesWithTheReference) {
   Random random(11);
   for (const uint32_t width : kWidths) {
+    const std::vector<float> added = random.Activations(3 * width);
     const std::vector<float> x = random.Activations(3 * width);
     const std::vector<float> weight = random.Activations(width);
-    std::vector<float> expected(x.size());
-    ReferenceOps().RmsNorm(x.data(), weight.data(), 1e-5f, 3, width, expected.data());
+    const Normed expected = AddRmsNorm(ReferenceOps(), added, x, weight);
     // The sum of squares has only positive terms: relative error below width roundings, halved by
     // the root.
     std::vector<double> tolerance;
-    for (const float value : expected) {
+    for (const float value : expected.out) {
       tolerance.push_back(std::abs(double{value}) * (width / 2.0 + 6) * kEpsilon);
     }
     for (const Ops* ops : SupportedOps()) {
       const std::string what = std::string(ops->isa()) + " width " + std::to_string(width);
-      std::vector<float> out(x.size());
-      ops->RmsNorm(x.data(), weight.data(), 1e-5f, 3, width, out.data());
-      ExpectClose(expected, out, tolerance, what);
-      std::vector<float> in_place = x;
-      ops->RmsNorm(in_place.data(), weight.data(), 1e-5f, 3, width, in_place.data());
-      ExpectSameBits(out, in_place, what + " in place");
+      const Normed normed = AddRmsNorm(*ops, added, x, weight);
+      ExpectClose(expected.out, normed.out, tolerance, what);
+      ExpectSameBits(expected.residual, normed.residual, what + ", residual");
     }
   }
 }
 
-TEST(OpsRmsNorm, ZerosStayZeros) {
-  const std::vector<float> x(20);
+TEST(OpsAddRmsNorm, MayWriteOverWhatItAdds) {
+  Random random(15);
+  const std::vector<float> added = random.Activations(2 * 33);
+  const std::vector<float> x = random.Activations(2 * 33);
+  const std::vector<float> weight = random.Activations(33);
+  for (const Ops* ops : SupportedOps()) {
+    const Normed expected = AddRmsNorm(*ops, added, x, weight);
+    std::vector<float> residual = x;
+    std::vector<float> out = added;
+    ops->AddRmsNorm({out.data(), residual.data(), weight.data(), 1e-5f, out.data()}, 2, 33);
+    ExpectSameBits(expected.out, out, std::string(ops->isa()));
+  }
+}
+
+TEST(OpsAddRmsNorm, ZerosStayZeros) {
+  const std::vector<float> zeros(20);
   const std::vector<float> weight(20, 1.0f);
   for (const Ops* ops : SupportedOps()) {
-    std::vector<float> out(20, 1.0f);
-    ops->RmsNorm(x.data(), weight.data(), 1e-5f, 1, 20, out.data());
-    for (const float value : out) EXPECT_EQ(value, 0.0f);
+    for (const float value : AddRmsNorm(*ops, zeros, zeros, weight).out) EXPECT_EQ(value, 0.0f);
   }
 }
 
@@ -84,19 +107,6 @@ TEST(OpsSiluMultiply, ExpKeepsItsErrorBound) {
       const double error = std::abs(double{out[i]} - expected);
       EXPECT_TRUE(error <= std::abs(expected) * (1.3e-7 + 4 * kEpsilon))
           << ops->isa() << " at " << gate[i] << " expected " << expected << " actual " << out[i];
-    }
-  }
-}
-
-TEST(OpsAdd, AddsEveryElement) {
-  Random random(13);
-  for (const uint32_t count : kWidths) {
-    const std::vector<float> x = random.Activations(count);
-    const std::vector<float> y = random.Activations(count);
-    for (const Ops* ops : SupportedOps()) {
-      std::vector<float> sum = x;
-      ops->Add(y.data(), count, sum.data());
-      for (size_t i = 0; i < count; ++i) EXPECT_EQ(sum[i], x[i] + y[i]) << ops->isa() << " " << i;
     }
   }
 }

@@ -149,11 +149,12 @@ void CpuOps::Embed(const WeightView& table, std::span<const TokenId> tokens, flo
   }
 }
 
-void CpuOps::RmsNorm(const float* x, const float* weight, float epsilon, uint32_t tokens,
-                     uint32_t width, float* out) const {
+void CpuOps::AddRmsNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const {
   IC_CHECK(width > 0);
   for (size_t t = 0; t < tokens; ++t) {
-    kernels_.rms_norm(x + t * width, weight, epsilon, width, out + t * width);
+    kernels_.add_rms_norm({norm.added + t * width, norm.residual + t * width, norm.weight,
+                           norm.epsilon, norm.out + t * width},
+                          width);
   }
 }
 
@@ -172,8 +173,6 @@ void CpuOps::Rope(float* x, size_t stride, std::span<const uint32_t> positions, 
 void CpuOps::SiluMultiply(const float* gate, const float* up, size_t count, float* out) const {
   kernels_.silu_multiply(gate, up, count, out);
 }
-
-void CpuOps::Add(const float* y, size_t count, float* x) const { kernels_.add(y, count, x); }
 
 void CpuOps::WriteKv(const float* key, const float* value, size_t stride,
                      std::span<const AttentionSlice> slices, const PagedKv& cache) const {

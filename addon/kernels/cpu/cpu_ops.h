@@ -18,12 +18,10 @@ class CpuOps final : public Ops {
   void MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,
               std::span<std::byte> scratch, ThreadPool& pool) const override;
   void Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const override;
-  void RmsNorm(const float* x, const float* weight, float epsilon, uint32_t tokens, uint32_t width,
-               float* out) const override;
+  void AddRmsNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const override;
   void Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
             uint32_t head_dim, const RopeView& rope) const override;
   void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const override;
-  void Add(const float* y, size_t count, float* x) const override;
   void WriteKv(const float* key, const float* value, size_t stride,
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override;
   size_t AttentionScratchBytes(uint32_t context_tokens_max, uint32_t heads, uint32_t head_dim,

@@ -89,10 +89,8 @@ struct Kernels {
   // One token. REQUIRES: columns is a multiple of 32.
   void (*quantize)(const float* x, uint32_t columns, const QuantizedTokens& out) = nullptr;
   // One token.
-  void (*rms_norm)(const float* x, const float* weight, float epsilon, uint32_t width,
-                   float* out) = nullptr;
+  void (*add_rms_norm)(const ResidualNorm& norm, uint32_t width) = nullptr;
   void (*silu_multiply)(const float* gate, const float* up, size_t count, float* out) = nullptr;
-  void (*add)(const float* y, size_t count, float* x) = nullptr;
   // One head; cosine and sine are the row of its position, [rope_dim / 2].
   void (*rope)(float* head, const float* cosine, const float* sine, const RopeView& rope) = nullptr;
   // Rounds to the cache's dtype.

@@ -69,13 +69,18 @@ class RefOps final : public Ops {
     }
   }
 
-  void RmsNorm(const float* x, const float* weight, float epsilon, uint32_t tokens, uint32_t width,
-               float* out) const override {
-    for (uint32_t t = 0; t < tokens; ++t, x += width, out += width) {
+  void AddRmsNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const override {
+    for (size_t t = 0; t < tokens; ++t) {
+      float* residual = norm.residual + t * width;
       double squares = 0;
-      for (uint32_t i = 0; i < width; ++i) squares += double{x[i]} * x[i];
-      const double factor = 1.0 / std::sqrt(squares / width + double{epsilon});
-      for (uint32_t i = 0; i < width; ++i) out[i] = static_cast<float>(x[i] * factor * weight[i]);
+      for (uint32_t i = 0; i < width; ++i) {
+        residual[i] += norm.added[t * width + i];
+        squares += double{residual[i]} * residual[i];
+      }
+      const double factor = 1.0 / std::sqrt(squares / width + double{norm.epsilon});
+      for (uint32_t i = 0; i < width; ++i) {
+        norm.out[t * width + i] = static_cast<float>(residual[i] * factor * norm.weight[i]);
+      }
     }
   }
 
@@ -104,10 +109,6 @@ class RefOps final : public Ops {
     for (size_t i = 0; i < count; ++i) {
       out[i] = static_cast<float>(gate[i] / (1.0 + std::exp(-double{gate[i]})) * up[i]);
     }
-  }
-
-  void Add(const float* y, size_t count, float* x) const override {
-    for (size_t i = 0; i < count; ++i) x[i] += y[i];
   }
 
   void WriteKv(const float* key, const float* value, size_t stride,

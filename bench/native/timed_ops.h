@@ -1,0 +1,85 @@
+// An Ops object that counts the time the calling thread spends in each op of another one.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <string_view>
+#include <thread>
+
+#include "kernels/ops.h"
+
+namespace infercept::bench {
+
+class TimedOps final : public Ops {
+ public:
+  enum Op : size_t { kMatMul, kAttention, kNorm, kRope, kWriteKv, kSilu, kEmbed, kOps };
+  static constexpr std::string_view kNames[kOps] = {"matmul",   "attention", "norm", "rope",
+                                                    "write kv", "silu",      "embed"};
+
+  explicit TimedOps(const Ops& ops) : ops_(ops), thread_(std::this_thread::get_id()) {}
+
+  // Since the last Reset; of the thread that made this object, others are not counted.
+  double Seconds(Op op) const { return seconds_[op]; }
+  void Reset() { seconds_ = {}; }
+
+  std::string_view isa() const override { return ops_.isa(); }
+  size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const override {
+    return ops_.PackedBytes(dtype, rows, columns);
+  }
+  void Pack(const WeightView& source, std::span<std::byte> target,
+            ThreadPool& pool) const override {
+    ops_.Pack(source, target, pool);
+  }
+  size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const override {
+    return ops_.MatMulScratchBytes(dtype, tokens, columns);
+  }
+  void MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,
+              std::span<std::byte> scratch, ThreadPool& pool) const override {
+    Count(kMatMul, [&] { ops_.MatMul(products, x, tokens, scratch, pool); });
+  }
+  void Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const override {
+    Count(kEmbed, [&] { ops_.Embed(table, tokens, out); });
+  }
+  void AddRmsNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const override {
+    Count(kNorm, [&] { ops_.AddRmsNorm(norm, tokens, width); });
+  }
+  void Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
+            uint32_t head_dim, const RopeView& rope) const override {
+    Count(kRope, [&] { ops_.Rope(x, stride, positions, heads, head_dim, rope); });
+  }
+  void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const override {
+    Count(kSilu, [&] { ops_.SiluMultiply(gate, up, count, out); });
+  }
+  void WriteKv(const float* key, const float* value, size_t stride,
+               std::span<const AttentionSlice> slices, const PagedKv& cache) const override {
+    Count(kWriteKv, [&] { ops_.WriteKv(key, value, stride, slices, cache); });
+  }
+  size_t AttentionScratchBytes(uint32_t context_tokens_max, uint32_t heads, uint32_t head_dim,
+                               uint32_t threads) const override {
+    return ops_.AttentionScratchBytes(context_tokens_max, heads, head_dim, threads);
+  }
+  void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
+                 uint32_t heads, const PagedKv& cache, float scale, float* out, size_t out_stride,
+                 std::span<std::byte> scratch, ThreadPool& pool) const override {
+    Count(kAttention, [&] {
+      ops_.Attention(query, query_stride, slices, heads, cache, scale, out, out_stride, scratch,
+                     pool);
+    });
+  }
+
+ private:
+  template <typename Body>
+  void Count(Op op, const Body& body) const {
+    if (std::this_thread::get_id() != thread_) return body();
+    const auto begin = std::chrono::steady_clock::now();
+    body();
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    seconds_[op] += elapsed.count();
+  }
+
+  const Ops& ops_;
+  const std::thread::id thread_;
+  mutable std::array<double, kOps> seconds_{};
+};
+
+}  // namespace infercept::bench
