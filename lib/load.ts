@@ -3,6 +3,7 @@
 import type { ModelText } from './engine-core.js';
 import { throwIfAborted } from './errors.js';
 import { type LoadedModel, readModel } from './formats/load-model.js';
+import { assertRunnable } from './formats/tensor-table.js';
 import type { Hyperparameters } from './model-spec.js';
 import { loadNative } from './native.js';
 import { NativeLink } from './native-link.js';
@@ -75,6 +76,7 @@ export async function loadEngine(source: string, settings: LoadSettings): Promis
   const binding = loadNative(settings.nativeBinding);
   report({ phase: 'headers', loadedBytes: 0, totalBytes: 0 });
   const model = await readModel(source, { signal });
+  assertRunnable(model.spec);
   const tokenizer = createTokenizer(model.tokenizer, model.defaults);
   try {
     const text = modelText(model, tokenizer);

@@ -6,16 +6,34 @@
 /** Architectures that can be run. `formats/architectures/` has one file for each. */
 export type Architecture = 'llama';
 
-/** Element types of tensors. `q8_0`: blocks of 32 weights, each a float16 scale followed by 32 signed bytes. */
-export type TensorType = 'f32' | 'f16' | 'bf16' | 'q8_0';
+/**
+ * Element types of tensors, by GGUF's names. The quantized ones store blocks of elements that share scales;
+ * `addon/kernels/blocks.h` has their layouts.
+ */
+export type TensorType = keyof typeof tensorTypes;
 
 /** Elements per block and bytes per block of each {@link TensorType}. */
-export const tensorTypes: Readonly<Record<TensorType, { blockElements: number; blockBytes: number }>> = {
+export const tensorTypes = {
   f32: { blockElements: 1, blockBytes: 4 },
   f16: { blockElements: 1, blockBytes: 2 },
   bf16: { blockElements: 1, blockBytes: 2 },
   q8_0: { blockElements: 32, blockBytes: 34 },
-};
+  q4_0: { blockElements: 32, blockBytes: 18 },
+  q4_1: { blockElements: 32, blockBytes: 20 },
+  q5_0: { blockElements: 32, blockBytes: 22 },
+  q5_1: { blockElements: 32, blockBytes: 24 },
+  q2_k: { blockElements: 256, blockBytes: 84 },
+  q3_k: { blockElements: 256, blockBytes: 110 },
+  q4_k: { blockElements: 256, blockBytes: 144 },
+  q5_k: { blockElements: 256, blockBytes: 176 },
+  q6_k: { blockElements: 256, blockBytes: 210 },
+  iq4_nl: { blockElements: 32, blockBytes: 18 },
+  iq4_xs: { blockElements: 256, blockBytes: 136 },
+  mxfp4: { blockElements: 32, blockBytes: 17 },
+} as const;
+
+/** The types that the native kernels multiply with; files with others can be read, but not run. */
+export const runnableTypes: readonly TensorType[] = ['f32', 'f16', 'bf16', 'q8_0'];
 
 /** How rotary frequencies are stretched beyond the context the model was first trained on. */
 export type RopeScaling =

@@ -75,14 +75,20 @@ uint32_t ToDimension(const ObjectReader& reader, const Napi::Array& shape, uint3
   return static_cast<uint32_t>(number);
 }
 
+DType ToDType(const ObjectReader& reader, const char* key) {
+  const std::string name = reader.String(key);
+  for (const DTypeTraits& traits : kDTypeTraits) {
+    if (traits.name == name) return traits.dtype;
+  }
+  ThrowInvalid(reader.env(), "Unknown " + std::string(key) + " '" + name + "'.");
+}
+
 TensorSpec ToTensor(const ObjectReader& reader, const Napi::Object& object) {
   const Napi::Value shape = object.Get("shape");
   if (!shape.IsArray()) ThrowInvalid(reader.env(), "A tensor's shape must be an array.");
   TensorSpec tensor;
   tensor.name = reader.String("name");
-  tensor.dtype = Named<DType>(
-      reader, "dtype",
-      {{"f32", DType::kF32}, {"f16", DType::kF16}, {"bf16", DType::kBF16}, {"q8_0", DType::kQ8_0}});
+  tensor.dtype = ToDType(reader, "dtype");
   tensor.rows = ToDimension(reader, shape.As<Napi::Array>(), 0);
   tensor.columns = ToDimension(reader, shape.As<Napi::Array>(), 1);
   tensor.file = reader.Int<uint32_t>("file");

@@ -54,9 +54,7 @@ struct Unsigned {
 // Levels -lowest to lowest - 1.
 struct Signed {
   float lowest;
-  float Level(float value) const {
-    return Clamp(Nearest(value), -lowest, lowest - 1);
-  }
+  float Level(float value) const { return Clamp(Nearest(value), -lowest, lowest - 1); }
 };
 
 // The code of the level that is nearest to (i - 256) / 2 + 1/4. No middle between two levels is
@@ -158,8 +156,8 @@ AffineFit Solve(const Moments& sums, float total) {
   return {scale, 0, scale * sums.product};
 }
 
-// Scales are tried that put the largest value at so many codes beyond the highest one: the last ones
-// clip it, the first one leaves codes unused. Twice as many lower the error by less than 1 %.
+// Scales are tried that put the largest value at so many codes beyond the highest one: the last
+// ones clip it, the first one leaves codes unused. Twice as many lower the error by less than 1 %.
 constexpr float kAffineSteps[] = {-0.9f, -0.4f, 0.1f, 0.6f, 1.2f};
 
 template <uint32_t kCount>
@@ -194,7 +192,8 @@ struct AffineBlock {
   uint8_t codes[256];
 };
 
-// Of the rounded inner scale and minimum of a run, and their neighbours, those with the least error.
+// Of the rounded inner scale and minimum of a run, and their neighbours, those with the least
+// error.
 template <uint32_t kRuns>
 void RoundInner(const float* x, const AffineFit& fit, float inner_highest, const Unsigned& grid,
                 uint32_t run, AffineBlock<kRuns>& block) {
@@ -260,7 +259,8 @@ ScaledRuns<kRuns> FitRuns(const float* x, const std::array<float, kPeaks>& peaks
   const Signed inner = {inner_lowest};
   ScaledRuns<kRuns> runs = {};
   float fits[kRuns];
-  for (uint32_t run = 0; run < kRuns; ++run) fits[run] = FitScale<kCount>(x + run * kCount, peaks, grid);
+  for (uint32_t run = 0; run < kRuns; ++run)
+    fits[run] = FitScale<kCount>(x + run * kCount, peaks, grid);
   runs.scale.Store(PeakOf<kRuns>(fits) / -inner_lowest);
   const float scale = runs.scale.Load();
   for (uint32_t run = 0; run < kRuns; ++run) {
@@ -309,7 +309,8 @@ uint32_t Shifted(float level, float offset) { return static_cast<uint32_t>(level
 void PackIq4Run(const float* x, float scale, uint8_t codes[16]) {
   const float inverse = Inverse(scale);
   for (uint32_t i = 0; i < 16; ++i) {
-    codes[i] = static_cast<uint8_t>(Iq4::Code(x[i] * inverse) | Iq4::Code(x[16 + i] * inverse) << 4);
+    codes[i] =
+        static_cast<uint8_t>(Iq4::Code(x[i] * inverse) | Iq4::Code(x[16 + i] * inverse) << 4);
   }
 }
 

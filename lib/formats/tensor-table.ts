@@ -1,5 +1,12 @@
 import { InferceptError } from '../errors.js';
-import { type Hyperparameters, type TensorSpec, type TensorType, tensorTypes } from '../model-spec.js';
+import {
+  type Hyperparameters,
+  type ModelSpec,
+  runnableTypes,
+  type TensorSpec,
+  type TensorType,
+  tensorTypes,
+} from '../model-spec.js';
 import type { ArchitectureRow, TensorRow } from './architectures/index.js';
 
 /** A tensor as a file describes it. */
@@ -77,12 +84,23 @@ function resolve(row: TensorRow, name: string, tensor: FoundTensor, found: Found
 function supportedType(type: string, where: string): TensorType {
   const dtype = type.toLowerCase();
   if (Object.hasOwn(tensorTypes, dtype)) return dtype as TensorType;
-  const supported = Object.keys(tensorTypes).join(', ').toUpperCase();
-  throw new InferceptError(
+  throw unsupportedType(type, where, Object.keys(tensorTypes));
+}
+
+function unsupportedType(type: string, where: string, supported: readonly string[]): InferceptError {
+  const names = supported.join(', ').toUpperCase();
+  return new InferceptError(
     'ERR_MODEL_UNSUPPORTED',
-    `${where} has type ${type}; supported: ${supported}. Use a file with one of these, for example a Q8_0 one.`,
+    `${where} has type ${type}; supported: ${names}. Use a file with one of these, for example a Q8_0 one.`,
     { details: { type } },
   );
+}
+
+/** @throws InferceptError `ERR_MODEL_UNSUPPORTED` for a matrix that no kernel multiplies with */
+export function assertRunnable({ files, tensors }: ModelSpec): void {
+  const other = tensors.find(({ dtype }) => !runnableTypes.includes(dtype));
+  if (other === undefined) return;
+  throw unsupportedType(other.dtype.toUpperCase(), `${files[other.file]}: tensor "${other.name}"`, runnableTypes);
 }
 
 function missing(found: FoundTensors, name: string): InferceptError {

@@ -1,5 +1,5 @@
-// Goal: blocks of every dtype mean what the gguf package says they mean. Method: its values, bit for
-// bit (test/fixtures/make_quantized.py); the reference's products and rows come from them.
+// Goal: blocks of every dtype mean what the gguf package says they mean. Method: its values, bit
+// for bit (test/fixtures/make_quantized.py); the reference's products and rows come from them.
 #include "kernels/dequantize.h"
 
 #include "base/check.h"

@@ -62,8 +62,8 @@ TEST(Quantize, GivesTheBytesOfTheGgufPackage) {
     std::vector<std::byte> bytes(row_bytes);
     for (size_t row = 0; row < rows.size() / kGoldenColumns; ++row) {
       QuantizeRow(dtype, rows.data() + row * kGoldenColumns, kGoldenColumns, bytes.data());
-      const auto differs = std::mismatch(bytes.begin(), bytes.end(),
-                                         expected.begin() + static_cast<ptrdiff_t>(row * row_bytes));
+      const auto differs = std::mismatch(
+          bytes.begin(), bytes.end(), expected.begin() + static_cast<ptrdiff_t>(row * row_bytes));
       EXPECT_TRUE(differs.first == bytes.end())
           << name << ", row " << row << ", byte " << differs.first - bytes.begin() << " is "
           << static_cast<int>(*differs.first) << ", not " << static_cast<int>(*differs.second);
@@ -86,9 +86,9 @@ struct Expectation {
 };
 
 constexpr Expectation kFitted[] = {
-    {DType::kQ2_K, 0.27, 4, 16, true},     {DType::kQ3_K, 0.147, 8, 16, false},
-    {DType::kQ4_K, 0.0720, 16, 32, true},  {DType::kQ5_K, 0.0356, 32, 32, true},
-    {DType::kQ6_K, 0.0176, 64, 16, false}, {DType::kIQ4_NL, 0.0755, 16, 32, false},
+    {DType::kQ2_K, 0.27, 4, 16, true},      {DType::kQ3_K, 0.147, 8, 16, false},
+    {DType::kQ4_K, 0.0720, 16, 32, true},   {DType::kQ5_K, 0.0356, 32, 32, true},
+    {DType::kQ6_K, 0.0176, 64, 16, false},  {DType::kIQ4_NL, 0.0755, 16, 32, false},
     {DType::kIQ4_XS, 0.0758, 16, 32, false}};
 
 // Each run from its lowest to its highest value (or to its largest magnitude on both sides) in
@@ -172,7 +172,8 @@ TEST(Quantize, AnyBitsAreSafe) {
   values[3] = NAN;
   values[300] = HUGE_VALF;
   values[600] = -HUGE_VALF;
-  for (const DType dtype : kAllWeightDTypes) EXPECT_EQ(ThereAndBack(dtype, values).size(), kColumns);
+  for (const DType dtype : kAllWeightDTypes)
+    EXPECT_EQ(ThereAndBack(dtype, values).size(), kColumns);
 }
 
 }  // namespace

@@ -122,9 +122,9 @@ describe('damaged models', () => {
   test('a quantization that is not supported says which are', async () => {
     const path = damaged('plain-q8_0.gguf', (bytes) => {
       const name = Buffer.from('blk.0.ffn_up.weight');
-      bytes.writeUInt32LE(12, bytes.indexOf(name) + name.length + 4 + 16);
+      bytes.writeUInt32LE(16, bytes.indexOf(name) + name.length + 4 + 16);
       return bytes;
     });
-    await expectError(readModel(path), 'ERR_MODEL_UNSUPPORTED', /Q4_K.*Q8_0/);
+    await expectError(readModel(path), 'ERR_MODEL_UNSUPPORTED', /IQ2_XXS.*Q8_0.*Q4_K/);
   });
 });

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { ModelSpec, RopeSpec, TensorType } from '../../../lib/model-spec.js';
+import type { ModelSpec, RopeSpec } from '../../../lib/model-spec.js';
+import { decode } from './tensor-decoders.js';
 
 type Matrix = { rows: number; columns: number; values: Float64Array };
 
@@ -75,34 +76,9 @@ function readTensors({ files, tensors }: ModelSpec): Map<string, Matrix> {
   return new Map(
     tensors.map(({ name, dtype, shape: [rows, columns], file, offset, byteLength }) => {
       const bytes = contents[file]!.subarray(offset, offset + byteLength);
-      return [name, { rows, columns, values: decoders[dtype](bytes, rows * columns) }];
+      return [name, { rows, columns, values: decode(dtype, bytes, rows * columns) }];
     }),
   );
-}
-
-const decoders: Record<TensorType, (bytes: Buffer, count: number) => Float64Array> = {
-  f32: (bytes, count) => Float64Array.from({ length: count }, (_, index) => bytes.readFloatLE(4 * index)),
-  f16: (bytes, count) => Float64Array.from({ length: count }, (_, index) => half(bytes.readUInt16LE(2 * index))),
-  bf16: (bytes, count) => {
-    const scratch = Buffer.alloc(4);
-    return Float64Array.from({ length: count }, (_, index) => {
-      scratch.writeUInt16LE(bytes.readUInt16LE(2 * index), 2);
-      return scratch.readFloatLE(0);
-    });
-  },
-  q8_0: (bytes, count) =>
-    Float64Array.from({ length: count }, (_, index) => {
-      const block = 34 * Math.floor(index / 32);
-      return half(bytes.readUInt16LE(block)) * bytes.readInt8(block + 2 + (index % 32));
-    }),
-};
-
-function half(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  return exponent === 31 ? Number.NaN : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function ropeFrequencies({ dimension, base, scaling }: RopeSpec, factors: Float64Array | undefined): number[] {
