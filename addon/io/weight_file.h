@@ -21,8 +21,8 @@ class WeightFiles {
   // kModelFormat: no such file, empty shape, wrong length, out of the file's bounds, misaligned.
   Result<std::span<const std::byte>> Window(const TensorSpec& tensor) const;
 
-  // Tells the system that these bytes of a window are not needed any more (they were packed into
-  // memory).
+  // Tells the system that these bytes of a window need no memory any more (they were packed). Who
+  // reads them all the same gets them from the file.
   static void Forget(std::span<const std::byte> window);
 
  private:

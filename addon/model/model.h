@@ -29,7 +29,7 @@ struct ModelOptions {
   uint32_t step_tokens_max = 512;  // rows of one Forward
   // The longest context that will be used. 0, or more than the model's: the model's, at most 2^20.
   uint32_t context_tokens_max = 0;
-  // Called before each tensor and after the last; false cancels (kAborted).
+  // Called at least every few megabytes, and when all is loaded; false cancels (kAborted).
   LoadProgress progress;
 };
 

@@ -19,7 +19,7 @@ class TensorSource {
   virtual ~TensorSource() = default;
   // The bytes of one tensor; they live as long as the source.
   virtual Result<std::span<const std::byte>> Read(const TensorSpec& tensor) = 0;
-  // These bytes were copied and will not be read again.
+  // These bytes were copied: they need no memory until somebody reads them again.
   virtual void Forget(std::span<const std::byte> bytes) = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -8,6 +9,16 @@ namespace infercept {
 namespace {
 
 constexpr size_t kPackedAlignment = 64;  // ops.h, Pack
+
+// Bytes that are packed between two reports, about: a few milliseconds of work, which is enough
+// for many threads, and nothing beside the size of a model.
+constexpr size_t kPieceBytes = size_t{8} << 20;
+
+// A multiple of pack_rows.
+uint32_t PieceRows(size_t row_bytes, uint32_t pack_rows) {
+  const size_t multiples = std::max<size_t>(1, kPieceBytes / (row_bytes * pack_rows));
+  return static_cast<uint32_t>(std::min<size_t>(multiples * pack_rows, UINT32_MAX));
+}
 
 // Where one tensor of the spec goes: exactly one of `matrix` and `vector` is set.
 struct Placement {
@@ -147,27 +158,41 @@ class WeightLoader {
 
   Status Fill(const Placement& placement) {
     if (Status status = Report(); !status.ok()) return status;
-    const Result<std::span<const std::byte>> bytes = weights_.source->Read(*placement.tensor);
-    if (!bytes.ok()) return bytes.status();
     const TensorSpec& tensor = *placement.tensor;
+    const Result<std::span<const std::byte>> bytes = weights_.source->Read(tensor);
+    if (!bytes.ok()) return bytes.status();
     const WeightView view = {tensor.dtype, bytes.value().data(), tensor.rows, tensor.columns};
-    if (placement.matrix != nullptr) {
-      *placement.matrix = Pack(view, bytes.value());
-    } else {
+    if (placement.vector != nullptr) {
       *placement.vector = Widen(view);
+      loaded_bytes_ += tensor.byte_length;
+      return Status();
     }
+    *placement.matrix = {view.dtype, view.data, view.rows, view.columns};
+    if (PackedBytes(tensor) != 0) return Pack(view, placement.matrix->data);
     loaded_bytes_ += tensor.byte_length;
     return Status();
   }
 
-  PackedWeight Pack(const WeightView& view, std::span<const std::byte> bytes) {
-    const size_t packed_bytes = ops_.PackedBytes(view.dtype, view.rows, view.columns);
-    if (packed_bytes == 0) return {view.dtype, view.data, view.rows, view.columns};
-    const std::span target(weights_.packed.data() + packed_, packed_bytes);
-    packed_ += Aligned(packed_bytes);
-    ops_.Pack(view, target, pool_);
-    if (view.data != weights_.embedding.data) weights_.source->Forget(bytes);
-    return {view.dtype, target.data(), view.rows, view.columns};
+  // Piece by piece: memory for the whole matrix in both layouts at once is never needed.
+  Status Pack(const WeightView& view, const std::byte*& packed) {
+    packed = weights_.packed.data() + packed_;
+    const size_t row_bytes = RowBytes(view.dtype, view.columns);
+    const uint32_t piece_rows = PieceRows(row_bytes, ops_.PackRows(view.dtype));
+    for (uint32_t row = 0; row < view.rows; row += piece_rows) {
+      if (Status status = Report(); !status.ok()) return status;
+      const uint32_t rows = std::min(piece_rows, view.rows - row);
+      PackPiece({view.dtype, view.data + row * row_bytes, rows, view.columns}, rows * row_bytes);
+    }
+    packed_ = Aligned(packed_);
+    return Status();
+  }
+
+  void PackPiece(const WeightView& piece, size_t bytes) {
+    const size_t packed_bytes = ops_.PackedBytes(piece.dtype, piece.rows, piece.columns);
+    ops_.Pack(piece, {weights_.packed.data() + packed_, packed_bytes}, pool_);
+    weights_.source->Forget({piece.data, bytes});
+    packed_ += packed_bytes;
+    loaded_bytes_ += bytes;
   }
 
   // A vector of any dtype as floats: it is a table with one row.

@@ -52,7 +52,7 @@ struct Weights {
   std::vector<std::vector<float>> vectors;
 };
 
-// Called before each tensor and after the last; false cancels.
+// Called at least every few megabytes, and when all is loaded; false cancels.
 using LoadProgress = std::function<bool(uint64_t loaded_bytes, uint64_t total_bytes)>;
 
 // Reads and packs all tensors. A matrix whose packed layout is the file's is used where it is

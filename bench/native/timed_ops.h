@@ -30,6 +30,7 @@ class TimedOps final : public Ops {
             ThreadPool& pool) const override {
     ops_.Pack(source, target, pool);
   }
+  uint32_t PackRows(DType dtype) const override { return ops_.PackRows(dtype); }
   size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const override {
     return ops_.MatMulScratchBytes(dtype, tokens, columns);
   }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/check.h"
+#include "kernels/dequantize.h"
 #include "kernels/half.h"
 #include "ops_support.h"
 #include "test.h"
@@ -198,6 +199,31 @@ TEST(OpsMatMul, WrongShapesThrow) {
     EXPECT_THROW(ops->MatMul(unequal, x, 1, {}, TestPool()), InternalError);
     const std::vector<MatMulProduct> many(kMatMulProductsMax + 1, {narrow, out, 1});
     EXPECT_THROW(ops->MatMul(many, x, 1, {}, TestPool()), InternalError);
+  }
+}
+
+TEST(OpsMatMul, PiecesPackToWhatTheWholePacksTo) {
+  Random random(8);
+  std::vector<const Ops*> all = SupportedOps();
+  all.push_back(&ReferenceOps());
+  for (const DType dtype : kWeightDTypes) {
+    const Matrix matrix = MakeMatrix(random, dtype, 200, 512);
+    for (const Ops* ops : all) {
+      AlignedBytes whole(ops->PackedBytes(dtype, 200, 512));
+      ops->Pack(matrix.view(), whole.span(), TestPool());
+      AlignedBytes pieces(whole.span().size());
+      size_t packed = 0;
+      const uint32_t piece_rows = ops->PackRows(dtype);
+      ASSERT_TRUE(piece_rows < 200);
+      for (uint32_t row = 0; row < 200; row += piece_rows) {
+        const uint32_t rows = std::min(piece_rows, 200 - row);
+        const WeightView piece{dtype, RowOf(matrix.view(), row), rows, 512};
+        ops->Pack(piece, pieces.span().subspan(packed), TestPool());
+        packed += ops->PackedBytes(dtype, rows, 512);
+      }
+      EXPECT_EQ(packed, whole.span().size());
+      EXPECT_TRUE(std::ranges::equal(whole.span(), pieces.span())) << Describe(*ops, matrix, 0);
+    }
   }
 }
 

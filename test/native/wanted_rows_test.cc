@@ -43,9 +43,7 @@ TEST(WantedRows, MoveToTheFront) {
   for (size_t i = 0; i < 6; ++i) EXPECT_EQ(buffer[i], expected[i]);
 }
 
-TEST(WantedRows, NoneAreNone) {
-  EXPECT_EQ(Wanted({}).input().tokens.size(), 0u);
-}
+TEST(WantedRows, NoneAreNone) { EXPECT_EQ(Wanted({}).input().tokens.size(), 0u); }
 
 TEST(WantedRows, RowsThatDoNotExistOrDescendThrow) {
   const uint32_t outside[] = {5};

@@ -1,6 +1,7 @@
 #include "kernels/cpu/cpu_ops.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernels/cpu/pack.h"
 #include "kernels/dequantize.h"
@@ -73,6 +74,11 @@ void CpuOps::Pack(const WeightView& source, std::span<std::byte> target, ThreadP
   IC_CHECK(target.size() >= PackedBytes(source.dtype, source.rows, source.columns));
   IC_CHECK(IsAligned(target.data(), kAlignment));
   PackWeight(source, kernels_.lanes, kernels_.weight_bias, target, pool);
+}
+
+// Whole tiles; and so many rows of any length are whole cache lines.
+uint32_t CpuOps::PackRows(DType) const {
+  return std::lcm(kTileGroups * kernels_.lanes, static_cast<uint32_t>(kAlignment));
 }
 
 size_t CpuOps::MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const {

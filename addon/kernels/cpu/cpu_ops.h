@@ -13,6 +13,7 @@ class CpuOps final : public Ops {
   std::string_view isa() const override { return kernels_.isa; }
   size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const override;
   void Pack(const WeightView& source, std::span<std::byte> target, ThreadPool& pool) const override;
+  uint32_t PackRows(DType dtype) const override;
   size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const override;
   using Ops::MatMul;
   void MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,

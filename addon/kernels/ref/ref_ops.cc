@@ -48,6 +48,8 @@ class RefOps final : public Ops {
     std::memcpy(target.data(), source.data, bytes);
   }
 
+  uint32_t PackRows(DType) const override { return 64; }
+
   size_t MatMulScratchBytes(DType, uint32_t, uint32_t) const override { return 0; }
 
   using Ops::MatMul;
