@@ -12,9 +12,12 @@ using SteadyClock = std::chrono::steady_clock;
 
 // Longer contexts tell the line of the cost model nothing new.
 constexpr uint32_t kContextTokensMax = 4096;
-// Tokens of the smallest prefill that is measured: enough for its time to differ from a decode's
-// where reading the weights dominates. Each further one is kGrowth times as large.
-constexpr uint32_t kFirstTokens = 16;
+// Tokens of the prefills that are measured: enough for their time to differ from a decode's where
+// reading the weights dominates, and enough for it to grow in proportion. Larger ones only take
+// longer to say the same.
+constexpr uint32_t kFewTokens = 16;
+constexpr uint32_t kManyTokens = 64;
+// Sizes of copies grow by this factor.
 constexpr uint32_t kGrowth = 4;
 // More samples do not change the fit of three coefficients.
 constexpr size_t kSamplesMax = 64;
@@ -90,25 +93,23 @@ class ForwardProbe {
   std::vector<uint32_t> logit_rows_;
 };
 
-// One round: a decode, ever larger steps, a decode with a long context. The first two are always
-// made, because one without the other gives no slope; the rest while it is expected to end within
-// `left`.
+// One round: a decode, a prefill, decodes with long contexts, a larger prefill. The first two are
+// always made, because one without the other gives no slope; the rest while it is expected to end
+// within `left`.
 void MeasureRound(ForwardProbe& probe, uint32_t step_tokens_max, Nanos left,
                   std::vector<ForwardSample>& samples) {
   const SteadyClock::time_point begin = SteadyClock::now();
   const uint32_t context_max = probe.context_tokens_max();
+  const uint32_t tokens_max = std::min(step_tokens_max, context_max);
+  const uint32_t few = std::min(kFewTokens, tokens_max);
+  const uint32_t many = std::min(kManyTokens, tokens_max);
   samples.push_back(probe.Measure(1, 1, 1));
-  uint32_t tokens = std::min({kFirstTokens, step_tokens_max, context_max});
-  samples.push_back(probe.Measure(1, tokens, tokens));
-  for (;;) {
-    const Nanos last = samples.back().duration;
-    if (Since(begin) + 2 * last > left) return;
-    samples.push_back(probe.Measure(tokens, 1, context_max));
-    tokens *= kGrowth;
-    if (tokens > std::min(step_tokens_max, context_max)) break;
-    if (Since(begin) + kGrowth * last > left) break;
-    samples.push_back(probe.Measure(1, tokens, tokens));
-  }
+  samples.push_back(probe.Measure(1, few, few));
+  const Nanos few_duration = samples.back().duration;
+  if (Since(begin) + 2 * few_duration > left) return;
+  samples.push_back(probe.Measure(few, 1, context_max));
+  if (Since(begin) + kManyTokens / kFewTokens * few_duration > left) return;
+  samples.push_back(probe.Measure(1, many, many));
   samples.push_back(probe.Measure(1, 1, context_max));
 }
 

@@ -20,6 +20,6 @@ struct Calibration {
 // Overwrites blocks of both tiers: call it before the first step. `budget` bounds the whole
 // measurement, but for a model so slow that the three steps that are always made take longer.
 Calibration Calibrate(Model& model, const KvStorage& storage, ThreadPool& pool,
-                      Nanos budget = 400'000'000);
+                      Nanos budget = 250'000'000);
 
 }  // namespace infercept
