@@ -31,7 +31,7 @@ export interface EngineCapacity {
   blockTokens: number;
   /** Bytes of keys and values of one token. */
   bytesPerToken: number;
-  /** Bytes of the model's weights in its files. */
+  /** Bytes of the model's weights in its files, or as they were quantized at load. */
   weightBytes: number;
   /** Tokens per step beyond which step time grows in proportion, as measured at load or set. */
   saturationTokens: number;

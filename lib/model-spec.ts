@@ -32,6 +32,13 @@ export const tensorTypes = {
   mxfp4: { blockElements: 32, blockBytes: 17 },
 } as const;
 
+/** The types whose elements share scales. */
+export type QuantizedType = Exclude<TensorType, 'f32' | 'f16' | 'bf16'>;
+
+export function isQuantized(type: TensorType): type is QuantizedType {
+  return tensorTypes[type].blockElements > 1;
+}
+
 /** The types that the native kernels multiply with; files with others can be read, but not run. */
 export const runnableTypes: readonly TensorType[] = ['f32', 'f16', 'bf16', 'q8_0'];
 

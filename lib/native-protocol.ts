@@ -138,6 +138,8 @@ export interface NativeOptions {
   device: string;
   kvBytes: number;
   kvDtype: string;
+  /** What matrices of floats become at load: a tensor type, or "none". */
+  quantize: string;
   blockTokens: number;
   hostBytes: number;
   policy: string;

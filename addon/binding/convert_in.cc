@@ -233,6 +233,7 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   options.device = reader.String("device");
   options.kv_bytes = reader.Int<size_t>("kvBytes");
   options.kv_dtype = reader.String("kvDtype");
+  if (reader.String("quantize") != "none") options.quantize = ToDType(reader, "quantize");
   options.block_tokens = reader.Int<uint32_t>("blockTokens", 1, 1024);
   options.host_bytes = reader.Int<size_t>("hostBytes");
   const std::string policy = reader.String("policy");

@@ -45,6 +45,7 @@ Result<std::unique_ptr<Model>> LoadModel(ModelSpec spec, const RuntimeOptions& o
   model_options.ops = ops.value();
   model_options.step_tokens_max = options.step_tokens;
   model_options.context_tokens_max = options.context_tokens;
+  model_options.quantize = options.quantize;
   model_options.progress = [&report](uint64_t loaded, uint64_t total) {
     return report({LoadPhase::kWeights, static_cast<size_t>(loaded), static_cast<size_t>(total)});
   };

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
@@ -24,6 +25,8 @@ struct RuntimeOptions {
   std::string device = "auto";    // "auto", "cpu"; others are not built in
   size_t kv_bytes = 0;            // of the device tier; at least one block
   std::string kv_dtype = "auto";  // "auto", "f32", "f16", "bf16"
+  // What matrices of floats are quantized to at load.
+  std::optional<DType> quantize = std::nullopt;
   uint32_t block_tokens = 16;
   size_t host_bytes = 0;  // of the host tier; 0: none
   PolicyKind policy = PolicyKind::kAdaptive;

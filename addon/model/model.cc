@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "model/architecture.h"
+#include "model/quantizing_source.h"
 
 namespace infercept {
 namespace {
@@ -95,7 +96,11 @@ Result<std::unique_ptr<Model>> Model::Load(ModelSpec spec, const ModelOptions& o
   if (Status status = CheckHyperparameters(spec.hyperparameters); !status.ok()) return status;
   Result<std::unique_ptr<TensorSource>> source = OpenFiles(spec);
   if (!source.ok()) return source.status();
-  return Build(std::move(spec), options, std::move(source).Take(), pool);
+  std::unique_ptr<TensorSource> tensors = std::move(source).Take();
+  if (options.quantize.has_value()) {
+    tensors = QuantizeTensors(std::move(tensors), *options.quantize, pool, spec);
+  }
+  return Build(std::move(spec), options, std::move(tensors), pool);
 }
 
 Result<std::unique_ptr<Model>> Model::CreateRandom(const Hyperparameters& hyperparameters,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct ModelOptions {
   uint32_t step_tokens_max = 512;  // rows of one Forward
   // The longest context that will be used. 0, or more than the model's: the model's, at most 2^20.
   uint32_t context_tokens_max = 0;
+  // What matrices of floats are quantized to (quantizing_source.h); they stay by default.
+  std::optional<DType> quantize = std::nullopt;
   // Called at least every few megabytes, and when all is loaded; false cancels (kAborted).
   LoadProgress progress;
 };

@@ -1,7 +1,9 @@
 import { InferceptError } from '../errors.js';
 import {
   type Hyperparameters,
+  isQuantized,
   type ModelSpec,
+  type QuantizedType,
   runnableTypes,
   type TensorSpec,
   type TensorType,
@@ -101,6 +103,19 @@ export function assertRunnable({ files, tensors }: ModelSpec): void {
   const other = tensors.find(({ dtype }) => !runnableTypes.includes(dtype));
   if (other === undefined) return;
   throw unsupportedType(other.dtype.toUpperCase(), `${files[other.file]}: tensor "${other.name}"`, runnableTypes);
+}
+
+/** @throws InferceptError `ERR_INVALID_ARGUMENT` for weights that are quantized already: quantizing twice loses twice */
+export function assertNotQuantized({ files, tensors }: ModelSpec, quantize: QuantizedType): void {
+  const other = tensors.find(({ dtype }) => isQuantized(dtype));
+  if (other === undefined) return;
+  const { dtype, file } = other;
+  throw new InferceptError(
+    'ERR_INVALID_ARGUMENT',
+    `\`quantize\` is "${quantize}", but the weights in ${files[file]} are quantized already (tensor "${other.name}" ` +
+      `is ${dtype.toUpperCase()}). Leave the option out, or load a file with F32, F16 or BF16 weights.`,
+    { details: { name: 'quantize', value: quantize, type: dtype } },
+  );
 }
 
 function missing(found: FoundTensors, name: string): InferceptError {
