@@ -45,15 +45,22 @@ Status CheckHyperparameters(const Hyperparameters& h) {
   return Status();
 }
 
+// Vectors are F32.
+DType RandomDType(const TensorSpec& tensor, DType wanted) {
+  if (IsQuantized(wanted)) return QuantizedDType(tensor, wanted);
+  return tensor.rows == 1 ? DType::kF32 : wanted;
+}
+
 // A spec whose tensors lie one behind the other in one imagined file.
 ModelSpec LayOut(const Hyperparameters& h, DType dtype) {
   ModelSpec spec{.architecture = "llama", .hyperparameters = h, .files = {}, .tensors = {}};
   uint64_t offset = 0;
   const auto add = [&](std::string name, uint32_t rows, uint32_t columns) {
-    const DType stored = rows == 1 ? DType::kF32 : dtype;
-    const uint64_t bytes = RowBytes(stored, columns) * uint64_t{rows};
-    spec.tensors.push_back({std::move(name), stored, rows, columns, 0, offset, bytes});
-    offset += bytes;
+    TensorSpec tensor = {std::move(name), DType::kF32, rows, columns, 0, offset, 0};
+    tensor.dtype = RandomDType(tensor, dtype);
+    tensor.byte_length = RowBytes(tensor.dtype, columns) * uint64_t{rows};
+    offset += tensor.byte_length;
+    spec.tensors.push_back(std::move(tensor));
   };
   add("embedding", h.vocabulary_size, h.width);
   add("outputNorm", 1, h.width);
@@ -108,7 +115,7 @@ Result<std::unique_ptr<Model>> Model::CreateRandom(const Hyperparameters& hyperp
                                                    const ModelOptions& options, ThreadPool& pool) {
   if (Status status = CheckHyperparameters(hyperparameters); !status.ok()) return status;
   ModelSpec spec = LayOut(hyperparameters, dtype);
-  Result<std::unique_ptr<TensorSource>> source = GenerateTensors(spec, seed);
+  Result<std::unique_ptr<TensorSource>> source = GenerateTensors(spec, seed, pool);
   if (!source.ok()) return source.status();
   return Build(std::move(spec), options, std::move(source).Take(), pool);
 }

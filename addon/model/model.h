@@ -44,8 +44,8 @@ class Model {
   static Result<std::unique_ptr<Model>> Load(ModelSpec spec, const ModelOptions& options,
                                              ThreadPool& pool);
 
-  // The same model without files: random weights of `dtype`, a function of `seed`. For tests and
-  // benchmarks.
+  // The same model without files: random weights of `dtype` (or what QuantizedDType says where
+  // blocks do not fit), a function of `seed`. For tests and benchmarks.
   static Result<std::unique_ptr<Model>> CreateRandom(const Hyperparameters& hyperparameters,
                                                      DType dtype, uint64_t seed,
                                                      const ModelOptions& options, ThreadPool& pool);

@@ -40,7 +40,8 @@ class QuantizingSource final : public TensorSource {
 
   void Forget(std::span<const std::byte> bytes) override {
     for (const auto& [name, arena] : quantized_) {
-      const bool inside = bytes.data() >= arena.data() && bytes.data() < arena.data() + arena.size();
+      const bool inside =
+          bytes.data() >= arena.data() && bytes.data() < arena.data() + arena.size();
       // Rows of the embedding are looked up as long as the model lives.
       if (inside && name != "embedding") WeightFiles::Forget(bytes);
       if (inside) return;

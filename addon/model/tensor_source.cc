@@ -1,5 +1,6 @@
 #include "model/tensor_source.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string_view>
@@ -7,6 +8,7 @@
 
 #include "base/rng.h"
 #include "kernels/half.h"
+#include "kernels/random_blocks.h"
 
 namespace infercept {
 namespace {
@@ -42,40 +44,54 @@ uint64_t NameHash(std::string_view name) {
   return hash;
 }
 
-template <typename Value>
-void Put(std::byte* target, size_t index, Value value) {
-  std::memcpy(target + index * sizeof(Value), &value, sizeof(Value));
+void StoreFloat(DType dtype, float value, std::byte* target) {
+  const F16 f16 = ToF16(value);
+  const BF16 bf16 = ToBF16(value);
+  const void* stored = dtype == DType::kF32   ? static_cast<const void*>(&value)
+                       : dtype == DType::kF16 ? static_cast<const void*>(&f16)
+                                              : static_cast<const void*>(&bf16);
+  std::memcpy(target, stored, BlockBytes(dtype));
 }
 
-void FillFloats(const TensorSpec& tensor, float mean, float spread, Rng& random,
+void FillFloats(DType dtype, uint32_t count, float mean, float deviation, Rng& random,
                 std::byte* target) {
-  const size_t count = size_t{tensor.rows} * tensor.columns;
-  for (size_t i = 0; i < count; ++i) {
+  const float spread = std::sqrt(3.0f) * deviation;  // of uniform values
+  for (uint32_t i = 0; i < count; ++i) {
     const float value = mean + spread * static_cast<float>(2 * random.Uniform() - 1);
-    if (tensor.dtype == DType::kF32) Put(target, i, value);
-    if (tensor.dtype == DType::kF16) Put(target, i, ToF16(value));
-    if (tensor.dtype == DType::kBF16) Put(target, i, ToBF16(value));
+    StoreFloat(dtype, value, target + i * BlockBytes(dtype));
   }
 }
 
-void FillQ8(const TensorSpec& tensor, float spread, Rng& random, std::byte* target) {
-  const size_t blocks = size_t{tensor.rows} * tensor.columns / kQ8BlockValues;
-  for (size_t block = 0; block < blocks; ++block, target += kQ8BlockBytes) {
-    Put(target, 0, ToF16(spread / 127));
-    for (uint32_t i = 0; i < kQ8BlockValues; i += 8) {
-      const uint64_t bits = random.Next();
-      std::memcpy(target + 2 + i, &bits, 8);
+void FillBlocks(DType dtype, uint32_t count, float deviation, Rng& random, std::byte* target) {
+  const size_t bytes = RowBytes(dtype, count);
+  for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
+    const uint64_t bits = random.Next();
+    std::memcpy(target + i, &bits, std::min(sizeof(bits), bytes - i));
+  }
+  for (size_t i = 0; i < bytes; i += BlockBytes(dtype)) {
+    SetBlockScales(dtype, deviation, target + i);
+  }
+}
+
+void FillRow(const TensorSpec& tensor, Rng random, std::byte* target) {
+  const DType dtype = tensor.dtype;
+  const uint32_t columns = tensor.columns;
+  const float deviation = 1 / std::sqrt(static_cast<float>(columns));
+  if (tensor.rows == 1) return FillFloats(dtype, columns, 1.0f, 0.06f, random, target);
+  if (IsQuantized(dtype)) return FillBlocks(dtype, columns, deviation, random, target);
+  FillFloats(dtype, columns, 0.0f, deviation, random, target);
+}
+
+void Fill(const TensorSpec& tensor, uint64_t seed, std::byte* target, ThreadPool& pool) {
+  const uint64_t tensor_seed = seed ^ NameHash(tensor.name);
+  const size_t row_bytes = RowBytes(tensor.dtype, tensor.columns);
+  pool.ParallelFor(tensor.rows, 1, [&](uint32_t begin, uint32_t end, uint32_t) {
+    for (uint32_t row = begin; row < end; ++row) {
+      // Drawn, because streams whose seeds are close would overlap.
+      Rng random(Rng(tensor_seed + row).Next());
+      FillRow(tensor, random, target + row * row_bytes);
     }
-  }
-}
-
-void Fill(const TensorSpec& tensor, uint64_t seed, std::byte* target) {
-  Rng random(seed ^ NameHash(tensor.name));
-  if (tensor.rows == 1) return FillFloats(tensor, 1.0f, 0.1f, random, target);
-  // The standard deviation of a uniform value is its spread / sqrt(3).
-  const float spread = std::sqrt(3.0f / static_cast<float>(tensor.columns));
-  if (tensor.dtype == DType::kQ8_0) return FillQ8(tensor, spread, random, target);
-  FillFloats(tensor, 0.0f, spread, random, target);
+  });
 }
 
 }  // namespace
@@ -86,14 +102,15 @@ Result<std::unique_ptr<TensorSource>> OpenFiles(const ModelSpec& spec) {
   return std::unique_ptr<TensorSource>(new FileSource(std::move(files).Take()));
 }
 
-Result<std::unique_ptr<TensorSource>> GenerateTensors(const ModelSpec& spec, uint64_t seed) {
+Result<std::unique_ptr<TensorSource>> GenerateTensors(const ModelSpec& spec, uint64_t seed,
+                                                      ThreadPool& pool) {
   size_t bytes = 0;
   for (const TensorSpec& tensor : spec.tensors) bytes += tensor.byte_length;
   Result<Arena> arena = Arena::Create(bytes, "random weights");
   if (!arena.ok()) return arena.status();
   for (const TensorSpec& tensor : spec.tensors) {
     IC_CHECK(tensor.offset + tensor.byte_length <= bytes);
-    Fill(tensor, seed, arena.value().data() + tensor.offset);
+    Fill(tensor, seed, arena.value().data() + tensor.offset, pool);
   }
   return std::unique_ptr<TensorSource>(new MemorySource(std::move(arena).Take()));
 }

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "base/status.h"
+#include "base/thread_pool.h"
 #include "device/arena.h"
 #include "io/weight_file.h"
 #include "model/model_spec.h"
@@ -27,8 +28,9 @@ class TensorSource {
 Result<std::unique_ptr<TensorSource>> OpenFiles(const ModelSpec& spec);
 
 // Fills every tensor of the spec (which must lie in file 0) with values that are a function of
-// seed, name and shape: vectors near one, matrices uniform with standard deviation 1 /
-// sqrt(columns). kOutOfMemory.
-Result<std::unique_ptr<TensorSource>> GenerateTensors(const ModelSpec& spec, uint64_t seed);
+// seed, name and shape: vectors near one, matrices with standard deviation 1 / sqrt(columns),
+// quantized ones of random codes. kOutOfMemory.
+Result<std::unique_ptr<TensorSource>> GenerateTensors(const ModelSpec& spec, uint64_t seed,
+                                                      ThreadPool& pool);
 
 }  // namespace infercept
