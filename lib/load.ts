@@ -20,9 +20,12 @@ export interface LoadedEngine {
   text: ModelText;
 }
 
-/** Bytes of keys and values of one token. Both 16-bit types take two bytes per element. */
+/** Bytes of one key or value element. Q8_0 has blocks of 32 with a 16-bit scale; the others are 16-bit floats. */
+const elementBytes = (dtype: string): number => ({ f32: 4, q8_0: 34 / 32 })[dtype] ?? 2;
+
+/** Bytes of keys and values of one token. */
 function bytesPerToken({ layers, kvHeads, headDim }: Hyperparameters, dtype: string): number {
-  return 2 * layers * kvHeads * headDim * (dtype === 'f32' ? 4 : 2);
+  return Math.ceil(2 * layers * kvHeads * headDim * elementBytes(dtype));
 }
 
 function nativeOptions(settings: LoadSettings, model: LoadedModel, tokenizer: Tokenizer): NativeOptions {

@@ -52,9 +52,12 @@ export interface LoadOptions {
   kvCache?: {
     /** Its size. Default: four full contexts, at most a quarter of the machine's memory. */
     bytes?: Bytes;
-    /** How keys and values are stored. Default `'auto'`: float16. */
-    dtype?: 'auto' | 'f32' | 'f16' | 'bf16';
-    /** Tokens per block, the unit of sharing and swapping: 1 to 1024. Default 16. */
+    /**
+     * How keys and values are stored. `'q8_0'` (8 bits and a shared scale per 32 values) holds 1.9 times as many tokens as
+     * float16 in the same bytes, a little less precisely; heads have to be a multiple of 32 wide. Default `'auto'`: float16.
+     */
+    dtype?: 'auto' | 'f32' | 'f16' | 'bf16' | 'q8_0';
+    /** Tokens per block, the unit of sharing and swapping: 1 to 1024; attention is fastest with multiples of 16. Default 16. */
     blockTokens?: number;
     /** Whether sequences share equal beginnings. Default true. */
     prefixCache?: boolean;
@@ -103,7 +106,7 @@ const readLoadOptions = options({
   quantize: oneOf(...runnableTypes.filter(isQuantized)),
   kvCache: options({
     bytes,
-    dtype: oneOf('auto', 'f32', 'f16', 'bf16'),
+    dtype: oneOf('auto', 'f32', 'f16', 'bf16', 'q8_0'),
     blockTokens: integer(1, 1024),
     prefixCache: boolean,
   }),

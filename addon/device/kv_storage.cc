@@ -21,7 +21,8 @@ Result<Arena> CreateTier(const KvShape& shape, uint32_t blocks, std::string_view
 
 Result<std::unique_ptr<KvStorage>> KvStorage::Create(const KvShape& shape, uint32_t device_blocks,
                                                      uint32_t host_blocks) {
-  IC_CHECK(shape.block_bytes() > 0 && !IsQuantized(shape.dtype));
+  IC_CHECK(shape.block_bytes() > 0 && IsKvDType(shape.dtype));
+  IC_CHECK(shape.head_dim % BlockValues(shape.dtype) == 0);
   Result<Arena> device = CreateTier(shape, device_blocks, "KV cache (device tier)");
   if (!device.ok()) return device.status();
   Result<Arena> host = CreateTier(shape, host_blocks, "KV cache (host tier)");

@@ -2,7 +2,7 @@
 // to whom is known in kv/. On a CPU both tiers are memory of the process; host blocks are those
 // that steps never compute with.
 //
-//   block:  [layers][2: keys, values][kv_heads][block_tokens][head_dim]
+//   block:  [layers][2: keys, values][kv_heads] planes of block_tokens keys or values
 //
 // All of a block lies together, so that one memcpy moves it.
 #pragma once
@@ -24,7 +24,7 @@ struct KvShape {
   uint32_t kv_heads = 0;
   uint32_t head_dim = 0;
   uint32_t block_tokens = 16;
-  DType dtype = DType::kF16;  // kF32, kF16 or kBF16
+  DType dtype = DType::kF16;  // IsKvDType
 
   // Bytes of one layer's keys (or values) in one block.
   size_t plane_bytes() const {

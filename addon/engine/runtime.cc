@@ -15,6 +15,7 @@ Result<DType> KvType(const std::string& name) {
   if (name == "auto" || name == "f16") return DType::kF16;
   if (name == "f32") return DType::kF32;
   if (name == "bf16") return DType::kBF16;
+  if (name == "q8_0") return DType::kQ8_0;
   return Status(StatusCode::kInvalidArgument, "Unknown kvCache.dtype '" + name + "'.");
 }
 
@@ -61,6 +62,12 @@ Result<std::unique_ptr<KvStorage>> CreateStorage(const Model& model,
   Result<DType> dtype = KvType(options.kv_dtype);
   if (!dtype.ok()) return dtype.status();
   const KvShape shape = model.kv_shape(options.block_tokens, dtype.value());
+  if (shape.head_dim % BlockValues(shape.dtype) != 0) {
+    return Status(StatusCode::kInvalidArgument,
+                  "kvCache.dtype '" + options.kv_dtype + "' needs heads of a multiple of " +
+                      std::to_string(BlockValues(shape.dtype)) + " values; this model's have " +
+                      std::to_string(shape.head_dim) + ". Use 'f16'.");
+  }
   const uint32_t device_blocks = BlocksIn(options.kv_bytes, shape.block_bytes());
   if (device_blocks == 0) {
     return Status(StatusCode::kInvalidArgument,

@@ -24,7 +24,7 @@ namespace infercept {
 struct RuntimeOptions {
   std::string device = "auto";    // "auto", "cpu"; others are not built in
   size_t kv_bytes = 0;            // of the device tier; at least one block
-  std::string kv_dtype = "auto";  // "auto", "f32", "f16", "bf16"
+  std::string kv_dtype = "auto";  // "auto", "f32", "f16", "bf16", "q8_0"
   // What matrices of floats are quantized to at load.
   std::optional<DType> quantize = std::nullopt;
   uint32_t block_tokens = 16;

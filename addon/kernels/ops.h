@@ -37,6 +37,15 @@ struct MatMulProduct {
   size_t out_stride = 0;  // floats from one token's outputs to the next one's, >= weight.rows
 };
 
+// The largest Attention call that scratch is made for.
+struct AttentionLimits {
+  uint32_t rows = 0;  // of all slices
+  uint32_t context_tokens = 0;
+  uint32_t heads = 0;
+  uint32_t head_dim = 0;
+  uint32_t threads = 0;
+};
+
 // Of one MatMul: a layer's queries, keys and values are three.
 inline constexpr size_t kMatMulProductsMax = 4;
 
@@ -100,11 +109,11 @@ class Ops {
   virtual void WriteKv(const float* key, const float* value, size_t stride,
                        std::span<const AttentionSlice> slices, const PagedKv& cache) const = 0;
 
-  virtual size_t AttentionScratchBytes(uint32_t context_tokens_max, uint32_t heads,
-                                       uint32_t head_dim, uint32_t threads) const = 0;
+  virtual size_t AttentionScratchBytes(const AttentionLimits& limits) const = 0;
   // Causal grouped-query attention with online softmax over the paged cache. query and out:
   // [tokens][heads][head_dim], rows query_stride and out_stride floats apart. scale is usually
-  // 1/sqrt(head_dim).
+  // 1/sqrt(head_dim). Slices whose block tables begin with the same ids read those blocks once.
+  // With scratch for less than the call, whatever it is, InternalError.
   virtual void Attention(const float* query, size_t query_stride,
                          std::span<const AttentionSlice> slices, uint32_t heads,
                          const PagedKv& cache, float scale, float* out, size_t out_stride,

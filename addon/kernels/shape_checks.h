@@ -30,7 +30,8 @@ inline void CheckProducts(std::span<const MatMulProduct> products, uint32_t toke
 
 inline void CheckCache(const PagedKv& cache, std::span<const AttentionSlice> slices) {
   IC_CHECK(cache.keys != nullptr && cache.values != nullptr);
-  IC_CHECK(!IsQuantized(cache.dtype));
+  IC_CHECK(IsKvDType(cache.dtype));
+  IC_CHECK(cache.head_dim % BlockValues(cache.dtype) == 0);
   IC_CHECK(cache.kv_heads > 0 && cache.head_dim > 0 && cache.block_tokens > 0);
   for (const AttentionSlice& slice : slices)
     IC_CHECK(slice.rows == 0 || slice.block_table != nullptr);

@@ -26,12 +26,13 @@ struct PackedWeight {
   uint32_t columns = 0;
 };
 
-// One layer of the paged KV cache.
-// Key of token slot s of block b, head h:
-//   keys + b * block_stride bytes + ((h * block_tokens + s) * head_dim) values
+// How keys and values can be stored: any float, and Q8_0 where its blocks divide a head.
+constexpr bool IsKvDType(DType dtype) { return !IsQuantized(dtype) || dtype == DType::kQ8_0; }
+
+// One layer of the paged KV cache; paged_kv.h says how planes look.
 struct PagedKv {
-  DType dtype = DType::kF16;  // kF32, kF16 or kBF16
-  // [blocks][kv_heads][block_tokens][head_dim], blocks are block_stride bytes apart
+  DType dtype = DType::kF16;  // IsKvDType
+  // [blocks][kv_heads] planes of block_tokens keys, blocks are block_stride bytes apart
   std::byte* keys = nullptr;
   std::byte* values = nullptr;  // likewise
   size_t block_stride = 0;      // bytes

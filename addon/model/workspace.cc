@@ -52,9 +52,13 @@ Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
       {&space.logit_inputs, rows * h.width},
       {&space.logits, size_t{space.logit_rows_max_} * h.vocabulary_size},
   };
-  const size_t scratch = std::max(
-      MatMulScratchBytes(ops, spec.tensors, limits.rows),
-      ops.AttentionScratchBytes(limits.context_tokens, h.heads, h.head_dim, limits.threads));
+  const size_t scratch =
+      std::max(MatMulScratchBytes(ops, spec.tensors, limits.rows),
+               ops.AttentionScratchBytes({.rows = limits.rows,
+                                          .context_tokens = limits.context_tokens,
+                                          .heads = h.heads,
+                                          .head_dim = h.head_dim,
+                                          .threads = limits.threads}));
   size_t total = Aligned(scratch);
   for (const auto& region : regions) total += Aligned(region.second * sizeof(float));
   Result<Arena> arena = Arena::Create(total, "activations of a step");

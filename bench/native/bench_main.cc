@@ -15,7 +15,8 @@ struct Entry {
   std::string_view name;
   std::string (*run)(const Options& options);
 };
-constexpr Entry kEntries[] = {{"kernels", RunKernels}, {"model", RunModel}};
+constexpr Entry kEntries[] = {
+    {"kernels", RunKernels}, {"model", RunModel}, {"attention", RunAttention}};
 
 int Main(int count, char** arguments) {
   Options options;
@@ -41,9 +42,9 @@ int Main(int count, char** arguments) {
     if (options.json) std::printf("%s\n", json.c_str());
     return 0;
   }
-  std::fprintf(
-      stderr,
-      "usage: infercept_bench kernels|model [--quick] [--json] [--threads N] [--isa NAME]\n");
+  std::fprintf(stderr,
+               "usage: infercept_bench kernels|model|attention [--quick] [--json] [--threads N] "
+               "[--isa NAME]\n");
   return 2;
 }
 

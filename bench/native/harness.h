@@ -31,5 +31,6 @@ std::string MachineHeader(uint32_t threads);
 // Each prints a table, and returns its figures as one JSON object.
 std::string RunKernels(const Options& options);
 std::string RunModel(const Options& options);
+std::string RunAttention(const Options& options);
 
 }  // namespace infercept::bench

@@ -55,9 +55,8 @@ class TimedOps final : public Ops {
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override {
     Count(kWriteKv, [&] { ops_.WriteKv(key, value, stride, slices, cache); });
   }
-  size_t AttentionScratchBytes(uint32_t context_tokens_max, uint32_t heads, uint32_t head_dim,
-                               uint32_t threads) const override {
-    return ops_.AttentionScratchBytes(context_tokens_max, heads, head_dim, threads);
+  size_t AttentionScratchBytes(const AttentionLimits& limits) const override {
+    return ops_.AttentionScratchBytes(limits);
   }
   void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
                  uint32_t heads, const PagedKv& cache, float scale, float* out, size_t out_stride,

@@ -215,17 +215,28 @@ struct Format {
   DType kv;
 };
 
+// Q8_0 keys and values need heads of 32.
+Hyperparameters ModelFor(DType kv) {
+  Hyperparameters model = test::TinyHyperparameters();
+  if (!IsQuantized(kv)) return model;
+  model.heads = 2;
+  model.kv_heads = 1;
+  model.head_dim = 32;
+  model.rope.dimension = 32;
+  return model;
+}
+
 }  // namespace
 
 TEST(Invisibility, EveryWorldTellsTheSameStories) {
   uint64_t swapped = 0;
   uint64_t recomputed = 0;
   uint64_t shared = 0;
-  for (const Format format :
-       {Format{DType::kF32, DType::kF32}, Format{DType::kF16, DType::kF16},
-        Format{DType::kBF16, DType::kF16}, Format{DType::kQ8_0, DType::kBF16}}) {
+  for (const Format format : {Format{DType::kF32, DType::kF32}, Format{DType::kF16, DType::kF16},
+                              Format{DType::kBF16, DType::kF16}, Format{DType::kQ8_0, DType::kBF16},
+                              Format{DType::kF32, DType::kQ8_0}}) {
     for (const Ops* ops : SupportedOps()) {
-      test::TinyModel tiny(*ops, format.weights, format.kv);
+      test::TinyModel tiny(*ops, format.weights, format.kv, ModelFor(format.kv));
       for (uint64_t seed = 0; seed < 60; ++seed) {
         Rng random(seed * 7919 + static_cast<uint64_t>(format.weights));
         const std::vector<Story> stories = RandomStories(random);

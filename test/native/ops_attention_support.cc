@@ -62,7 +62,15 @@ PagedKv PagedSequences::cache() {
           shape_.block_tokens, shape_.kv_heads,     shape_.head_dim};
 }
 
-std::vector<float> PagedSequences::Step(const Ops& ops, std::span<const Piece> pieces) {
+void PagedSequences::Share(uint32_t tokens) {
+  for (std::vector<BlockId>& table : tables_) {
+    const size_t blocks = std::min<size_t>(tokens / shape_.block_tokens, table.size());
+    std::copy_n(tables_.front().begin(), blocks, table.begin());
+  }
+}
+
+std::vector<float> PagedSequences::Step(const Ops& ops, std::span<const Piece> pieces,
+                                        ThreadPool& pool) {
   std::vector<float> query;
   std::vector<float> key;
   std::vector<float> value;
@@ -77,11 +85,14 @@ std::vector<float> PagedSequences::Step(const Ops& ops, std::span<const Piece> p
     rows += piece.rows;
   }
   ops.WriteKv(key.data(), value.data(), shape_.kv_width(), slices, cache());
-  AlignedBytes scratch(
-      ops.AttentionScratchBytes(4096, shape_.heads, shape_.head_dim, TestPool().threads()));
+  AlignedBytes scratch(ops.AttentionScratchBytes({.rows = rows,
+                                                  .context_tokens = 4096,
+                                                  .heads = shape_.heads,
+                                                  .head_dim = shape_.head_dim,
+                                                  .threads = pool.threads()}));
   std::vector<float> out(query.size());
   ops.Attention(query.data(), shape_.query_width(), slices, shape_.heads, cache(), shape_.scale(),
-                out.data(), shape_.query_width(), scratch.span(), TestPool());
+                out.data(), shape_.query_width(), scratch.span(), pool);
   return out;
 }
 

@@ -40,14 +40,20 @@ class PagedSequences {
   // Blocks are dealt in random order; memory that no token was written to holds NaN.
   PagedSequences(Random& random, const AttentionShape& shape, std::vector<SequenceInput> sequences);
 
+  // From now on, all sequences have their first `tokens`, or all of a shorter one, in the same
+  // blocks. REQUIRES: whole blocks, and equal keys and values there.
+  void Share(uint32_t tokens);
+
   // WriteKv and Attention of one batch. Returns [rows of all pieces][heads][head_dim].
-  std::vector<float> Step(const Ops& ops, std::span<const Piece> pieces);
+  std::vector<float> Step(const Ops& ops, std::span<const Piece> pieces,
+                          ThreadPool& pool = TestPool());
   // Every sequence in one slice, one batch each: [tokens][heads][head_dim] of sequence after
   // sequence.
   std::vector<std::vector<float>> Whole(const Ops& ops);
 
   std::span<const std::byte> keys() { return keys_.span(); }
   const AttentionShape& shape() const { return shape_; }
+  const SequenceInput& sequence(uint32_t index) const { return sequences_[index]; }
 
  private:
   PagedKv cache();

@@ -11,6 +11,9 @@
 namespace infercept::test {
 namespace {
 
+// A head of this dtype: Q8_0 needs a multiple of 32.
+uint32_t HeadDimOf(DType dtype) { return dtype == DType::kQ8_0 ? 64 : 16; }
+
 // An output is a mean of values with weights e^score. A score has an error of about sqrt(head_dim)
 // roundings of its norm, and the weight that relative error; the mean adds sqrt(tokens) roundings
 // of the largest value.
@@ -47,7 +50,9 @@ TEST(OpsAttention, AgreesWithTheReferenceForEveryDTypeAndBlockSize) {
   for (const DType dtype : kKvDTypes) {
     for (const uint32_t block_tokens : {1u, 4u, 16u, 32u}) {
       for (const uint32_t tokens : {1u, 2u, 31u, 32u, 33u, 70u}) {
-        Compare(random, {.dtype = dtype, .block_tokens = block_tokens}, tokens);
+        Compare(random,
+                {.dtype = dtype, .head_dim = HeadDimOf(dtype), .block_tokens = block_tokens},
+                tokens);
       }
     }
   }
@@ -59,6 +64,11 @@ TEST(OpsAttention, AgreesWithTheReferenceForEveryHeadShape) {
        {std::pair{1u, 1u}, {8u, 1u}, {6u, 2u}, {5u, 5u}, {80u, 1u}}) {
     for (const uint32_t head_dim : {1u, 4u, 20u, 64u, 100u, 128u}) {
       Compare(random, {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim}, 37);
+    }
+    for (const uint32_t head_dim : {32u, 96u, 128u}) {
+      Compare(random,
+              {.dtype = DType::kQ8_0, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim},
+              37);
     }
   }
 }
@@ -88,6 +98,34 @@ TEST(OpsAttention, LargeScoresDoNotOverflow) {
   for (const Ops* ops : SupportedOps()) {
     ExpectClose(expected, paged.Whole(*ops)[0], std::vector<double>(expected.size(), tolerance),
                 Describe(*ops, shape));
+  }
+}
+
+// Positions of several splits: the last rows of a prefill, and single tokens, against the
+// reference. Sequences of one batch end before, at and behind a split's end.
+TEST(OpsAttention, AgreesWithTheReferenceOverManySplits) {
+  Random random(26);
+  for (const DType dtype : kKvDTypes) {
+    const AttentionShape shape{.dtype = dtype, .head_dim = HeadDimOf(dtype)};
+    constexpr uint32_t kLengths[] = {255, 256, 257, 511, 800, 1025};
+    std::vector<SequenceInput> sequences;
+    std::vector<Piece> most;
+    std::vector<Piece> last;
+    std::vector<double> tolerances;
+    for (uint32_t i = 0; i < std::size(kLengths); ++i) {
+      const uint32_t rows = i % 2 == 0 ? 1 : 9;
+      sequences.push_back(MakeSequence(random, shape, kLengths[i]));
+      most.push_back({i, 0, kLengths[i] - rows});
+      last.push_back({i, kLengths[i] - rows, rows});
+      tolerances.insert(tolerances.end(), rows * shape.query_width(),
+                        Tolerance(shape, sequences.back()));
+    }
+    PagedSequences paged(random, shape, std::move(sequences));
+    for (const Ops* ops : SupportedOps()) {
+      paged.Step(*ops, most);
+      const std::vector<float> actual = paged.Step(*ops, last);
+      ExpectClose(paged.Step(ReferenceOps(), last), actual, tolerances, Describe(*ops, shape));
+    }
   }
 }
 

@@ -125,10 +125,84 @@ void CompareCuts(const AttentionShape& shape) {
 TEST(OpsInvariance, AttentionDoesNotDependOnChunksBatchesOrBlocks) {
   for (const DType dtype : kKvDTypes) {
     for (const uint32_t block_tokens : {1u, 4u, 16u, 32u}) {
-      CompareCuts({.dtype = dtype, .block_tokens = block_tokens});
+      const uint32_t head_dim = dtype == DType::kQ8_0 ? 32 : 16;
+      CompareCuts({.dtype = dtype, .head_dim = head_dim, .block_tokens = block_tokens});
     }
   }
   CompareCuts({.heads = 7, .kv_heads = 1, .head_dim = 20});
+}
+
+// Sequences that end in several splits, with `shared` equal tokens at their beginning.
+std::vector<SequenceInput> LongSequences(Random& random, const AttentionShape& shape,
+                                         uint32_t shared) {
+  std::vector<SequenceInput> sequences;
+  for (const uint32_t tokens : {1030u, 700u, 777u, 512u, 1030u, 530u, 300u, 769u, 650u, 512u}) {
+    sequences.push_back(MakeSequence(random, shape, tokens));
+    const auto count = static_cast<ptrdiff_t>(std::min(shared, tokens) * shape.kv_width());
+    std::copy_n(sequences.front().key.begin(), count, sequences.back().key.begin());
+    std::copy_n(sequences.front().value.begin(), count, sequences.back().value.begin());
+  }
+  return sequences;
+}
+
+std::vector<Piece> Pieces(const std::vector<SequenceInput>& sequences, uint32_t last_rows) {
+  std::vector<Piece> pieces;
+  for (uint32_t i = 0; i < sequences.size(); ++i) {
+    // Some prefill a few rows, across a split's end.
+    const uint32_t rows = i % 3 == 2 ? 5 * last_rows : last_rows;
+    pieces.push_back({i, sequences[i].tokens - rows, rows});
+  }
+  return pieces;
+}
+
+// Neither does it depend on which sequences of the batch have the same blocks, nor on how many
+// threads share the splits of long ones.
+TEST(OpsInvariance, AttentionDoesNotDependOnSharedBlocksOrThreads) {
+  ThreadPool one(1);
+  ThreadPool two(2);
+  for (const DType dtype : kKvDTypes) {
+    for (const uint32_t shared : {256u, 512u}) {
+      for (const uint32_t rows : {1u, 2u}) {
+        Random random(36);
+        const AttentionShape shape{.dtype = dtype, .heads = 8, .kv_heads = 1, .head_dim = 32};
+        const auto sequences = LongSequences(random, shape, shared);
+        const std::vector<Piece> pieces = Pieces(sequences, rows);
+        PagedSequences apart(random, shape, sequences);
+        PagedSequences together(random, shape, sequences);
+        for (PagedSequences* paged : {&apart, &together}) paged->Whole(*SupportedOps().front());
+        together.Share(shared);
+        for (const Ops* ops : SupportedOps()) {
+          const std::string what = Describe(*ops, shape) + ", shared " + std::to_string(shared);
+          std::vector<float> expected;
+          for (const Piece& piece : pieces) {
+            std::ranges::copy(apart.Step(*ops, {&piece, 1}, one), std::back_inserter(expected));
+          }
+          ExpectSameBits(expected, apart.Step(*ops, pieces, one), what + ", one thread, apart");
+          ExpectSameBits(expected, together.Step(*ops, pieces, one), what + ", one thread");
+          ExpectSameBits(expected, together.Step(*ops, pieces, two), what + ", two threads");
+          ExpectSameBits(expected, together.Step(*ops, pieces), what + ", three threads");
+          ExpectSameBits(expected, apart.Step(*ops, pieces), what + ", three threads, apart");
+        }
+      }
+    }
+  }
+}
+
+// A single token whose splits are cut among threads, and the same token as the last of a prefill.
+TEST(OpsInvariance, AttentionDoesNotDependOnCuttingOneSequence) {
+  ThreadPool one(1);
+  Random random(37);
+  for (const DType dtype : kKvDTypes) {
+    const AttentionShape shape{.dtype = dtype, .heads = 2, .kv_heads = 1, .head_dim = 32};
+    PagedSequences paged(random, shape, {MakeSequence(random, shape, 2500)});
+    for (const Ops* ops : SupportedOps()) {
+      const std::vector<float> whole = paged.Whole(*ops)[0];
+      const Piece last{0, 2499, 1};
+      const auto expected = std::span(whole).last(shape.query_width());
+      ExpectSameBits(expected, paged.Step(*ops, {&last, 1}, one), Describe(*ops, shape) + ", one");
+      ExpectSameBits(expected, paged.Step(*ops, {&last, 1}), Describe(*ops, shape) + ", three");
+    }
+  }
 }
 
 // The block size is no input of the arithmetic at all.

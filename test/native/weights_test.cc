@@ -46,7 +46,7 @@ class RecordingOps final : public Ops {
   void SiluMultiply(const float*, const float*, size_t, float*) const override {}
   void WriteKv(const float*, const float*, size_t, std::span<const AttentionSlice>,
                const PagedKv&) const override {}
-  size_t AttentionScratchBytes(uint32_t, uint32_t, uint32_t, uint32_t) const override { return 0; }
+  size_t AttentionScratchBytes(const AttentionLimits&) const override { return 0; }
   void Attention(const float*, size_t, std::span<const AttentionSlice>, uint32_t, const PagedKv&,
                  float, float*, size_t, std::span<std::byte>, ThreadPool&) const override {}
 

@@ -1,7 +1,9 @@
-// How CpuOps cuts attention into tasks: one per slice, KV head and few rows of the slice.
+// CpuOps: keys and values into the cache, and attention over it, as attention_plan.h cuts it.
 #include <algorithm>
 
+#include "kernels/cpu/attention_plan.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/paged_kv.h"
 #include "kernels/shape_checks.h"
 
 namespace infercept::cpu {
@@ -16,48 +18,126 @@ size_t ThreadFloats(uint32_t heads, uint32_t head_dim, uint32_t lanes) {
   return DivCeil<size_t>(AttentionTaskFloats(queries, head_dim, lanes), 16) * 16;
 }
 
-struct TaskSplit {
-  std::span<const AttentionSlice> slices;
-  uint32_t kv_heads;
-  uint32_t task_rows;
+// Pairs of query and key, of one head.
+uint64_t CountPairs(std::span<const AttentionSlice> slices) {
+  uint64_t pairs = 0;
+  for (const AttentionSlice& slice : slices) {
+    pairs += uint64_t{slice.rows} * (slice.first_position + slice.rows);
+  }
+  return pairs;
+}
 
-  uint32_t TasksOf(const AttentionSlice& slice) const {
-    return DivCeil(slice.rows, task_rows) * kv_heads;
+// What the tasks of one call share.
+struct AttentionCall {
+  const Kernels& kernels;
+  const AttentionPlan& plan;
+  const PagedKv& cache;
+  const float* query;
+  size_t query_stride;
+  float* out;
+  size_t out_stride;
+  uint32_t heads;
+  float scale;
+
+  uint32_t group_heads() const { return heads / cache.kv_heads; }
+  size_t state_floats() const { return StateFloats(cache.head_dim, kernels.lanes); }
+  size_t row_stride() const { return heads * state_floats(); }
+  size_t split_stride(const AttentionMember& member) const {
+    return member.slice->rows * row_stride();
   }
-  uint32_t Tasks() const {
-    uint32_t tasks = 0;
-    for (const AttentionSlice& slice : slices) tasks += TasksOf(slice);
-    return tasks;
+
+  AttentionRows Rows(const AttentionMember& member, uint32_t first_row, uint32_t rows,
+                     uint32_t kv_head) const {
+    const size_t row = size_t{member.slice->first_row} + first_row;
+    const size_t first_head = size_t{kv_head} * group_heads();
+    return {.query = query + row * query_stride + first_head * cache.head_dim,
+            .out = out + row * out_stride + first_head * cache.head_dim,
+            .states = member.states == nullptr
+                          ? nullptr
+                          : member.states + first_row * row_stride() + first_head * state_floats(),
+            .split_stride = split_stride(member),
+            .row_stride = row_stride(),
+            .rows = rows,
+            .first_position = member.slice->first_position + first_row};
   }
-  // Keys seen by all queries of one head.
-  uint64_t Keys() const {
-    uint64_t keys = 0;
-    for (const AttentionSlice& slice : slices) {
-      keys += uint64_t{slice.rows} * (slice.first_position + slice.rows);
+
+  void Attend(const AttentionPiece& piece, uint32_t kv_head, float* scratch) const {
+    AttentionRows rows[kTaskQueries];
+    IC_CHECK(piece.members <= kTaskQueries);
+    for (uint32_t i = 0; i < piece.members; ++i) {
+      const AttentionMember& member = plan.members[piece.first_member + i];
+      rows[i] = Rows(member, piece.first_row, piece.members == 1 ? piece.rows : member.slice->rows,
+                     kv_head);
     }
-    return keys;
+    kernels.attend({.members = rows,
+                    .member_count = piece.members,
+                    .query_stride = query_stride,
+                    .out_stride = out_stride,
+                    .split_begin = piece.split_begin,
+                    .split_end = piece.split_end,
+                    .group_heads = group_heads(),
+                    .kv_head = kv_head,
+                    .block_table = plan.members[piece.first_member].slice->block_table,
+                    .cache = &cache,
+                    .scale = scale,
+                    .scratch = scratch});
   }
 
-  // Within a slice the last rows come first: they see the most keys, and long tasks started late
-  // leave threads idle.
-  struct Place {
-    const AttentionSlice* slice;
-    uint32_t row;  // in the slice
-    uint32_t kv_head;
-  };
-  Place Find(uint32_t task) const {
-    const AttentionSlice* slice = slices.data();
-    for (; task >= TasksOf(*slice); ++slice) task -= TasksOf(*slice);
-    const uint32_t tile = (TasksOf(*slice) - 1 - task) / kv_heads;
-    return {slice, tile * task_rows, task % kv_heads};
+  // The state of the first piece, and those of the splits after it.
+  void Merge(const AttentionMember& member, uint32_t kv_head, float* scratch) const {
+    if (member.states == nullptr) return;
+    for (uint32_t row = 0; row < member.slice->rows; ++row) {
+      const AttentionRows rows = Rows(member, row, 1, kv_head);
+      const uint32_t splits = DivCeil(rows.first_position + 1, kSplitKeys);
+      const uint32_t first = member.first_splits - 1;
+      kernels.merge({.states = rows.states + first * rows.split_stride,
+                     .split_stride = rows.split_stride,
+                     .splits = std::max(splits, first + 1) - first,
+                     .heads = group_heads(),
+                     .head_dim = cache.head_dim,
+                     .out = rows.out,
+                     .scratch = scratch});
+    }
   }
 };
 
 }  // namespace
 
-size_t CpuOps::AttentionScratchBytes(uint32_t, uint32_t heads, uint32_t head_dim,
-                                     uint32_t threads) const {
-  return threads * ThreadFloats(heads, head_dim, kernels_.lanes) * sizeof(float);
+void CpuOps::WriteKv(const float* key, const float* value, size_t stride,
+                     std::span<const AttentionSlice> slices, const PagedKv& cache) const {
+  CheckCache(cache, slices);
+  for (const AttentionSlice& slice : slices) {
+    for (uint32_t row = 0; row < slice.rows;) {
+      const uint32_t position = slice.first_position + row;
+      const uint32_t slot = position % cache.block_tokens;
+      const uint32_t count = std::min(slice.rows - row, cache.block_tokens - slot);
+      const BlockId block = slice.block_table[position / cache.block_tokens];
+      for (uint32_t head = 0; head < cache.kv_heads; ++head) {
+        const size_t from =
+            (size_t{slice.first_row} + row) * stride + size_t{head} * cache.head_dim;
+        KvRows rows = {.from = key + from,
+                       .stride = stride,
+                       .count = count,
+                       .plane = KvPlane(cache, cache.keys, block, head),
+                       .slot = slot,
+                       .block_tokens = cache.block_tokens,
+                       .head_dim = cache.head_dim,
+                       .dtype = cache.dtype};
+        kernels_.store_keys(rows);
+        rows.from = value + from;
+        rows.plane = KvPlane(cache, cache.values, block, head);
+        kernels_.store_values(rows);
+      }
+      row += count;
+    }
+  }
+}
+
+size_t CpuOps::AttentionScratchBytes(const AttentionLimits& limits) const {
+  const uint32_t state_floats = StateFloats(limits.head_dim, kernels_.lanes);
+  return AttentionPlanBytes(limits, state_floats) +
+         limits.threads * ThreadFloats(limits.heads, limits.head_dim, kernels_.lanes) *
+             sizeof(float);
 }
 
 void CpuOps::Attention(const float* query, size_t query_stride,
@@ -66,34 +146,37 @@ void CpuOps::Attention(const float* query, size_t query_stride,
                        ThreadPool& pool) const {
   CheckCache(cache, slices);
   IC_CHECK(heads % cache.kv_heads == 0);
-  IC_CHECK(scratch.size() >= AttentionScratchBytes(0, heads, cache.head_dim, pool.threads()));
   IC_CHECK(IsAligned(scratch.data(), 64));
-  const uint32_t group_heads = heads / cache.kv_heads;
-  const TaskSplit split{slices, cache.kv_heads, std::max(1u, kTaskQueries / group_heads)};
-  float* floats = reinterpret_cast<float*>(scratch.data());
+  const uint32_t threads = pool.threads();
   const size_t thread_floats = ThreadFloats(heads, cache.head_dim, kernels_.lanes);
-  const auto run_tasks = [&](uint32_t begin, uint32_t end, uint32_t thread) {
+  IC_CHECK(scratch.size() >= threads * thread_floats * sizeof(float));
+  float* floats = reinterpret_cast<float*>(scratch.data());
+  const bool alone = CountPairs(slices) * heads * cache.head_dim * 2 < kAloneOperations;
+  const AttentionPlan plan =
+      PlanAttention(slices,
+                    {.heads = heads,
+                     .kv_heads = cache.kv_heads,
+                     .block_tokens = cache.block_tokens,
+                     .state_floats = StateFloats(cache.head_dim, kernels_.lanes),
+                     .threads = alone ? 1 : threads},
+                    scratch.subspan(threads * thread_floats * sizeof(float)));
+  const AttentionCall call = {kernels_, plan,       cache, query, query_stride,
+                              out,      out_stride, heads, scale};
+  const auto tasks = static_cast<uint32_t>(plan.pieces.size()) * cache.kv_heads;
+  pool.ParallelFor(tasks, alone ? tasks : 1, [&](uint32_t begin, uint32_t end, uint32_t thread) {
     for (uint32_t i = begin; i < end; ++i) {
-      const TaskSplit::Place place = split.Find(i);
-      const size_t row = size_t{place.slice->first_row} + place.row;
-      const size_t head = size_t{place.kv_head} * group_heads * cache.head_dim;
-      kernels_.attend({.query = query + row * query_stride + head,
-                       .query_stride = query_stride,
-                       .out = out + row * out_stride + head,
-                       .out_stride = out_stride,
-                       .rows = std::min(split.task_rows, place.slice->rows - place.row),
-                       .first_position = place.slice->first_position + place.row,
-                       .group_heads = group_heads,
-                       .kv_head = place.kv_head,
-                       .block_table = place.slice->block_table,
-                       .cache = &cache,
-                       .scale = scale,
-                       .scratch = floats + thread * thread_floats});
+      call.Attend(plan.pieces[i / cache.kv_heads], i % cache.kv_heads,
+                  floats + thread * thread_floats);
     }
-  };
-  const uint32_t tasks = split.Tasks();
-  const bool alone = split.Keys() * heads * cache.head_dim * 2 < kAloneOperations;
-  pool.ParallelFor(tasks, alone ? tasks : 1, run_tasks);
+  });
+  if (!plan.stores_states) return;
+  const auto merges = static_cast<uint32_t>(plan.members.size()) * cache.kv_heads;
+  pool.ParallelFor(merges, alone ? merges : 1, [&](uint32_t begin, uint32_t end, uint32_t thread) {
+    for (uint32_t i = begin; i < end; ++i) {
+      call.Merge(plan.members[i / cache.kv_heads], i % cache.kv_heads,
+                 floats + thread * thread_floats);
+    }
+  });
 }
 
 }  // namespace infercept::cpu

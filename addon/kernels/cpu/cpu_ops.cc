@@ -5,7 +5,6 @@
 
 #include "kernels/cpu/pack.h"
 #include "kernels/dequantize.h"
-#include "kernels/paged_kv.h"
 #include "kernels/shape_checks.h"
 
 namespace infercept::cpu {
@@ -178,23 +177,6 @@ void CpuOps::Rope(float* x, size_t stride, std::span<const uint32_t> positions, 
 
 void CpuOps::SiluMultiply(const float* gate, const float* up, size_t count, float* out) const {
   kernels_.silu_multiply(gate, up, count, out);
-}
-
-void CpuOps::WriteKv(const float* key, const float* value, size_t stride,
-                     std::span<const AttentionSlice> slices, const PagedKv& cache) const {
-  CheckCache(cache, slices);
-  for (const AttentionSlice& slice : slices) {
-    for (uint32_t i = 0; i < slice.rows; ++i) {
-      const uint32_t position = slice.first_position + i;
-      for (uint32_t h = 0; h < cache.kv_heads; ++h) {
-        const size_t from = (size_t{slice.first_row} + i) * stride + size_t{h} * cache.head_dim;
-        kernels_.store_row(cache.dtype, key + from, cache.head_dim,
-                           KvRow(cache, cache.keys, slice.block_table, position, h));
-        kernels_.store_row(cache.dtype, value + from, cache.head_dim,
-                           KvRow(cache, cache.values, slice.block_table, position, h));
-      }
-    }
-  }
 }
 
 }  // namespace infercept::cpu

@@ -25,8 +25,7 @@ class CpuOps final : public Ops {
   void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const override;
   void WriteKv(const float* key, const float* value, size_t stride,
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override;
-  size_t AttentionScratchBytes(uint32_t context_tokens_max, uint32_t heads, uint32_t head_dim,
-                               uint32_t threads) const override;
+  size_t AttentionScratchBytes(const AttentionLimits& limits) const override;
   void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
                  uint32_t heads, const PagedKv& cache, float scale, float* out, size_t out_stride,
                  std::span<std::byte> scratch, ThreadPool& pool) const override;

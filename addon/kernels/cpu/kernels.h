@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "kernels/ops.h"
+#include "kernels/paged_kv.h"
 
 namespace infercept::cpu {
 
@@ -40,23 +41,52 @@ struct MatMulTile {
   size_t out_stride = 0;
 };
 
-// Keys that attention takes at once. Counted from position 0, so that the order of all sums is a
-// function of the query's position alone. 32: two vectors of the widest ISA, and a tile of 128-wide
-// keys and values as floats is 32 KiB, which stays in a 48 KiB L1.
-inline constexpr uint32_t kKeyTile = 32;
+// Attention cuts the positions of a sequence, from 0, into splits of this many keys. What a query
+// gets from a split is a function of the query and the split alone, and its result is the states of
+// its splits merged in order, whoever computed them (ops.h, Rule 1). 256: the keys, then the values,
+// of one KV head fit the L1 (F16, heads of 64: 32 KiB), and merging is 2 % of the work; a shared
+// beginning of 1,000 tokens still has 3 of its 4 parts to share.
+inline constexpr uint32_t kSplitKeys = 256;
 
-// Queries of one task, at least: what one conversion of a key tile is shared by. 64 states of 128
-// floats are 32 KiB in L2.
+// Most queries of one task, but all heads of one row always fit: what one conversion of a split's
+// keys and values to floats is shared by.
 inline constexpr uint32_t kTaskQueries = 64;
 
-// Attention of `rows` consecutive tokens and the heads that share one KV head.
-struct AttentionTask {
-  const float* query = nullptr;  // [rows][group_heads][head_dim]
-  size_t query_stride = 0;
-  float* out = nullptr;  // likewise
-  size_t out_stride = 0;
+// Means of a query are padded to whole pairs of vectors.
+constexpr uint32_t PaddedHeadDim(uint32_t head_dim, uint32_t lanes) {
+  return DivCeil(head_dim, 2 * lanes) * 2 * lanes;
+}
+
+// The state of one query over some splits: [padded head_dim] sums of weights times values, then the
+// largest score, then the sum of weights; weights are relative to the largest score. A whole cache
+// line for the two keeps every state aligned.
+constexpr uint32_t StateFloats(uint32_t head_dim, uint32_t lanes) {
+  return PaddedHeadDim(head_dim, lanes) + 16;
+}
+
+// Consecutive rows of one slice, and their heads that share one KV head.
+struct AttentionRows {
+  const float* query = nullptr;  // [rows][group_heads][head_dim], rows query_stride floats apart
+  float* out = nullptr;          // likewise, out_stride
+  // [splits][rows of the slice][heads] states, from the first of these queries on; null where the
+  // task covers all splits and writes `out`.
+  float* states = nullptr;
+  size_t split_stride = 0;  // floats from one split's states to the next one's
+  size_t row_stride = 0;    // likewise of rows
   uint32_t rows = 0;
   uint32_t first_position = 0;
+};
+
+// Some queries over the splits [split_begin, split_end). Begun at 0 the splits are merged: the
+// state goes to the place of the last one. Begun later each split's state goes to its own place.
+struct AttentionTask {
+  // Several: all see all positions of these splits, and have the same blocks there.
+  const AttentionRows* members = nullptr;
+  uint32_t member_count = 0;
+  size_t query_stride = 0;
+  size_t out_stride = 0;
+  uint32_t split_begin = 0;
+  uint32_t split_end = 0;
   uint32_t group_heads = 0;
   uint32_t kv_head = 0;
   const BlockId* block_table = nullptr;
@@ -65,16 +95,49 @@ struct AttentionTask {
   float* scratch = nullptr;  // AttentionTaskFloats
 };
 
-// Rows of queries in scratch are padded to whole pairs of vectors.
-constexpr uint32_t PaddedHeadDim(uint32_t head_dim, uint32_t lanes) {
-  return DivCeil(head_dim, 2 * lanes) * 2 * lanes;
-}
+// One query of a task: where its state is built, and where its result goes.
+struct AttentionQuery {
+  float* state = nullptr;
+  size_t split_stride = 0;
+  float* out = nullptr;  // null: the state is all
+  uint32_t position = 0;
+};
 
-// Keys, values, and per query its running mean, maximum and total.
+// The widest register tile of queries.
+inline constexpr uint32_t kQueriesTogetherMax = 8;
+
+// Of one split: keys and values as floats; scores. Per query: its inputs, its state and an
+// AttentionQuery, also for the places that fill up the last register tile.
 constexpr size_t AttentionTaskFloats(uint32_t queries, uint32_t head_dim, uint32_t lanes) {
   const size_t padded = PaddedHeadDim(head_dim, lanes);
-  return 2 * kKeyTile * padded + queries * (padded + 2);
+  const size_t places = size_t{queries} + kQueriesTogetherMax;
+  return 2 * kSplitKeys * padded + kQueriesTogetherMax * kSplitKeys +
+         places * (head_dim + 2 * StateFloats(head_dim, lanes)) +
+         places * sizeof(AttentionQuery) / sizeof(float);
 }
+
+// Merges the states of some queries of one row, [heads] at each split, and writes their results.
+struct AttentionMerge {
+  const float* states = nullptr;  // of the first split whose state is stored
+  size_t split_stride = 0;
+  uint32_t splits = 0;
+  uint32_t heads = 0;
+  uint32_t head_dim = 0;
+  float* out = nullptr;      // [heads][head_dim]
+  float* scratch = nullptr;  // StateFloats
+};
+
+// Keys or values of consecutive positions of one sequence and one KV head, all in one block.
+struct KvRows {
+  const float* from = nullptr;  // [count][head_dim], rows `stride` floats apart
+  size_t stride = 0;
+  uint32_t count = 0;
+  std::byte* plane = nullptr;  // of the block and the KV head
+  uint32_t slot = 0;           // of the first position in the block
+  uint32_t block_tokens = 0;
+  uint32_t head_dim = 0;
+  DType dtype = DType::kF16;
+};
 
 struct Kernels {
   std::string_view isa;
@@ -93,9 +156,11 @@ struct Kernels {
   void (*silu_multiply)(const float* gate, const float* up, size_t count, float* out) = nullptr;
   // One head; cosine and sine are the row of its position, [rope_dim / 2].
   void (*rope)(float* head, const float* cosine, const float* sine, const RopeView& rope) = nullptr;
-  // Rounds to the cache's dtype.
-  void (*store_row)(DType dtype, const float* x, uint32_t count, std::byte* out) = nullptr;
+  // Round to the cache's dtype (paged_kv.h has the layouts).
+  void (*store_keys)(const KvRows& rows) = nullptr;
+  void (*store_values)(const KvRows& rows) = nullptr;
   void (*attend)(const AttentionTask& task) = nullptr;
+  void (*merge)(const AttentionMerge& merge) = nullptr;
 };
 
 }  // namespace infercept::cpu

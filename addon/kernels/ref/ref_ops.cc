@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/blocks.h"
 #include "kernels/dequantize.h"
 #include "kernels/half.h"
 #include "kernels/ops.h"
@@ -14,24 +15,97 @@
 namespace infercept {
 namespace {
 
-std::vector<float> ReadKv(const PagedKv& cache, std::byte* plane, const AttentionSlice& slice,
-                          uint32_t position, uint32_t kv_head) {
-  std::vector<float> row(cache.head_dim);
-  DequantizeRow(cache.dtype, KvRow(cache, plane, slice.block_table, position, kv_head),
-                cache.head_dim, row.data());
-  return row;
+// One value of a float dtype.
+float ReadNumber(DType dtype, const std::byte* from) {
+  float value = 0;
+  DequantizeRow(dtype, from, 1, &value);
+  return value;
 }
 
-void WriteRow(DType dtype, const float* x, uint32_t count, std::byte* target) {
-  for (uint32_t i = 0; i < count; ++i) {
-    const F16 f16 = ToF16(x[i]);
-    const BF16 bf16 = ToBF16(x[i]);
-    const void* value = dtype == DType::kF32   ? static_cast<const void*>(x + i)
-                        : dtype == DType::kF16 ? static_cast<const void*>(&f16)
-                                               : static_cast<const void*>(&bf16);
-    std::memcpy(target + RowBytes(dtype, i), value, RowBytes(dtype, 1));
-  }
+void WriteNumber(DType dtype, float x, std::byte* to) {
+  const F16 f16 = ToF16(x);
+  const BF16 bf16 = ToBF16(x);
+  const void* value = dtype == DType::kF32   ? static_cast<const void*>(&x)
+                      : dtype == DType::kF16 ? static_cast<const void*>(&f16)
+                                             : static_cast<const void*>(&bf16);
+  std::memcpy(to, value, RowBytes(dtype, 1));
 }
+
+Q8_0Block QuantizeBlock(const float* x) {
+  float largest = 0;
+  for (uint32_t i = 0; i < kQ8BlockValues; ++i) largest = std::max(largest, std::abs(x[i]));
+  Q8_0Block block;
+  block.scale.Store(largest / 127.0f);
+  const float scale = block.scale.Load();
+  const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+  for (uint32_t i = 0; i < kQ8BlockValues; ++i) {
+    block.codes[i] =
+        static_cast<int8_t>(std::clamp(std::nearbyint(x[i] * inverse), -127.0f, 127.0f));
+  }
+  return block;
+}
+
+// Where one position's key and value lie.
+struct KvPlace {
+  KvPlace(const PagedKv& cache_, const AttentionSlice& slice, uint32_t position, uint32_t kv_head)
+      : cache(cache_), slot(position % cache.block_tokens) {
+    const BlockId block = slice.block_table[position / cache.block_tokens];
+    keys = KvPlane(cache, cache.keys, block, kv_head);
+    values = KvPlane(cache, cache.values, block, kv_head);
+  }
+
+  void WriteKey(const float* x) const {
+    for (uint32_t d = 0; d < cache.head_dim; ++d) {
+      if (cache.dtype != DType::kQ8_0) {
+        WriteNumber(cache.dtype, x[d], keys + KeyOffset(cache, slot, d));
+      } else if (d % kQ8BlockValues == 0) {
+        const Q8_0Block block = QuantizeBlock(x + d);
+        std::memcpy(keys + KeyScaleOffset(cache, slot, d), &block.scale, sizeof(block.scale));
+        for (uint32_t i = 0; i < kQ8BlockValues; ++i) {
+          keys[KeyOffset(cache, slot, d + i)] = static_cast<std::byte>(block.codes[i]);
+        }
+      }
+    }
+  }
+
+  void WriteValue(const float* x) const {
+    std::byte* row = values + ValueOffset(cache, slot);
+    for (uint32_t d = 0; d < cache.head_dim; d += BlockValues(cache.dtype)) {
+      std::byte* to = row + RowBytes(cache.dtype, d);
+      if (cache.dtype != DType::kQ8_0) {
+        WriteNumber(cache.dtype, x[d], to);
+      } else {
+        const Q8_0Block block = QuantizeBlock(x + d);
+        std::memcpy(to, &block, sizeof(block));
+      }
+    }
+  }
+
+  std::vector<float> ReadKey() const {
+    std::vector<float> key(cache.head_dim);
+    for (uint32_t d = 0; d < cache.head_dim; ++d) {
+      const std::byte* from = keys + KeyOffset(cache, slot, d);
+      if (cache.dtype != DType::kQ8_0) {
+        key[d] = ReadNumber(cache.dtype, from);
+      } else {
+        key[d] = ReadNumber(DType::kF16, keys + KeyScaleOffset(cache, slot, d)) *
+                 static_cast<float>(static_cast<int8_t>(*from));
+      }
+    }
+    return key;
+  }
+
+  std::vector<float> ReadValue() const {
+    std::vector<float> value(cache.head_dim);
+    DequantizeRow(cache.dtype, values + ValueOffset(cache, slot), cache.head_dim, value.data());
+    return value;
+  }
+
+  const PagedKv& cache;
+  uint32_t slot;
+  std::byte* keys;
+  std::byte* values;
+};
 
 class RefOps final : public Ops {
  public:
@@ -121,17 +195,15 @@ class RefOps final : public Ops {
         const size_t row = (slice.first_row + i) * stride;
         for (uint32_t h = 0; h < cache.kv_heads; ++h) {
           const size_t from = row + size_t{h} * cache.head_dim;
-          const uint32_t at = slice.first_position + i;
-          WriteRow(cache.dtype, key + from, cache.head_dim,
-                   KvRow(cache, cache.keys, slice.block_table, at, h));
-          WriteRow(cache.dtype, value + from, cache.head_dim,
-                   KvRow(cache, cache.values, slice.block_table, at, h));
+          const KvPlace place(cache, slice, slice.first_position + i, h);
+          place.WriteKey(key + from);
+          place.WriteValue(value + from);
         }
       }
     }
   }
 
-  size_t AttentionScratchBytes(uint32_t, uint32_t, uint32_t, uint32_t) const override { return 0; }
+  size_t AttentionScratchBytes(const AttentionLimits&) const override { return 0; }
 
   void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
                  uint32_t heads, const PagedKv& cache, float scale, float* out, size_t out_stride,
@@ -168,7 +240,7 @@ class RefOps final : public Ops {
                      uint32_t kv_head, const PagedKv& cache, float scale, float* out) {
     std::vector<double> weights(position + 1);
     for (uint32_t p = 0; p <= position; ++p) {
-      const std::vector<float> key = ReadKv(cache, cache.keys, slice, p, kv_head);
+      const std::vector<float> key = KvPlace(cache, slice, p, kv_head).ReadKey();
       for (uint32_t d = 0; d < cache.head_dim; ++d) weights[p] += double{query[d]} * key[d];
       weights[p] *= double{scale};
     }
@@ -177,7 +249,7 @@ class RefOps final : public Ops {
     for (double& weight : weights) total += weight = std::exp(weight - largest);
     std::vector<double> mean(cache.head_dim);
     for (uint32_t p = 0; p <= position; ++p) {
-      const std::vector<float> value = ReadKv(cache, cache.values, slice, p, kv_head);
+      const std::vector<float> value = KvPlace(cache, slice, p, kv_head).ReadValue();
       for (uint32_t d = 0; d < cache.head_dim; ++d) mean[d] += weights[p] / total * value[d];
     }
     for (uint32_t d = 0; d < cache.head_dim; ++d) out[d] = static_cast<float>(mean[d]);
