@@ -1,14 +1,30 @@
 // The head of a GGUF file, version 3: metadata and the table of tensors, little-endian.
 
-/** ggml's numbers of the element types that benchmarks write, and the bytes of so many values. */
-export const elementTypes = {
-  f32: { id: 0, bytes: (values: number) => values * 4 },
-  q8_0: { id: 8, bytes: (values: number) => (values / 32) * 34 },
-} as const;
+import { type TensorType, tensorTypes } from '../lib/model-spec.js';
+
+/** ggml's numbers of the element types. */
+const typeNumbers: Readonly<Record<TensorType, number>> = {
+  f32: 0,
+  f16: 1,
+  q4_0: 2,
+  q4_1: 3,
+  q5_0: 6,
+  q5_1: 7,
+  q8_0: 8,
+  q2_k: 10,
+  q3_k: 11,
+  q4_k: 12,
+  q5_k: 13,
+  q6_k: 14,
+  iq4_nl: 20,
+  iq4_xs: 23,
+  bf16: 30,
+  mxfp4: 39,
+};
 
 export interface TensorHead {
   name: string;
-  type: keyof typeof elementTypes;
+  type: TensorType;
   /** Innermost first: [columns, rows]. */
   dimensions: number[];
 }
@@ -32,7 +48,8 @@ export function padding(size: number): number {
 }
 
 export function tensorBytes({ type, dimensions }: TensorHead): number {
-  return elementTypes[type].bytes(dimensions.reduce((product, dimension) => product * dimension, 1));
+  const { blockElements, blockBytes } = tensorTypes[type];
+  return (dimensions.reduce((product, dimension) => product * dimension, 1) / blockElements) * blockBytes;
 }
 
 /** Everything before the first tensor's bytes. Tensors follow in order, each padded to `alignment`. */
@@ -43,7 +60,7 @@ export function ggufHead(metadata: readonly [string, MetadataValue][], tensors: 
   for (const tensor of tensors) {
     const { name, type, dimensions } = tensor;
     pieces.push(string(name), uint32(dimensions.length), ...dimensions.map(uint64));
-    pieces.push(uint32(elementTypes[type].id), uint64(offset));
+    pieces.push(uint32(typeNumbers[type]), uint64(offset));
     offset += tensorBytes(tensor) + padding(tensorBytes(tensor));
   }
   const head = Buffer.concat(pieces);

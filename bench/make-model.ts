@@ -1,8 +1,14 @@
-// Writes a GGUF file with random Q8_0 weights: the shape and the cost of a real model without its bytes.
-//   npx tsx bench/make-model.ts PATH
+// Writes a GGUF file with random weights: the shape and the cost of a real model without its bytes.
+//   npx tsx bench/make-model.ts PATH [--type q8_0|q4_k|q4_k_m|bf16|…] [--shape 1b|small]
 import { closeSync, openSync, renameSync, writeSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type TensorType, tensorTypes } from '../lib/model-spec.js';
 import { ggufHead, type MetadataValue, padding, type TensorHead, tensorBytes } from './gguf-writer.js';
+import { randomBlocks } from './random-blocks.js';
+
+/** What matrices are stored as: all in one type, or mixed as llama.cpp's Q4_K_M mixes. */
+export type ModelWeights = TensorType | 'q4_k_m';
 
 /** The shape of a Llama model. */
 export interface ModelShape {
@@ -26,9 +32,23 @@ export const shape1B: ModelShape = {
   contextTokens: 4096,
 };
 
-/** Writes the file; a reader never sees half of it. The same shape gives the same bytes. */
-export function makeModel(path: string, shape: ModelShape): void {
-  const tensors = tensorsOf(shape);
+/** For tests: rows of 256 and 512 weights, so that every type fits. */
+export const shapeSmall: ModelShape = {
+  layers: 2,
+  width: 256,
+  heads: 8,
+  kvHeads: 2,
+  ffnWidth: 512,
+  vocabularySize: 512,
+  contextTokens: 512,
+};
+
+/**
+ * Writes the file; a reader never sees half of it. The same shape and type give the same bytes. Matrices whose rows are
+ * no whole number of the type's blocks are Q8_0.
+ */
+export function makeModel(path: string, shape: ModelShape, weights: ModelWeights = 'q8_0'): void {
+  const tensors = tensorsOf(shape, weights);
   const part = `${path}.part`;
   const file = openSync(part, 'w');
   try {
@@ -47,13 +67,27 @@ export function makeModel(path: string, shape: ModelShape): void {
   renameSync(part, path);
 }
 
-function tensorsOf(shape: ModelShape): TensorHead[] {
+/** Q4_K_M spends six bits on the output and, in these layers, on values and on what leads back to the residual stream. */
+function hasMoreBits(layer: number, layers: number): boolean {
+  const eighth = Math.floor(layers / 8);
+  return layer < eighth || layer >= Math.floor((7 * layers) / 8) || (layer - eighth) % 3 === 2;
+}
+
+function typeOf(weights: ModelWeights, name: string, columns: number, layers: number): TensorType {
+  const layer = /^blk\.(\d+)\.(attn_v|ffn_down)$/.exec(name)?.[1];
+  const moreBits = name === 'output' || (layer !== undefined && hasMoreBits(Number(layer), layers));
+  const mixed = moreBits ? 'q6_k' : 'q4_k';
+  const type = weights === 'q4_k_m' ? mixed : weights;
+  return columns % tensorTypes[type].blockElements === 0 ? type : 'q8_0';
+}
+
+function tensorsOf(shape: ModelShape, weights: ModelWeights): TensorHead[] {
   const { width, ffnWidth, vocabularySize } = shape;
   const kvWidth = (width / shape.heads) * shape.kvHeads;
   const norm = (name: string): TensorHead => ({ name: `${name}.weight`, type: 'f32', dimensions: [width] });
   const matrix = (name: string, columns: number, rows: number): TensorHead => ({
     name: `${name}.weight`,
-    type: 'q8_0',
+    type: typeOf(weights, name, columns, shape.layers),
     dimensions: [columns, rows],
   });
   const layers = Array.from({ length: shape.layers }, (_, layer): TensorHead[] => [
@@ -107,37 +141,28 @@ function tokenizerMetadata(vocabularySize: number): [string, MetadataValue][] {
 }
 
 /** Bytes of the tensor, or so many of its first rows that repeating them changes the cost of nothing. */
-function dataOf({ type, dimensions: [columns = 0] }: TensorHead, seed: number): Buffer {
-  if (type === 'f32') return Buffer.from(new Float32Array(columns).fill(1).buffer);
-  return randomBlocks((256 * columns) / 32, columns, seed);
+function dataOf({ type, dimensions: [columns = 0, rows] }: TensorHead, seed: number): Buffer {
+  if (rows === undefined) return Buffer.from(new Float32Array(columns).fill(1).buffer); // a norm
+  return randomBlocks(type, (256 * columns) / tensorTypes[type].blockElements, 1 / Math.sqrt(columns), seed);
 }
 
-/** Q8_0 blocks of uniform int8 whose products with inputs of deviation 1 have deviation 1. */
-function randomBlocks(blocks: number, columns: number, seed: number): Buffer {
-  const blockBytes = 34;
-  const words = new Uint32Array((blocks * blockBytes) / 4);
-  let state = seed;
-  for (let index = 0; index < words.length; index++) {
-    state ^= state << 13; // xorshift32 (Marsaglia 2003)
-    state ^= state >>> 17;
-    state ^= state << 5;
-    words[index] = state;
+const shapes: Readonly<Record<string, ModelShape>> = { '1b': shape1B, small: shapeSmall };
+
+function main(): void {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { type: { type: 'string', default: 'q8_0' }, shape: { type: 'string', default: '1b' } },
+  });
+  const [path] = positionals;
+  const shape = shapes[values.shape];
+  const types = [...Object.keys(tensorTypes), 'q4_k_m'];
+  if (path === undefined || shape === undefined || !types.includes(values.type)) {
+    throw new Error(
+      `usage: tsx bench/make-model.ts PATH [--type ${types.join('|')}] [--shape ${Object.keys(shapes).join('|')}]`,
+    );
   }
-  const bytes = Buffer.from(words.buffer);
-  const deviation = 256 / Math.sqrt(12);
-  const scale = toHalf(1 / (deviation * Math.sqrt(columns)));
-  for (let block = 0; block < blocks; block++) bytes.writeUInt16LE(scale, block * blockBytes);
-  return bytes;
+  makeModel(path, shape, values.type as ModelWeights);
 }
 
-/** A positive number in binary16's normal range, rounded down. */
-function toHalf(value: number): number {
-  const exponent = Math.floor(Math.log2(value));
-  return ((exponent + 15) << 10) | Math.floor((value / 2 ** exponent - 1) * 1024);
-}
-
-const [, script, path] = process.argv;
-if (script !== undefined && import.meta.url === pathToFileURL(script).href) {
-  if (path === undefined) throw new Error('usage: tsx bench/make-model.ts PATH');
-  makeModel(path, shape1B);
-}
+const [, script] = process.argv;
+if (script !== undefined && import.meta.url === pathToFileURL(script).href) main();
