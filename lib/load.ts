@@ -45,6 +45,7 @@ function nativeOptions(settings: LoadSettings, model: LoadedModel, tokenizer: To
     blockTokens,
     policy: settings.policy ?? 'adaptive',
     threads: settings.threads ?? 0,
+    pinThreads: settings.pinThreads ?? false,
     contextTokens,
     stepTokens: Math.max(settings.stepTokens ?? 512, blockTokens),
     saturationTokens: settings.saturationTokens ?? 0,

@@ -145,6 +145,7 @@ export interface NativeOptions {
   policy: string;
   /** 0: as many as the machine has cores. */
   threads: number;
+  pinThreads: boolean;
   contextTokens: number;
   stepTokens: number;
   /** 0: measured. */

@@ -75,6 +75,12 @@ export interface LoadOptions {
   contextTokens?: number;
   /** Threads that compute, the engine's own included. Default 0: one per core. */
   threads?: number;
+  /**
+   * Whether the engine's threads, but its first, stay on one processor each. Default false. Worth trying where processors
+   * differ in distance to memory, or the system moves threads needlessly; it costs where other programs keep some of them
+   * busy. Linux only, elsewhere without effect.
+   */
+  pinThreads?: boolean;
   /** Most tokens in one step: 1 to 65536. Default 512. */
   stepTokens?: number;
   /** Tokens per step beyond which step time grows in proportion. Default 0: measured at load. */
@@ -114,6 +120,7 @@ const readLoadOptions = options({
   policy: oneOf(...policyNames),
   contextTokens: integer(1, 2 ** 31 - 1),
   threads: integer(0, 1024),
+  pinThreads: boolean,
   stepTokens: integer(1, 65536),
   saturationTokens: integer(0, 65536),
   sequencesMax: integer(1, 2 ** 31 - 1),

@@ -1,8 +1,10 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/check.h"
+#include "base/processors.h"
 
 namespace infercept {
 namespace {
@@ -12,9 +14,16 @@ constexpr uint32_t kOpen = 1u << 9;
 constexpr uint32_t kCallerSleeps = 1u << 10;
 constexpr uint32_t kJob = 1u << 11;  // one step of the job number
 
-// Pauses before sleeping. A pause takes 10 to 140 cycles by processor, so this is 3 to 50 us:
-// longer than the gaps between the loops of a step, shorter than what anyone would miss.
-constexpr uint32_t kSpins = 1000;
+// Ranges are this share of what is left, divided by the threads: whoever runs at a quarter of the
+// others' speed need not be waited for.
+constexpr uint64_t kRangesLeft = 4;
+
+// Reading the clock takes as long as a pause or two.
+constexpr int kPausesPerLook = 8;
+
+Nanos Now() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 void Pause() {
 #if defined(__x86_64__)
@@ -24,22 +33,38 @@ void Pause() {
 #endif
 }
 
-// Spins while done(value) is false, a moment long. Returns the last value seen.
+}  // namespace
+
 template <typename Done>
-uint32_t SpinUntil(const std::atomic<uint32_t>& state, const Done& done) {
+uint32_t ThreadPool::Patience::Spin(const std::atomic<uint32_t>& state, const Done& done) {
   uint32_t value = state.load(std::memory_order_acquire);
-  for (uint32_t i = 0; i < kSpins && !done(value); ++i) {
-    Pause();
-    value = state.load(std::memory_order_acquire);
-  }
+  if (done(value)) return value;
+  const Nanos end = Now() + limit_;
+  do {
+    for (int i = 0; i < kPausesPerLook; ++i) {
+      Pause();
+      value = state.load(std::memory_order_acquire);
+      if (!done(value)) continue;
+      limit_ = std::min(kSpinMax, 2 * limit_);
+      return value;
+    }
+  } while (Now() < end);
+  limit_ = std::max(kSpinMin, limit_ / 2);
   return value;
 }
 
-}  // namespace
-
-ThreadPool::ThreadPool(uint32_t threads) {
+ThreadPool::ThreadPool(uint32_t threads, ThreadPlacement placement) {
   IC_CHECK(threads >= 1 && threads <= 256);
   for (uint32_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
+  if (placement == ThreadPlacement::kPinned) Pin();
+}
+
+void ThreadPool::Pin() {
+  const std::vector<uint32_t> processors = AllowedProcessors();
+  if (processors.empty()) return;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    PinThread(workers_[i], processors[(i + 1) % processors.size()]);
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -64,7 +89,7 @@ void ThreadPool::Run(uint32_t count, uint32_t grain, RangeFunction function, con
 // Closes the job and waits for those who are in it.
 void ThreadPool::WaitForWorkers() {
   state_.fetch_and(~kOpen, std::memory_order_acq_rel);
-  uint32_t state = SpinUntil(state_, [](uint32_t value) { return (value & kActive) == 0; });
+  uint32_t state = patience_.Spin(state_, [](uint32_t value) { return (value & kActive) == 0; });
   if ((state & kActive) == 0) return;
   state = state_.fetch_or(kCallerSleeps, std::memory_order_acq_rel) | kCallerSleeps;
   while ((state & kActive) != 0) {
@@ -76,8 +101,9 @@ void ThreadPool::WaitForWorkers() {
 
 void ThreadPool::WorkerLoop(uint32_t thread) {
   uint32_t seen = 0;
+  Patience patience;
   for (;;) {
-    uint32_t state = SpinUntil(state_, [&](uint32_t value) { return value / kJob != seen; });
+    uint32_t state = patience.Spin(state_, [&](uint32_t value) { return value / kJob != seen; });
     while (state / kJob == seen) {
       state_.wait(state, std::memory_order_acquire);
       state = state_.load(std::memory_order_acquire);
@@ -105,11 +131,15 @@ void ThreadPool::Leave() {
 }
 
 void ThreadPool::TakeRanges(uint32_t thread) {
-  for (;;) {
-    const uint64_t taken = next_.fetch_add(job_.grain, std::memory_order_relaxed);
-    if (taken >= job_.count) return;
-    const uint32_t begin = static_cast<uint32_t>(taken);
-    job_.function(job_.body, begin, begin + std::min(job_.grain, job_.count - begin), thread);
+  const uint64_t share = kRangesLeft * threads();
+  uint64_t begin = next_.load(std::memory_order_relaxed);
+  while (begin < job_.count) {
+    const uint64_t left = job_.count - begin;
+    const uint64_t size = std::max<uint64_t>(1, left / share / job_.grain) * job_.grain;
+    if (!next_.compare_exchange_weak(begin, begin + size, std::memory_order_relaxed)) continue;
+    job_.function(job_.body, static_cast<uint32_t>(begin),
+                  static_cast<uint32_t>(begin + std::min(size, left)), thread);
+    begin = next_.load(std::memory_order_relaxed);
   }
 }
 

@@ -1,10 +1,13 @@
 // A fixed set of threads that run one loop at a time, together with the calling thread.
 // Owner: whoever executes steps. All methods from that one thread.
 //
-// A step is a hundred short loops, so handing over must cost about a microsecond: an idle worker
-// spins for a moment, then sleeps. Nobody waits for a worker that has not started: what it would
-// have done, others do (so a machine that is busy with other work delays a loop by at most one
-// range).
+// A step is a hundred short loops, so handing over must cost less than a microsecond: who waits
+// spins for a moment, then sleeps. The application may want the processors, too:
+// - Who spun in vain spins for half as long the next time, who did not for twice as long: on a busy
+//   machine threads sleep at once and leave the processor to those they wait for.
+// - Nobody waits for a worker that has not started: what it would have done, others do.
+// - Ranges become smaller towards the end of a loop, so that what the slowest thread took last is
+//   little.
 #pragma once
 
 #include <atomic>
@@ -12,12 +15,22 @@
 #include <thread>
 #include <vector>
 
+#include "base/types.h"
+
 namespace infercept {
+
+enum class ThreadPlacement : uint8_t {
+  kFree,  // the system moves threads as it likes
+  // Each worker stays on a processor of its own, in turn over those that the constructing thread
+  // may use; the first of them is left to the caller, which stays free. Linux only, elsewhere
+  // kFree.
+  kPinned,
+};
 
 class ThreadPool {
  public:
   // `threads` >= 1 counts the caller: ThreadPool(1) starts no thread. At most 256.
-  explicit ThreadPool(uint32_t threads);
+  explicit ThreadPool(uint32_t threads, ThreadPlacement placement = ThreadPlacement::kFree);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -41,12 +54,29 @@ class ThreadPool {
     (*static_cast<const Body*>(body))(begin, end, thread);
   }
 
+  // Spins for a moment whose length follows from how often that was in vain. One per thread.
+  class Patience {
+   public:
+    // Until done(value of `state`), or in vain. Returns the value seen last.
+    template <typename Done>
+    uint32_t Spin(const std::atomic<uint32_t>& state, const Done& done);
+
+   private:
+    Nanos limit_ = kSpinMax;
+  };
+
   void Run(uint32_t count, uint32_t grain, RangeFunction function, const void* body);
+  void Pin();
   void WaitForWorkers();
   void WorkerLoop(uint32_t thread);
   bool Join();
   void Leave();
   void TakeRanges(uint32_t thread);
+
+  // Longer than the gaps between most loops of a step, and nothing that anyone would miss.
+  static constexpr Nanos kSpinMax = 50'000;
+  // Longer than handing over takes when nobody disturbs it.
+  static constexpr Nanos kSpinMin = 2'000;
 
   struct Job {
     RangeFunction function = nullptr;
@@ -56,6 +86,7 @@ class ThreadPool {
   };
 
   std::vector<std::thread> workers_;  // Constant after construction.
+  Patience patience_;                 // The caller's.
 
   Job job_;  // Written by the caller while the job is closed and no worker is in it; read by those
              // who joined.

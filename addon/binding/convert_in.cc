@@ -241,6 +241,7 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   if (!kind.has_value()) ThrowInvalid(value.Env(), "Unknown policy '" + policy + "'.");
   options.policy = *kind;
   options.threads = reader.Int<uint32_t>("threads", 0, 1024);
+  options.pin_threads = reader.Bool("pinThreads");
   options.context_tokens = reader.Int<uint32_t>("contextTokens");
   options.step_tokens = reader.Int<uint32_t>("stepTokens", 1, 1 << 16);
   options.saturation_tokens = reader.Int<uint32_t>("saturationTokens");

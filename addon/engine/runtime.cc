@@ -129,7 +129,9 @@ Result<Runtime> LoadRuntime(ModelSpec spec, const RuntimeOptions& options, Token
   if (Status status = CheckDevice(options.device); !status.ok()) return status;
   Runtime runtime;
   runtime.sequences_max = options.sequences_max;
-  runtime.pool = std::make_unique<ThreadPool>(ThreadCount(options.threads));
+  runtime.pool = std::make_unique<ThreadPool>(
+      ThreadCount(options.threads),
+      options.pin_threads ? ThreadPlacement::kPinned : ThreadPlacement::kFree);
 
   Result<std::unique_ptr<Model>> model = LoadModel(std::move(spec), options, *runtime.pool, report);
   if (!model.ok()) return model.status();

@@ -3,12 +3,16 @@
 // (INFERCEPT_SANITIZE=thread).
 #include "base/thread_pool.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <map>
+#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "base/check.h"
+#include "base/processors.h"
 #include "test.h"
 
 namespace infercept::test {
@@ -103,6 +107,57 @@ TEST(ThreadPool, WaitsForRangesThatWereTaken) {
     EXPECT_EQ(finished.load(), 2u);
   }
 }
+
+// Ranges shrink towards the end, down to the grain: each is a share of what was left.
+TEST(ThreadPool, RangesBecomeSmaller) {
+  ThreadPool pool(2);
+  std::mutex mutex;
+  std::map<uint32_t, uint32_t> sizes;  // by first index
+  pool.ParallelFor(1003, 2, [&](uint32_t begin, uint32_t end, uint32_t) {
+    const std::lock_guard lock(mutex);
+    sizes[begin] = end - begin;
+  });
+  uint32_t last = UINT32_MAX;
+  for (const auto& [begin, size] : sizes) {
+    EXPECT_LE(size, last) << "at " << begin;
+    EXPECT_LE(size, std::max(2u, (1003 - begin) / 8));
+    last = size;
+  }
+  EXPECT_GE(sizes[0], 100u);
+  EXPECT_EQ(sizes[1002], 1u);
+}
+
+#if defined(__linux__)
+
+// The processors that each thread of a pool may use while it runs ranges.
+std::vector<std::vector<uint32_t>> PlacesOf(ThreadPool& pool) {
+  std::vector<std::vector<uint32_t>> places(pool.threads());
+  std::atomic<uint32_t> started{0};
+  pool.ParallelFor(pool.threads(), 1, [&](uint32_t, uint32_t, uint32_t thread) {
+    places[thread] = AllowedProcessors();
+    ++started;
+    while (started != pool.threads()) std::this_thread::yield();  // each thread has one range
+  });
+  return places;
+}
+
+TEST(ThreadPool, PinnedWorkersStayOnOneProcessorEach) {
+  const std::vector<uint32_t> allowed = AllowedProcessors();
+  ASSERT_TRUE(!allowed.empty());
+  ThreadPool pool(4, ThreadPlacement::kPinned);
+  const auto places = PlacesOf(pool);
+  EXPECT_TRUE(places[0] == allowed);  // the caller stays free
+  for (uint32_t i = 1; i < 4; ++i) {
+    EXPECT_TRUE(places[i] == std::vector<uint32_t>{allowed[i % allowed.size()]}) << i;
+  }
+}
+
+TEST(ThreadPool, FreeWorkersMayRunWhereTheCallerMay) {
+  ThreadPool pool(3);
+  for (const auto& places : PlacesOf(pool)) EXPECT_TRUE(places == AllowedProcessors());
+}
+
+#endif
 
 TEST(ThreadPool, IdleWorkersUseNoProcessor) {
   ThreadPool pool(8);
