@@ -87,16 +87,16 @@ struct Moments {
 
 template <uint32_t kCount, typename Grid>
 Moments MomentsOf(const float* x, float lowest, float inverse, const Grid& grid) {
+  float level[kCount];  // One short loop per sum: the compiler makes vectors of these.
+  for (uint32_t i = 0; i < kCount; ++i) level[i] = grid.Level((x[i] - lowest) * inverse);
   Lanes levels = {};
   Lanes squares = {};
   Lanes product = {};
   for (uint32_t i = 0; i < kCount; i += kLanes) {
-    for (uint32_t lane = 0; lane < kLanes; ++lane) {
-      const float level = grid.Level((x[i + lane] - lowest) * inverse);
-      levels[lane] += level;
-      squares[lane] += level * level;
-      product[lane] += level * x[i + lane];
-    }
+    for (uint32_t lane = 0; lane < kLanes; ++lane) levels[lane] += level[i + lane];
+    for (uint32_t lane = 0; lane < kLanes; ++lane)
+      squares[lane] += level[i + lane] * level[i + lane];
+    for (uint32_t lane = 0; lane < kLanes; ++lane) product[lane] += level[i + lane] * x[i + lane];
   }
   return {Total(levels), Total(squares), Total(product)};
 }

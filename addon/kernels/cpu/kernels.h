@@ -43,9 +43,9 @@ struct MatMulTile {
 
 // Attention cuts the positions of a sequence, from 0, into splits of this many keys. What a query
 // gets from a split is a function of the query and the split alone, and its result is the states of
-// its splits merged in order, whoever computed them (ops.h, Rule 1). 256: the keys, then the values,
-// of one KV head fit the L1 (F16, heads of 64: 32 KiB), and merging is 2 % of the work; a shared
-// beginning of 1,000 tokens still has 3 of its 4 parts to share.
+// its splits merged in order, whoever computed them (ops.h, Rule 1). 256: the keys, then the
+// values, of one KV head fit the L1 (F16, heads of 64: 32 KiB), and merging is 2 % of the work; a
+// shared beginning of 1,000 tokens still has 3 of its 4 parts to share.
 inline constexpr uint32_t kSplitKeys = 256;
 
 // Most queries of one task, but all heads of one row always fit: what one conversion of a split's
