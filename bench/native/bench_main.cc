@@ -15,8 +15,10 @@ struct Entry {
   std::string_view name;
   std::string (*run)(const Options& options);
 };
-constexpr Entry kEntries[] = {
-    {"kernels", RunKernels}, {"model", RunModel}, {"attention", RunAttention}};
+constexpr Entry kEntries[] = {{"kernels", RunKernels},
+                              {"model", RunModel},
+                              {"attention", RunAttention},
+                              {"limits", RunLimits}};
 
 int Main(int count, char** arguments) {
   Options options;
@@ -42,9 +44,10 @@ int Main(int count, char** arguments) {
     if (options.json) std::printf("%s\n", json.c_str());
     return 0;
   }
-  std::fprintf(stderr,
-               "usage: infercept_bench kernels|model|attention [--quick] [--json] [--threads N] "
-               "[--isa NAME]\n");
+  std::fprintf(
+      stderr,
+      "usage: infercept_bench kernels|model|attention|limits [--quick] [--json] [--threads N] "
+      "[--isa NAME]\n");
   return 2;
 }
 

@@ -32,5 +32,6 @@ std::string MachineHeader(uint32_t threads);
 std::string RunKernels(const Options& options);
 std::string RunModel(const Options& options);
 std::string RunAttention(const Options& options);
+std::string RunLimits(const Options& options);
 
 }  // namespace infercept::bench

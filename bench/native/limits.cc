@@ -49,16 +49,39 @@ namespace avx512 {
 #include "limits.inc"
 }  // namespace avx512
 IC_END_TARGET_REGION
+
+IC_TARGET_REGION("avx512f,avx512bf16")
+uint64_t DotPairsRegisters(uint32_t rounds) {
+  // As kChains in limits.inc.
+  constexpr uint32_t kSums = 12;
+  const auto factors = reinterpret_cast<__m512bh>(_mm512_set1_epi32(0x3F003F00));  // 0.5
+  __m512 sums[kSums];
+#pragma GCC unroll 12
+  for (uint32_t i = 0; i < kSums; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
+  for (uint32_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 12
+    for (uint32_t i = 0; i < kSums; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], factors, factors);
+  }
+#pragma GCC unroll 12
+  for (uint32_t i = 0; i < kSums; ++i) Keep(sums[i]);
+  return uint64_t{rounds} * kSums * 16 * 4;
+}
+IC_END_TARGET_REGION
 #endif
 
 struct Loops {
   uint64_t (*dot)(uint32_t rounds);
   uint64_t (*multiply_add)(uint32_t rounds);
+  uint64_t (*dot_pairs)(uint32_t rounds) = nullptr;  // null: the ISA has none
 };
 
 Loops LoopsOf(std::string_view isa) {
 #if defined(__x86_64__)
-  if (isa == "avx512") return {avx512::DotRegisters, avx512::MultiplyAddRegisters};
+  if (isa == "avx512") {
+    const bool pairs = __builtin_cpu_supports("avx512bf16");
+    return {avx512::DotRegisters, avx512::MultiplyAddRegisters,
+            pairs ? DotPairsRegisters : nullptr};
+  }
   if (isa == "avxvnni") return {avxvnni::DotRegisters, avxvnni::MultiplyAddRegisters};
   if (isa == "avx2") return {avx2::DotRegisters, avx2::MultiplyAddRegisters};
 #endif
@@ -101,7 +124,9 @@ double ReadBandwidth(std::span<const std::byte> memory, uint32_t samples, Thread
 
 ComputeLimits MeasureCompute(std::string_view isa, uint32_t samples, ThreadPool& pool) {
   const Loops loops = LoopsOf(isa);
-  return {Rate(loops.dot, samples, pool), Rate(loops.multiply_add, samples, pool)};
+  ComputeLimits limits{Rate(loops.dot, samples, pool), Rate(loops.multiply_add, samples, pool)};
+  limits.bf16 = loops.dot_pairs != nullptr ? Rate(loops.dot_pairs, samples, pool) : limits.float32;
+  return limits;
 }
 
 }  // namespace infercept::bench

@@ -17,6 +17,7 @@ double ReadBandwidth(std::span<const std::byte> memory, uint32_t samples, Thread
 struct ComputeLimits {
   double int8 = 0;     // DotBytes
   double float32 = 0;  // MultiplyAdd
+  double bf16 = 0;     // dot products of BF16 pairs; float32 where the ISA has none
 };
 ComputeLimits MeasureCompute(std::string_view isa, uint32_t samples, ThreadPool& pool);
 
