@@ -2,12 +2,10 @@
 // has a process of its own, whose peak the system counts (VmHWM: mapped pages of the file included); the file is in the
 // page cache. `npx tsx bench/load.ts FILE THREADS` is one such process.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { makeModel, shape1B } from './make-model.js';
 import type { Bench } from './run.js';
+import { modelFile } from './support/model-files.js';
 
 interface Figures {
   /** Reading headers and vocabulary, packing weights, measuring costs, and all of it. */
@@ -21,10 +19,7 @@ interface Figures {
 }
 
 export const bench: Bench = async ({ quick, threads }) => {
-  const folder = join(tmpdir(), 'infercept-bench');
-  mkdirSync(folder, { recursive: true });
-  const model = join(folder, 'random-1b-q8_0.gguf');
-  if (!existsSync(model)) makeModel(model, shape1B);
+  const model = modelFile('q8_0');
   const fileBytes = statSync(model).size;
   loadInProcess(model, threads); // fills the page cache
   const samples = Array.from({ length: quick ? 3 : 7 }, () => loadInProcess(model, threads));

@@ -1,114 +1,122 @@
-// Our engine beside node-llama-cpp on the same file (random weights, 1.1 billion parameters, Q8_0), alternating in one run.
-// Method: time of prompts and so many tokens, less the time of the same prompts and one token; medians; then ratios.
-// Processor time is reported as well: it says what a token costs, also when other programs use the machine.
-import { existsSync, mkdirSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { makeModel, shape1B } from './make-model.js';
-import { type Contestant, loadInfercept, loadNodeLlamaCpp } from './peer/contestants.js';
+// Our engine beside node-llama-cpp on the same file (random weights, 1.1 billion parameters), in turns in one process: medians
+// and their ratios, per type of weights. Beside both: llama.cpp's own batches, and what the machine allows.
+import { statSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { casesOf } from './peer/cases.js';
+import { loadInfercept } from './peer/infercept.js';
+import { decodeLimit, type MachineLimits, prefillLimit } from './peer/limits.js';
+import { type Comparison, compareContexts, comparePrefill, type Pair } from './peer/measure.js';
+import { loadNodeLlamaCpp, peerName } from './peer/node-llama-cpp.js';
 import type { Bench } from './run.js';
+import { modelFile } from './support/model-files.js';
+import { runNative } from './support/native.js';
+import type { BenchOptions, ExtraOption } from './support/options.js';
+import { round, seededRandom } from './support/statistics.js';
 
-interface Case {
-  name: string;
-  sequences: number;
-  promptTokens: number;
-  /** Tokens after the first; 0 measures the prompt. */
-  newTokens: number;
+export const extras: readonly ExtraOption[] = ['types'];
+
+const defaultTypes = ['q4_0', 'q4_k', 'q8_0', 'bf16'];
+
+/** Of one case: what was measured, and what the machine allows. */
+interface Cell extends Comparison {
+  limitTokensPerSecond: number;
 }
 
-/** Of one case: tokens per second, and processor milliseconds per token. */
-interface Figures {
-  tokensPerSecond: number;
-  processorMs: number;
-}
-
-export const bench: Bench = async ({ quick, threads }) => {
-  const folder = join(tmpdir(), 'infercept-bench');
-  mkdirSync(folder, { recursive: true });
-  const model = join(folder, 'random-1b-q8_0.gguf');
-  if (!existsSync(model)) makeModel(model, shape1B);
-  const newTokens = quick ? 12 : 32;
-  const cases: Case[] = [
-    { name: 'decode1', sequences: 1, promptTokens: 16, newTokens },
-    { name: 'prefill', sequences: 1, promptTokens: quick ? 128 : 384, newTokens: 0 },
-    ...(quick ? [] : [{ name: 'decode8', sequences: 8, promptTokens: 16, newTokens }]),
-  ];
-  const ours = await loadInfercept(model, threads);
-  const peer = await loadNodeLlamaCpp(model, threads, folder);
-  console.log(`${cpus()[0]?.model}, ${threads} threads, ${ours.name} and ${peer.name} in turns`);
-  console.log('                ours tokens/s   peer tokens/s   ratio   processor ms per token, ours and peer   ratio');
-  const ratios: Record<string, number> = {};
-  const details: Record<string, unknown> = {};
-  for (const item of cases) {
-    const [mine, theirs] = await compare(ours, peer, item, quick ? 3 : 5);
-    ratios[item.name] = round(mine.tokensPerSecond / theirs.tokensPerSecond);
-    details[item.name] = { ours: mine, peer: theirs, processorRatio: round(theirs.processorMs / mine.processorMs) };
-    console.log(row(item.name, mine, theirs));
+export const bench: Bench = async (options) => {
+  const types = options.types ?? (options.quick ? ['q8_0'] : defaultTypes);
+  const limits = runNative(['limits'], options).limits as MachineLimits;
+  console.log(`${cpus()[0]?.model}, ${options.threads} threads, infercept and ${peerName} in turns`);
+  const ratios: Record<string, Record<string, number>> = {};
+  const details: Record<string, unknown> = { limits };
+  for (const [index, type] of types.entries()) {
+    const cells = await compareType(type, options, limits, index === 0);
+    ratios[type] = ratiosOf(cells);
+    details[type] = cells;
   }
-  await ours.close();
-  await peer.close();
-  return { threads, q8_0: ratios, details };
+  return { ...ratios, threads: options.threads, details };
 };
 
-async function compare(ours: Contestant, peer: Contestant, item: Case, rounds: number): Promise<[Figures, Figures]> {
-  const samples: [Figures[], Figures[]] = [[], []];
-  for (let round = 0; round <= rounds; round++) {
-    const pair = [await measure(ours, item), await measure(peer, item)] as const;
-    if (round === 0) continue; // warms up
-    samples[0].push(pair[0]);
-    samples[1].push(pair[1]);
-  }
-  return [medians(samples[0]), medians(samples[1])];
-}
-
-async function measure(contestant: Contestant, { sequences, promptTokens, newTokens }: Case): Promise<Figures> {
-  // New tokens each time, so that no prefix cache helps.
-  const prompts = Array.from({ length: sequences }, () =>
-    Array.from({ length: promptTokens }, () => 300 + Math.floor(Math.random() * 30_000)),
-  );
-  const first = await time(() => contestant.complete(prompts, 1));
-  if (newTokens === 0) return figuresOf(first, sequences * promptTokens);
-  const all = await time(() => contestant.complete(prompts, 1 + newTokens));
-  const rest = { wallMs: all.wallMs - first.wallMs, processorMs: all.processorMs - first.processorMs };
-  return figuresOf(rest, sequences * newTokens);
-}
-
-interface Duration {
-  wallMs: number;
-  processorMs: number;
-}
-
-async function time(work: () => Promise<void>): Promise<Duration> {
-  const [started, used] = [performance.now(), process.cpuUsage()];
-  await work();
-  const { user, system } = process.cpuUsage(used);
-  return { wallMs: performance.now() - started, processorMs: (user + system) / 1000 };
-}
-
-function figuresOf({ wallMs, processorMs }: Duration, tokens: number): Figures {
-  return { tokensPerSecond: (1000 * tokens) / wallMs, processorMs: processorMs / tokens };
-}
-
-function medians(samples: readonly Figures[]): Figures {
-  const median = (values: number[]): number =>
-    values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-  return {
-    tokensPerSecond: round(median(samples.map(({ tokensPerSecond }) => tokensPerSecond))),
-    processorMs: round(median(samples.map(({ processorMs }) => processorMs))),
+async function compareType(
+  type: string,
+  options: BenchOptions,
+  limits: MachineLimits,
+  first: boolean,
+): Promise<Record<string, Cell>> {
+  const path = modelFile(type);
+  const fileBytes = statSync(path).size;
+  const cases = casesOf(options, first);
+  const cells: Record<string, Cell> = {};
+  const add = (name: string, comparison: Comparison, limitTokensPerSecond: number): void => {
+    cells[name] = { ...comparison, limitTokensPerSecond: round(limitTokensPerSecond) };
+    console.log(row(name, cells[name]));
   };
+  console.log(`\n${head(type)}`);
+  const random = seededRandom(1);
+  // Random tokens, never the same twice: no prefix cache helps.
+  const promptOf = (tokens: number) => Array.from({ length: tokens }, () => 400 + Math.floor(random() * 30_000));
+  const pair = await load(path, options.threads);
+  try {
+    add('prefill', await comparePrefill(pair, cases.prefill, promptOf), prefillLimit(type, limits));
+    for (const contextCases of cases.contexts) {
+      const contextsOf = new Map(contextCases.decodes.map(({ name, contexts }) => [name, contexts]));
+      for await (const [name, comparison] of compareContexts(pair, contextCases, promptOf)) {
+        const contexts = contextsOf.get(name);
+        const limit =
+          contexts === undefined ? prefillLimit(type, limits) : decodeLimit(type, contexts, fileBytes, limits);
+        add(name, comparison, limit);
+      }
+    }
+  } finally {
+    await pair.ours.close();
+    await pair.peer.close();
+  }
+  return cells;
 }
 
-function row(name: string, mine: Figures, theirs: Figures): string {
-  const columns = [
-    mine.tokensPerSecond.toFixed(2).padStart(17),
-    theirs.tokensPerSecond.toFixed(2).padStart(16),
-    (mine.tokensPerSecond / theirs.tokensPerSecond).toFixed(2).padStart(8),
-    `${mine.processorMs.toFixed(1)} and ${theirs.processorMs.toFixed(1)}`.padStart(42),
-    (theirs.processorMs / mine.processorMs).toFixed(2).padStart(8),
+async function load(path: string, threads: number): Promise<Pair> {
+  const ours = await loadInfercept(path, threads);
+  return { ours, peer: await loadNodeLlamaCpp(path, threads) };
+}
+
+/** Ours over node-llama-cpp's, by case; and over llama.cpp's batches as `CASE_batch`. */
+function ratiosOf(cells: Record<string, Cell>): Record<string, number> {
+  const ratios: Record<string, number> = {};
+  for (const [name, { ours, peer, batch }] of Object.entries(cells)) {
+    ratios[name] = round(ours!.tokensPerSecond / peer!.tokensPerSecond);
+    if (batch) ratios[`${name}_batch`] = round(ours!.tokensPerSecond / batch.tokensPerSecond);
+  }
+  return ratios;
+}
+
+const columns = [
+  'infercept',
+  'peer',
+  'ratio',
+  'llama.cpp batch',
+  'ratio',
+  'limit',
+  'share',
+  'processor ms, ours',
+  'peer',
+];
+const widths = columns.map((column) => Math.max(column.length, 8) + 3);
+
+function head(type: string): string {
+  return `${type.padEnd(14)}${columns.map((column, index) => column.padStart(widths[index]!)).join('')}`;
+}
+
+function row(name: string, { ours, peer, batch, limitTokensPerSecond }: Cell): string {
+  const [mine, theirs, batched] = [ours!.tokensPerSecond, peer!.tokensPerSecond, batch?.tokensPerSecond];
+  const cells = [
+    mine.toFixed(1),
+    theirs.toFixed(1),
+    (mine / theirs).toFixed(2),
+    batched?.toFixed(1) ?? '',
+    batched === undefined ? '' : (mine / batched).toFixed(2),
+    limitTokensPerSecond.toFixed(1),
+    `${Math.round((100 * mine) / limitTokensPerSecond)} %`,
+    ours!.processorMs.toFixed(1),
+    peer!.processorMs.toFixed(1),
   ];
-  return name.padEnd(12) + columns.join('');
-}
-
-function round(value: number): number {
-  return Math.round(value * 1000) / 1000;
+  return `${name.padEnd(14)}${cells.map((cell, index) => cell.padStart(widths[index]!)).join('')}`;
 }

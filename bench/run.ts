@@ -1,39 +1,39 @@
-// npm run bench -- NAME [--quick] [--json] [--threads N]: runs bench/NAME.ts. With --json, the last line printed is one JSON
-// object.
+// npm run bench -- NAME [options]: runs bench/NAME.ts. With --json, the last line printed is one JSON object.
 import { existsSync, readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-
-/** What every benchmark takes. */
-export interface BenchOptions {
-  /** Ends within a minute. */
-  quick: boolean;
-  threads: number;
-}
+import { type BenchOptions, type ExtraOption, readOptions, UsageError } from './support/options.js';
+import { saveResult } from './support/results.js';
 
 /** Prints a table; resolves to the same figures. */
 export type Bench = (options: BenchOptions) => Promise<Record<string, unknown>>;
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: {
-    quick: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    threads: { type: 'string', default: String(availableParallelism()) },
-  },
-});
-const [name = ''] = positionals;
-const fileOf = (bench: string): string => fileURLToPath(new URL(`./${bench}.ts`, import.meta.url));
-if (!/^[a-z]+$/.test(name) || name === 'run' || !existsSync(fileOf(name))) {
-  const names = readdirSync(new URL('.', import.meta.url)).filter(
-    (file) => /^[a-z]+\.ts$/.test(file) && file !== 'run.ts',
-  );
-  console.error(`usage: npm run bench -- NAME [--quick] [--json] [--threads N]`);
-  console.error(`names: ${names.map((file) => basename(file, '.ts')).join(', ')}`);
-  process.exit(2);
+interface BenchModule {
+  bench: Bench;
+  /** Options that it takes beside those that all take. */
+  extras?: readonly ExtraOption[];
 }
-const { bench } = (await import(`./${name}.ts`)) as { bench: Bench };
-const figures = await bench({ quick: values.quick, threads: Number(values.threads) });
-if (values.json) console.log(JSON.stringify(figures));
+
+const isBench = (file: string): boolean => /^[a-z]+\.ts$/.test(file) && file !== 'run.ts';
+
+async function main([name = '', ...args]: string[]): Promise<void> {
+  const file = `${name}.ts`;
+  if (!isBench(file) || !existsSync(fileURLToPath(new URL(file, import.meta.url)))) {
+    const names = readdirSync(new URL('.', import.meta.url)).filter(isBench);
+    const known = `names: ${names.map((entry) => basename(entry, '.ts')).join(', ')}`;
+    throw new UsageError(`usage: npm run bench -- NAME [options]\n${known}`);
+  }
+  const { bench, extras } = (await import(`./${name}.ts`)) as BenchModule;
+  const options = readOptions(name, args, extras);
+  const figures = await bench(options);
+  if (options.save) console.log(`saved as ${saveResult(name, args, figures)}`);
+  if (options.json) console.log(JSON.stringify(figures));
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}
