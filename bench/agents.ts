@@ -6,7 +6,7 @@ import { runTheirs } from './agents/theirs.js';
 import { type Agent, contextTokens, fullSize, makeAgents, quickSize } from './agents/workload.js';
 import { peerName } from './peer/node-llama-cpp.js';
 import type { Bench } from './run.js';
-import { modelFile } from './support/model-files.js';
+import { modelFile, toModelWeights } from './support/model-files.js';
 import { type BenchOptions, type ExtraOption, UsageError } from './support/options.js';
 import { round } from './support/statistics.js';
 
@@ -30,7 +30,7 @@ export const bench: Bench = async (options) => {
   const kvTokens = options.kvTokens ?? 4 * longest;
   const sequences = Math.min(Math.floor(kvTokens / longest), agents.length);
   if (sequences < 1) throw new UsageError(`--kv-tokens is ${kvTokens}; the longest agent needs ${longest}.`);
-  const type = options.type ?? 'q8_0';
+  const type = toModelWeights(options.type ?? 'q8_0');
   const model = modelFile(type);
   console.log(
     `${cpus()[0]?.model}, ${options.threads} threads, ${type}, ${agents.length} agents, ${kvTokens} tokens of KV cache`,

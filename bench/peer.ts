@@ -1,14 +1,14 @@
 // Our engine beside node-llama-cpp on the same file (random weights, 1.1 billion parameters), in turns in one process: medians
 // and their ratios, per type of weights. Beside both: llama.cpp's own batches, and what the machine allows.
-import { statSync } from 'node:fs';
 import { cpus } from 'node:os';
+import type { ModelWeights } from './make-model.js';
 import { casesOf } from './peer/cases.js';
 import { loadInfercept } from './peer/infercept.js';
 import { decodeLimit, type MachineLimits, prefillLimit } from './peer/limits.js';
 import { type Comparison, compareContexts, comparePrefill, type Pair } from './peer/measure.js';
 import { loadNodeLlamaCpp, peerName } from './peer/node-llama-cpp.js';
 import type { Bench } from './run.js';
-import { modelFile } from './support/model-files.js';
+import { modelFile, stepBytes, toModelWeights } from './support/model-files.js';
 import { runNative } from './support/native.js';
 import type { BenchOptions, ExtraOption } from './support/options.js';
 import { round, seededRandom } from './support/statistics.js';
@@ -23,7 +23,7 @@ interface Cell extends Comparison {
 }
 
 export const bench: Bench = async (options) => {
-  const types = options.types ?? (options.quick ? ['q8_0'] : defaultTypes);
+  const types = (options.types ?? (options.quick ? ['q8_0'] : defaultTypes)).map(toModelWeights);
   const limits = runNative(['limits'], options).limits as MachineLimits;
   console.log(`${cpus()[0]?.model}, ${options.threads} threads, infercept and ${peerName} in turns`);
   const ratios: Record<string, Record<string, number>> = {};
@@ -37,40 +37,37 @@ export const bench: Bench = async (options) => {
 };
 
 async function compareType(
-  type: string,
+  type: ModelWeights,
   options: BenchOptions,
   limits: MachineLimits,
   first: boolean,
 ): Promise<Record<string, Cell>> {
-  const path = modelFile(type);
-  const fileBytes = statSync(path).size;
+  const bytes = stepBytes(type);
+  const limitOf = (contexts?: number): number =>
+    contexts === undefined ? prefillLimit(type, limits) : decodeLimit(type, contexts, bytes, limits);
   const cases = casesOf(options, first);
   const cells: Record<string, Cell> = {};
-  const add = (name: string, comparison: Comparison, limitTokensPerSecond: number): void => {
-    cells[name] = { ...comparison, limitTokensPerSecond: round(limitTokensPerSecond) };
+  const add = (name: string, comparison: Comparison, contexts?: number): void => {
+    cells[name] = { ...comparison, limitTokensPerSecond: round(limitOf(contexts)) };
     console.log(row(name, cells[name]));
   };
   console.log(`\n${head(type)}`);
-  const random = seededRandom(1);
-  // Random tokens, never the same twice: no prefix cache helps.
-  const promptOf = (tokens: number) => Array.from({ length: tokens }, () => 400 + Math.floor(random() * 30_000));
-  const pair = await load(path, options.threads);
+  const pair = await load(modelFile(type), options.threads);
   try {
-    add('prefill', await comparePrefill(pair, cases.prefill, promptOf), prefillLimit(type, limits));
-    for (const contextCases of cases.contexts) {
-      const contextsOf = new Map(contextCases.decodes.map(({ name, contexts }) => [name, contexts]));
-      for await (const [name, comparison] of compareContexts(pair, contextCases, promptOf)) {
-        const contexts = contextsOf.get(name);
-        const limit =
-          contexts === undefined ? prefillLimit(type, limits) : decodeLimit(type, contexts, fileBytes, limits);
-        add(name, comparison, limit);
-      }
-    }
+    const promptOf = makePrompts();
+    add('prefill', await comparePrefill(pair, cases.prefill, promptOf));
+    for (const contextCases of cases.contexts) await compareContexts(pair, contextCases, promptOf, add);
   } finally {
     await pair.ours.close();
     await pair.peer.close();
   }
   return cells;
+}
+
+/** Random tokens, never the same twice: no prefix cache helps. */
+function makePrompts(): (tokens: number) => number[] {
+  const random = seededRandom(1);
+  return (tokens) => Array.from({ length: tokens }, () => 400 + Math.floor(random() * 30_000));
 }
 
 async function load(path: string, threads: number): Promise<Pair> {

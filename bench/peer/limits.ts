@@ -23,11 +23,10 @@ export function prefillLimit(type: string, limits: MachineLimits): number {
 
 /**
  * Of so many contexts decoding together: all weights but the embedding are read once per step and multiplied once per
- * context. Reading the cache and attention are left out.
+ * context. `bytes`: of those weights. Reading the cache and attention are left out.
  */
-export function decodeLimit(type: string, contexts: number, fileBytes: number, limits: MachineLimits): number {
+export function decodeLimit(type: string, contexts: number, bytes: number, limits: MachineLimits): number {
   const used = parameters.layers + parameters.output;
-  const bytes = fileBytes * (used / parameters.all);
   const byReading = (contexts * limits.readGigabytesPerSecond * 1e9) / bytes;
   return Math.min(byReading, rateOf(type, limits) / (2 * used));
 }

@@ -30,17 +30,18 @@ export async function comparePrefill(
   });
 }
 
-/** Everything that is measured on one set of contexts, as it becomes known. */
-export async function* compareContexts(
+/** Everything that is measured on one set of contexts, reported as it becomes known. */
+export async function compareContexts(
   pair: Pair,
   { promptTokens, prefill, decodes }: ContextCases,
   promptOf: (tokens: number) => number[],
-): AsyncGenerator<[name: string, Comparison]> {
+  report: (name: string, comparison: Comparison, contexts?: number) => void,
+): Promise<void> {
   const count = Math.max(...decodes.map(({ contexts }) => contexts));
   const prompts = Array.from({ length: count }, () => promptOf(promptTokens));
   const ours = await begin(pair.ours, prompts);
   const peer = await begin(pair.peer, prompts);
-  if (prefill !== undefined) yield [prefill, { ours: ours.first, peer: peer.first }];
+  if (prefill !== undefined) report(prefill, { ours: ours.first, peer: peer.first });
   for (const { name, contexts, samples } of decodes) {
     const tokens = contexts * sampleTokens;
     const work = {
@@ -49,7 +50,7 @@ export async function* compareContexts(
       batch: () => peer.contexts.decodeBatches!(contexts),
     };
     // Many contexts take long; what there is to warm up was warmed by fewer.
-    yield [name, await compare(samples, tokens, contexts <= 8 && promptTokens < 1000, work)];
+    report(name, await compare(samples, tokens, contexts <= 8 && promptTokens < 1000, work), contexts);
   }
   await ours.contexts.end();
   await peer.contexts.end();

@@ -1,8 +1,11 @@
 // The models that benchmarks load: random weights in the shape of a 1.1 B Llama, made once and kept.
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ModelShape, makeModel, shape1B } from '../make-model.js';
+import { type TensorType, tensorTypes } from '../../lib/model-spec.js';
+import { tensorBytes } from '../gguf-writer.js';
+import { type ModelShape, type ModelWeights, makeModel, shape1B } from '../make-model.js';
+import { UsageError } from './options.js';
 
 /** Where files stay that are large and can be made again. */
 export function benchFolder(): string {
@@ -11,14 +14,30 @@ export function benchFolder(): string {
   return folder;
 }
 
-/** The path of the model with weights of this type. */
-export function modelFile(type: string): string {
-  const path = join(benchFolder(), `random-1b-${type}.gguf`);
+const modelWeights: readonly ModelWeights[] = [...(Object.keys(tensorTypes) as TensorType[]), 'q4_k_m'];
+
+/** @throws UsageError */
+export function toModelWeights(name: string): ModelWeights {
+  const weights = modelWeights.find((known) => known === name);
+  if (weights !== undefined) return weights;
+  throw new UsageError(`There are no weights of type '${name}'; there are ${modelWeights.join(', ')}.`);
+}
+
+/** The path of the model with such weights. */
+export function modelFile(weights: ModelWeights): string {
+  const path = join(benchFolder(), `random-1b-${weights}.gguf`);
   if (!existsSync(path)) {
     console.log(`making ${path}`);
-    makeModel(path, shape1B);
+    makeModel(path, shape1B, weights);
   }
   return path;
+}
+
+/** What a step reads of the model: all of the file but the embedding. */
+export function stepBytes(weights: ModelWeights): number {
+  const embedding: TensorType = weights === 'q4_k_m' ? 'q4_k' : weights;
+  const dimensions = [shape1B.width, shape1B.vocabularySize];
+  return statSync(modelFile(weights)).size - tensorBytes({ name: 'token_embd', type: embedding, dimensions });
 }
 
 /** Bytes of keys and values of one token in float16. */

@@ -7,7 +7,7 @@ import { contextTokens, fullSize, makeAgents, quickSize, writtenTokens } from '.
 import { casesOf } from '../../bench/peer/cases.js';
 import { contextTokensMax, sampleTokens } from '../../bench/peer/contestant.js';
 import { decodeLimit, prefillLimit } from '../../bench/peer/limits.js';
-import { parameters } from '../../bench/support/model-files.js';
+import { parameters, toModelWeights } from '../../bench/support/model-files.js';
 import { newestResult } from '../../bench/support/results.js';
 import { median, round, seededRandom } from '../../bench/support/statistics.js';
 
@@ -41,12 +41,19 @@ describe('limits', () => {
   });
 
   it('are reading for one context and arithmetic for many', () => {
-    const fileBytes = (parameters.all * 34) / 32;
     const used = parameters.layers + parameters.output;
-    expect(decodeLimit('q8_0', 1, fileBytes, limits)).toBeCloseTo(46e9 / ((used * 34) / 32), 3);
-    expect(decodeLimit('q8_0', 8, fileBytes, limits)).toBeCloseTo((8 * 46e9) / ((used * 34) / 32), 3);
-    expect(decodeLimit('q8_0', 64, fileBytes, limits)).toBeCloseTo(1820e9 / (2 * used), 3);
+    const bytes = (used * 34) / 32;
+    expect(decodeLimit('q8_0', 1, bytes, limits)).toBeCloseTo(46e9 / bytes, 3);
+    expect(decodeLimit('q8_0', 8, bytes, limits)).toBeCloseTo((8 * 46e9) / bytes, 3);
+    expect(decodeLimit('q8_0', 64, bytes, limits)).toBeCloseTo(1820e9 / (2 * used), 3);
     expect(prefillLimit('bf16', limits)).toBeCloseTo(982e9 / (2 * parameters.layers), 3);
+  });
+});
+
+describe('types of weights', () => {
+  it('are those of GGUF files, and mixed ones', () => {
+    expect(['q4_0', 'iq4_xs', 'bf16', 'q4_k_m'].map(toModelWeights)).toHaveLength(4);
+    expect(() => toModelWeights('q4k')).toThrow(/no weights of type 'q4k'; there are f32, .*q4_k_m/);
   });
 });
 
