@@ -55,7 +55,8 @@ struct ForwardPass {
     });
   }
 
-  // Element-wise work on fewer elements takes less time than handing it to another thread.
+  // One to two microseconds of normalizing or activating (measured on Zen 5), where handing over to
+  // a thread that spins takes a third of one, and waking a thread that sleeps several.
   static constexpr size_t kPartElements = 8192;
 };
 

@@ -1,6 +1,8 @@
 // What an engine does to the process around it: it neither holds it back when idle nor lets it go in the middle of a run.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { platform } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
@@ -24,6 +26,19 @@ const typescript = (body: string): Promise<Ended> =>
     `import { Engine } from './lib/index.ts';
      const engine = await Engine.load('demo', { threads: 1 });
      ${body}`,
+    ['--import', 'tsx', '--input-type=module'],
+  );
+
+/** Prints how many threads of the process may run on fewer processors than its main thread. */
+const pinnedThreads = (options: string): Promise<Ended> =>
+  run(
+    `import { readdirSync, readFileSync } from 'node:fs';
+     import { Engine } from './lib/index.ts';
+     const engine = await Engine.load('demo', ${options});
+     const processors = (task) => /Cpus_allowed_list:.*/.exec(readFileSync('/proc/self/task/' + task + '/status', 'utf8'))[0];
+     const main = processors(process.pid);
+     console.log(readdirSync('/proc/self/task').filter((task) => processors(task) !== main).length);
+     engine.dispose();`,
     ['--import', 'tsx', '--input-type=module'],
   );
 
@@ -51,6 +66,15 @@ describe('the process', () => {
     expect(output).toBe('');
     expect(code).toBe(7);
   });
+
+  // With one processor, pinned or not is the same.
+  it.runIf(platform === 'linux' && availableParallelism() > 1)(
+    'keeps the threads of an engine in place if asked to',
+    async () => {
+      expect((await pinnedThreads('{ threads: 3, pinThreads: true }')).output).toBe('2\n');
+      expect((await pinnedThreads('{ threads: 3 }')).output).toBe('0\n');
+    },
+  );
 
   it('may exit while a model is being loaded', async () => {
     const { code } = await typescript(`void Engine.load('demo'); setTimeout(() => process.exit(8), 50);`);
