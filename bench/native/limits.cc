@@ -93,7 +93,10 @@ double Rate(uint64_t (*loop)(uint32_t rounds), uint32_t samples, ThreadPool& poo
   constexpr uint32_t kRounds = 20'000;
   const uint32_t parts = pool.threads() * 4;
   const double seconds = MedianSeconds(samples, [&] {
-    pool.ParallelFor(parts, 1, [&](uint32_t, uint32_t, uint32_t) { Keep(loop(kRounds)); });
+    // A range may be several parts, and is all of them where there is one thread.
+    pool.ParallelFor(parts, 1, [&](uint32_t begin, uint32_t end, uint32_t) {
+      for (uint32_t part = begin; part < end; ++part) Keep(loop(kRounds));
+    });
   });
   return static_cast<double>(loop(kRounds)) * parts / seconds;
 }
@@ -108,11 +111,11 @@ double ReadBandwidth(std::span<const std::byte> memory, uint32_t samples, Thread
   size_t offset = 0;
   const double seconds = MedianSeconds(samples, [&] {
     if (offset + kPart * kParts > memory.size()) offset = 0;
-    pool.ParallelFor(kParts, 1, [&](uint32_t begin, uint32_t, uint32_t) {
-      const std::byte* part = memory.data() + offset + size_t{begin} * kPart;
-      const auto* words = reinterpret_cast<const uint64_t*>(part);
+    pool.ParallelFor(kParts, 1, [&](uint32_t begin, uint32_t end, uint32_t) {
+      const std::byte* range = memory.data() + offset + size_t{begin} * kPart;
+      const auto* words = reinterpret_cast<const uint64_t*>(range);
       uint64_t sums[8] = {};
-      for (uint32_t i = 0; i < kPart / 8; i += 8) {
+      for (size_t i = 0; i < size_t{end - begin} * kPart / 8; i += 8) {
         for (uint32_t lane = 0; lane < 8; ++lane) sums[lane] += words[i + lane];
       }
       Keep(sums);
