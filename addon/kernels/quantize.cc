@@ -51,9 +51,9 @@ uint8_t Code(float value, float highest) {
   return static_cast<uint8_t>(positive < highest ? positive : highest);
 }
 
-// Half away from zero, into int8.
+// Half away from zero, into [-127, 127]; NaN becomes 127.
 int8_t Rounded(float value) {
-  const float magnitude = std::min(std::abs(value), 127.0f);
+  const float magnitude = std::abs(value) < 127 ? std::abs(value) : 127.0f;
   const auto whole = static_cast<int32_t>(magnitude);
   const int32_t rounded = whole + (magnitude - static_cast<float>(whole) >= 0.5f ? 1 : 0);
   return static_cast<int8_t>(value < 0 ? -rounded : rounded);
