@@ -1,5 +1,6 @@
 // CpuOps: keys and values into the cache, and attention over it, as attention_plan.h cuts it.
 #include <algorithm>
+#include <atomic>
 
 #include "kernels/cpu/attention_plan.h"
 #include "kernels/cpu/cpu_ops.h"
@@ -162,9 +163,11 @@ void CpuOps::Attention(const float* query, size_t query_stride,
                     scratch.subspan(threads * thread_floats * sizeof(float)));
   const AttentionCall call = {kernels_, plan,       cache, query, query_stride,
                               out,      out_stride, heads, scale};
+  // Tasks differ in cost, the longest come first: each thread takes one at a time.
   const auto tasks = static_cast<uint32_t>(plan.pieces.size()) * cache.kv_heads;
-  pool.ParallelFor(tasks, alone ? tasks : 1, [&](uint32_t begin, uint32_t end, uint32_t thread) {
-    for (uint32_t i = begin; i < end; ++i) {
+  std::atomic<uint32_t> next{0};
+  pool.ParallelFor(alone ? 1 : threads, 1, [&](uint32_t, uint32_t, uint32_t thread) {
+    for (uint32_t i = 0; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
       call.Attend(plan.pieces[i / cache.kv_heads], i % cache.kv_heads,
                   floats + thread * thread_floats);
     }
