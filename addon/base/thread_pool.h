@@ -4,7 +4,7 @@
 // A step is a hundred short loops, so handing over must cost less than a microsecond: who waits
 // spins for a moment, then sleeps. The application may want the processors, too:
 // - Who spun in vain spins for half as long the next time, who did not for twice as long: on a busy
-//   machine threads sleep at once and leave the processor to those they wait for.
+//   machine threads sleep earlier and leave the processor to those they wait for.
 // - Nobody waits for a worker that has not started: what it would have done, others do.
 // - Ranges become smaller towards the end of a loop, so that what the slowest thread took last is
 //   little.
@@ -73,10 +73,12 @@ class ThreadPool {
   void Leave();
   void TakeRanges(uint32_t thread);
 
-  // Longer than the gaps between most loops of a step, and nothing that anyone would miss.
+  // Longer than all gaps within a step but its sampling, and nothing that anyone would miss.
   static constexpr Nanos kSpinMax = 50'000;
-  // Longer than handing over takes when nobody disturbs it.
-  static constexpr Nanos kSpinMin = 2'000;
+  // Longer than most gaps between the loops of a step. A worker with less patience would never see
+  // the next loop: with 2 us, beside a program that keeps one of two processors busy, steps took as
+  // long as on one thread.
+  static constexpr Nanos kSpinMin = 20'000;
 
   struct Job {
     RangeFunction function = nullptr;
