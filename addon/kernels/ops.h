@@ -63,7 +63,7 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
-  // "ref", "scalar", "avx2", "avxvnni", "avx512".
+  // "ref", "scalar", "avx2", "avxvnni", "avx512", "avx512bf16".
   virtual std::string_view isa() const = 0;
 
   // Bytes that Pack writes for this matrix. 0: MatMul takes it as it lies in the file.

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "harness.h"
+#include "kernels/cpu/levels.h"
 #include "kernels/cpu/target_region.h"
 #include "kernels/half.h"
 
@@ -21,6 +22,8 @@
 #pragma GCC diagnostic ignored "-Wunused-function"
 
 namespace infercept::bench {
+using cpu::LevelBytes;
+
 namespace {
 
 namespace scalar {

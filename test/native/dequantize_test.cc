@@ -11,7 +11,7 @@ namespace infercept::test {
 namespace {
 
 TEST(Dequantize, GivesTheBitsOfTheGgufPackage) {
-  for (const DType dtype : kAllWeightDTypes) {
+  for (const DType dtype : kWeightDTypes) {
     if (!IsQuantized(dtype)) continue;
     const std::string name = "quantized/" + std::string(DTypeName(dtype));
     const auto blocks = ReadGolden<std::byte>(name + ".blocks");
@@ -28,7 +28,7 @@ TEST(Dequantize, GivesTheBitsOfTheGgufPackage) {
 
 TEST(Dequantize, RandomMatricesHaveTheWantedDeviation) {
   Random random(7);
-  for (const DType dtype : kAllWeightDTypes) {
+  for (const DType dtype : kWeightDTypes) {
     const Matrix matrix = MakeMatrix(random, dtype, 64, 1024);
     double squares = 0;
     for (uint32_t r = 0; r < matrix.rows; ++r) {
@@ -43,7 +43,7 @@ TEST(Dequantize, RandomMatricesHaveTheWantedDeviation) {
 TEST(Dequantize, TheReferenceMultipliesEveryDType) {
   Random random(8);
   const std::vector<float> x = random.Activations(3 * 512);
-  for (const DType dtype : kAllWeightDTypes) {
+  for (const DType dtype : kWeightDTypes) {
     const Matrix matrix = MakeMatrix(random, dtype, 5, 512);
     const std::vector<float> out = MatMul(ReferenceOps(), matrix, x, 3);
     for (uint32_t t = 0; t < 3; ++t) {
@@ -60,7 +60,7 @@ TEST(Dequantize, TheReferenceMultipliesEveryDType) {
 TEST(Dequantize, ColumnsThatFillNoBlockAreRefused) {
   std::vector<std::byte> bytes(4096);
   AlignedBytes packed(4096);
-  for (const DType dtype : kAllWeightDTypes) {
+  for (const DType dtype : kWeightDTypes) {
     if (!IsQuantized(dtype)) continue;
     const WeightView odd = {dtype, bytes.data(), 1, BlockValues(dtype) + BlockValues(dtype) / 2};
     EXPECT_THROW(ReferenceOps().Pack(odd, packed.span(), TestPool()), InternalError);

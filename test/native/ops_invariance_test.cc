@@ -23,12 +23,13 @@ TEST(OpsInvariance, MatMulRowsDoNotDependOnTheBatch) {
   Random random(31);
   for (const uint32_t rows : {1u, 40u, 200u}) {
     for (const DType dtype : kWeightDTypes) {
-      const Matrix matrix = MakeMatrix(random, dtype, rows, 160);
-      const std::vector<float> x = random.Activations(kTokens * 160);
+      const uint32_t columns = WholeBlocks(dtype, 160);
+      const Matrix matrix = MakeMatrix(random, dtype, rows, columns);
+      const std::vector<float> x = random.Activations(size_t{kTokens} * columns);
       for (const Ops* ops : SupportedOps()) {
         std::vector<float> alone;
         for (uint32_t t = 0; t < kTokens; ++t) {
-          const std::vector<float> row(x.begin() + t * 160, x.begin() + (t + 1) * 160);
+          const std::vector<float> row(x.begin() + t * columns, x.begin() + (t + 1) * columns);
           std::ranges::copy(MatMul(*ops, matrix, row, 1), std::back_inserter(alone));
         }
         for (uint32_t tokens = 2; tokens <= kTokens; ++tokens) {

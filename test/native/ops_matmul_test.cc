@@ -56,12 +56,13 @@ std::vector<double> RoundingTolerance(const Matrix& matrix, const std::vector<fl
 }
 
 // Half a quantization step of each value's block.
-std::vector<float> HalfSteps(const std::vector<float>& x) {
+std::vector<float> HalfSteps(DType dtype, const std::vector<float>& x) {
+  const uint32_t block = InputBlock(dtype);
   std::vector<float> steps(x.size());
-  for (size_t b = 0; b < x.size(); b += kQ8BlockValues) {
+  for (size_t b = 0; b < x.size(); b += block) {
     float largest = 0;
-    for (size_t i = b; i < b + kQ8BlockValues; ++i) largest = std::max(largest, std::abs(x[i]));
-    std::fill_n(steps.begin() + static_cast<ptrdiff_t>(b), kQ8BlockValues, largest / 254.0f);
+    for (size_t i = b; i < b + block; ++i) largest = std::max(largest, std::abs(x[i]));
+    std::fill_n(steps.begin() + static_cast<ptrdiff_t>(b), block, largest / 254.0f);
   }
   return steps;
 }
@@ -114,12 +115,13 @@ TEST(OpsMatMul, AgreesWithTheReference) {
   Random random(1);
   for (const DType dtype : kWeightDTypes) {
     for (const Shape& shape : kShapes) {
-      const Matrix matrix = MakeMatrix(random, dtype, shape.rows, shape.columns);
-      const std::vector<float> x = random.Activations(size_t{shape.tokens} * shape.columns);
-      const std::vector<float> seen = dtype == DType::kQ8_0 ? QuantizeAndBack(x) : x;
-      const std::vector<float> expected = MatMul(ReferenceOps(), matrix, seen, shape.tokens);
-      const std::vector<double> tolerance = RoundingTolerance(matrix, seen);
+      const uint32_t columns = WholeBlocks(dtype, shape.columns);
+      const Matrix matrix = MakeMatrix(random, dtype, shape.rows, columns);
+      const std::vector<float> x = random.Activations(size_t{shape.tokens} * columns);
       for (const Ops* ops : SupportedOps()) {
+        const std::vector<float> seen = SeenInputs(*ops, dtype, x);
+        const std::vector<float> expected = MatMul(ReferenceOps(), matrix, seen, shape.tokens);
+        const std::vector<double> tolerance = RoundingTolerance(matrix, seen);
         ExpectClose(expected, MatMul(*ops, matrix, x, shape.tokens), tolerance,
                     Describe(*ops, matrix, shape.tokens));
       }
@@ -129,14 +131,16 @@ TEST(OpsMatMul, AgreesWithTheReference) {
 
 TEST(OpsMatMul, QuantizedActivationsCostAtMostHalfAStep) {
   Random random(2);
-  const Matrix matrix = MakeMatrix(random, DType::kQ8_0, 48, 512);
   const std::vector<float> x = random.Activations(4 * 512);
-  const std::vector<float> expected = MatMul(ReferenceOps(), matrix, x, 4);
-  std::vector<double> tolerance = Norms(matrix, HalfSteps(x));
-  const std::vector<double> rounding = RoundingTolerance(matrix, x);
-  for (size_t i = 0; i < tolerance.size(); ++i) tolerance[i] += rounding[i];
-  for (const Ops* ops : SupportedOps()) {
-    ExpectClose(expected, MatMul(*ops, matrix, x, 4), tolerance, Describe(*ops, matrix, 4));
+  for (const DType dtype : {DType::kQ8_0, DType::kQ4_1, DType::kQ4_K, DType::kQ6_K}) {
+    const Matrix matrix = MakeMatrix(random, dtype, 48, 512);
+    const std::vector<float> expected = MatMul(ReferenceOps(), matrix, x, 4);
+    std::vector<double> tolerance = Norms(matrix, HalfSteps(dtype, x));
+    const std::vector<double> rounding = RoundingTolerance(matrix, x);
+    for (size_t i = 0; i < tolerance.size(); ++i) tolerance[i] += rounding[i];
+    for (const Ops* ops : SupportedOps()) {
+      ExpectClose(expected, MatMul(*ops, matrix, x, 4), tolerance, Describe(*ops, matrix, 4));
+    }
   }
 }
 
@@ -161,10 +165,10 @@ TEST(OpsMatMul, ExtremeBytesDoNotSaturate) {
 TEST(OpsMatMul, ZeroTokensAndZeroActivations) {
   Random random(4);
   for (const DType dtype : kWeightDTypes) {
-    const Matrix matrix = MakeMatrix(random, dtype, 20, 64);
+    const Matrix matrix = MakeMatrix(random, dtype, 20, WholeBlocks(dtype, 64));
     for (const Ops* ops : SupportedOps()) {
       EXPECT_EQ(MatMul(*ops, matrix, {}, 0).size(), 0u);
-      const std::vector<float> out = MatMul(*ops, matrix, std::vector<float>(64), 1);
+      const std::vector<float> out = MatMul(*ops, matrix, std::vector<float>(matrix.columns), 1);
       for (const float value : out) EXPECT_EQ(value, 0.0f) << Describe(*ops, matrix, 1);
     }
   }
@@ -177,9 +181,10 @@ TEST(OpsMatMul, LeavesWhatLiesBetweenOutputRows) {
   for (const Ops* ops : SupportedOps()) {
     AlignedBytes packed(ops->PackedBytes(DType::kF32, 21, 32));
     ops->Pack(matrix.view(), packed.span(), TestPool());
+    AlignedBytes scratch(ops->MatMulScratchBytes(DType::kF32, 5, 32));
     std::vector<float> out(5 * 30, 7.0f);
-    ops->MatMul({{DType::kF32, packed.span().data(), 21, 32}, out.data(), 30}, x.data(), 5, {},
-                TestPool());
+    ops->MatMul({{DType::kF32, packed.span().data(), 21, 32}, out.data(), 30}, x.data(), 5,
+                scratch.span(), TestPool());
     for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i] == 7.0f, i % 30 >= 21) << ops->isa();
   }
 }
@@ -247,13 +252,14 @@ TEST(OpsEmbed, ReadsRows) {
   Random random(6);
   const TokenId tokens[] = {4, 0, 8, 4};
   for (const DType dtype : kWeightDTypes) {
-    const Matrix table = MakeMatrix(random, dtype, 9, 96);
+    const Matrix table = MakeMatrix(random, dtype, 9, WholeBlocks(dtype, 96));
+    const uint32_t columns = table.columns;
     for (const Ops* ops : SupportedOps()) {
-      std::vector<float> out(4 * 96);
+      std::vector<float> out(size_t{4} * columns);
       ops->Embed(table.view(), tokens, out.data());
       for (size_t i = 0; i < 4; ++i) {
         ExpectSameBits(table.Row(static_cast<uint32_t>(tokens[i])),
-                       std::span(out).subspan(i * 96, 96), std::string(ops->isa()));
+                       std::span(out).subspan(i * columns, columns), std::string(ops->isa()));
       }
       const TokenId outside[] = {9};
       EXPECT_THROW(ops->Embed(table.view(), outside, out.data()), InternalError);

@@ -93,13 +93,17 @@ std::vector<float> MatMul(const Ops& ops, const Matrix& matrix, const std::vecto
   return out;
 }
 
-std::vector<float> QuantizeAndBack(const std::vector<float>& x) {
-  std::vector<float> out(x.size());
-  for (size_t b = 0; b < x.size(); b += kQ8BlockValues) {
+std::vector<float> SeenInputs(const Ops& ops, DType dtype, const std::vector<float>& x) {
+  std::vector<float> out = x;
+  if (dtype == DType::kBF16 && ops.isa() == "avx512bf16") {
+    for (float& value : out) value = ToFloat(ToBF16(value));
+  }
+  const uint32_t block = InputBlock(dtype);
+  for (size_t b = 0; block > 1 && b < x.size(); b += block) {
     float largest = 0;
-    for (size_t i = b; i < b + kQ8BlockValues; ++i) largest = std::max(largest, std::abs(x[i]));
+    for (size_t i = b; i < b + block; ++i) largest = std::max(largest, std::abs(x[i]));
     const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-    for (size_t i = b; i < b + kQ8BlockValues; ++i) {
+    for (size_t i = b; i < b + block; ++i) {
       out[i] = std::nearbyint(x[i] * inverse) * (largest / 127.0f);
     }
   }

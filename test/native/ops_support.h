@@ -14,13 +14,11 @@
 namespace infercept::test {
 
 // What every Ops object multiplies with.
-inline constexpr DType kWeightDTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
-// Everything that a file may hold, and that the reference multiplies with.
-inline constexpr DType kAllWeightDTypes[] = {
+inline constexpr DType kWeightDTypes[] = {
     DType::kF32,  DType::kF16,    DType::kBF16,   DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
     DType::kQ5_0, DType::kQ5_1,   DType::kQ2_K,   DType::kQ3_K, DType::kQ4_K, DType::kQ5_K,
     DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
-static_assert(std::size(kAllWeightDTypes) == std::size(kDTypeTraits));
+static_assert(std::size(kWeightDTypes) == std::size(kDTypeTraits));
 inline constexpr DType kKvDTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
 inline constexpr double kEpsilon = 0x1p-24;  // half a unit in the last place of a float near 1
 
@@ -74,8 +72,17 @@ ThreadPool& TestPool();
 std::vector<float> MatMul(const Ops& ops, const Matrix& matrix, const std::vector<float>& x,
                           uint32_t tokens);
 
-// x as the int8 kernels see it: quantized per block of 32 and back, by the same float formula.
-std::vector<float> QuantizeAndBack(const std::vector<float>& x);
+// At least so many columns, in whole blocks.
+constexpr uint32_t WholeBlocks(DType dtype, uint32_t columns) {
+  return DivCeil(columns, BlockValues(dtype)) * BlockValues(dtype);
+}
+
+// x as the ISA's kernels for this dtype see it: rounded to BF16, or quantized per block of 32 (256
+// for the K types) and back by the same float formula.
+std::vector<float> SeenInputs(const Ops& ops, DType dtype, const std::vector<float>& x);
+
+// Values that share the scale of a quantized input; 1 if none is quantized.
+constexpr uint32_t InputBlock(DType dtype) { return IsQuantized(dtype) ? BlockValues(dtype) : 1; }
 
 // Fails with index, both values and the tolerance at the first element that differs by more.
 void ExpectClose(const std::vector<float>& expected, const std::vector<float>& actual,

@@ -25,9 +25,11 @@ bool HasAvx512() {
 }
 
 void AddVectorOps(std::vector<const Ops*>& supported) {
+  static const CpuOps avx512bf16(cpu::Avx512Bf16Kernels());
   static const CpuOps avx512(cpu::Avx512Kernels());
   static const CpuOps avxvnni(cpu::AvxVnniKernels());
   static const CpuOps avx2(cpu::Avx2Kernels());
+  if (HasAvx512() && __builtin_cpu_supports("avx512bf16")) supported.push_back(&avx512bf16);
   if (HasAvx512()) supported.push_back(&avx512);
   if (HasAvx2() && __builtin_cpu_supports("avxvnni")) supported.push_back(&avxvnni);
   if (HasAvx2()) supported.push_back(&avx2);

@@ -43,36 +43,73 @@ uint32_t Grain(uint64_t operations) {
       std::max<uint64_t>(1, kRangeOperations / std::max<uint64_t>(1, operations)));
 }
 
-auto MatMulOf(const Kernels& kernels, DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return kernels.matmul_f32;
-    case DType::kF16:
-      return kernels.matmul_f16;
-    case DType::kBF16:
-      return kernels.matmul_bf16;
-    case DType::kQ8_0:
-      return kernels.matmul_q8;
-    default:
-      // Pack has refused it.
-      return kernels.matmul_f32;
+// How many tokens each panel has: as many as the widest that fit, spread evenly. What a token
+// computes does not depend on it (ops.h, Rule 1).
+class PanelSplit {
+ public:
+  PanelSplit(uint32_t tokens, uint32_t panel_tokens)
+      : count_(DivCeil(tokens, panel_tokens)), tokens_(tokens / count_), longer_(tokens % count_) {}
+
+  uint32_t count() const { return count_; }
+  uint32_t first_token(uint32_t panel) const { return panel * tokens_ + std::min(panel, longer_); }
+  uint32_t tokens(uint32_t panel) const { return tokens_ + (panel < longer_ ? 1 : 0); }
+  uint32_t panel_of(uint32_t token) const {
+    const uint32_t in_longer = longer_ * (tokens_ + 1);
+    return token < in_longer ? token / (tokens_ + 1) : longer_ + (token - in_longer) / tokens_;
   }
+
+ private:
+  uint32_t count_;
+  uint32_t tokens_;  // of a panel; the first `longer_` have one more
+  uint32_t longer_;
+};
+
+size_t ValueBytes(InputKind kind, uint32_t columns) {  // of one token
+  return size_t{DivCeil(columns, CellColumns(kind))} * CellBytes(kind);
+}
+size_t AllSideBytes(InputKind kind, uint32_t columns) {  // of one token
+  return columns / SideColumns(kind) * SideBytes(kind);
 }
 
-bool HasKernel(DType dtype) { return !IsQuantized(dtype) || dtype == DType::kQ8_0; }
+InputKind InputOf(const Kernels& kernels, DType dtype) {
+  if (dtype == DType::kBF16) return kernels.bf16_inputs;
+  if (!IsQuantized(dtype)) return InputKind::kF32;
+  return BlockValues(dtype) == 256 ? InputKind::kQ8K : InputKind::kQ8;
+}
+
+// Weights of one pass over all panels, at most. Half of the smallest second-level caches of
+// processors with these instructions: the panels' inputs and sums pass through it as well.
+constexpr size_t kChunkBytes = 128 * 1024;
+
+// How far a pass over weights that come from memory asks ahead: what arrives at 50 GB/s in 300 ns,
+// a loaded machine's latency.
+constexpr size_t kStreamAhead = 16 * 1024;
 
 }  // namespace
 
+// The inputs of one MatMul, in each layout that its weights ask for.
+struct CpuOps::Inputs {
+  PanelSplit split;
+  uint32_t columns;
+  Panel all[kInputKinds];  // as if one panel held all tokens; values == nullptr: not needed
+
+  Panel Of(InputKind kind, uint32_t panel) const {
+    const Panel& whole = all[static_cast<uint32_t>(kind)];
+    const size_t first = split.first_token(panel);
+    return {whole.values + first * ValueBytes(kind, columns),
+            whole.side + first * AllSideBytes(kind, columns), split.tokens(panel)};
+  }
+};
+
 size_t CpuOps::PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const {
-  return DivCeil(rows, kernels_.lanes) * GroupBytes(dtype, columns, kernels_.lanes);
+  return PackedWeightBytes(dtype, rows, columns, kernels_.lanes);
 }
 
 void CpuOps::Pack(const WeightView& source, std::span<std::byte> target, ThreadPool& pool) const {
   CheckWeight(source.dtype, source.data, source.rows, source.columns);
-  IC_CHECK(HasKernel(source.dtype));
   IC_CHECK(target.size() >= PackedBytes(source.dtype, source.rows, source.columns));
   IC_CHECK(IsAligned(target.data(), kAlignment));
-  PackWeight(source, kernels_.lanes, kernels_.weight_bias, target, pool);
+  PackWeight(source, kernels_.lanes, kernels_.signed_bias, target, pool);
 }
 
 // Whole tiles; and so many rows of any length are whole cache lines.
@@ -81,40 +118,63 @@ uint32_t CpuOps::PackRows(DType) const {
 }
 
 size_t CpuOps::MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const {
-  if (dtype != DType::kQ8_0) return 0;
-  const size_t values = size_t{tokens} * columns;
-  return Align(values) + 2 * Align(values / kQ8BlockValues * 4);
+  const InputKind kind = InputOf(kernels_, dtype);
+  return Align(tokens * ValueBytes(kind, columns)) + Align(tokens * AllSideBytes(kind, columns));
 }
 
-QuantizedTokens CpuOps::Quantize(const float* x, uint32_t tokens, uint32_t columns,
-                                 std::span<std::byte> scratch, ThreadPool& pool) const {
-  const size_t blocks = columns / kQ8BlockValues;
-  Scratch pieces(scratch);
-  const QuantizedTokens out = {pieces.Take<int8_t>(size_t{tokens} * columns),
-                               pieces.Take<float>(tokens * blocks),
-                               pieces.Take<int32_t>(tokens * blocks)};
+void CpuOps::Prepare(InputKind kind, const float* x, const Inputs& inputs, uint32_t tokens,
+                     ThreadPool& pool) const {
+  const PrepareKernel prepare = kernels_.prepare_of(kind);
+  const uint32_t columns = inputs.columns;
   // Quantizing a value costs about as much as eight multiply-adds.
   pool.ParallelFor(tokens, Grain(8 * columns), [&](uint32_t begin, uint32_t end, uint32_t) {
-    for (size_t t = begin; t < end; ++t) {
-      kernels_.quantize(
-          x + t * columns, columns,
-          {out.values + t * columns, out.scales + t * blocks, out.corrections + t * blocks});
+    for (uint32_t t = begin; t < end; ++t) {
+      const uint32_t panel = inputs.split.panel_of(t);
+      prepare(x + size_t{t} * columns, columns, t - inputs.split.first_token(panel),
+              inputs.Of(kind, panel));
     }
   });
-  return out;
 }
 
-void CpuOps::RunTile(const MatMulProduct& product, uint32_t tile, const float* x,
-                     const QuantizedTokens& quantized, uint32_t tokens) const {
+// One tile by all panels, chunk of the columns by chunk.
+void CpuOps::RunTile(const MatMulProduct& product, uint32_t tile, bool next_tile_follows,
+                     const Inputs& inputs) const {
   const PackedWeight& weight = product.weight;
-  const uint32_t group = tile * kTileGroups;
-  const uint32_t groups = std::min(kTileGroups, DivCeil(weight.rows, kernels_.lanes) - group);
-  const uint32_t row = group * kernels_.lanes;
-  const size_t group_bytes = GroupBytes(weight.dtype, weight.columns, kernels_.lanes);
-  MatMulOf(kernels_,
-           weight.dtype)({weight.data + group * group_bytes, groups,
-                          std::min(groups * kernels_.lanes, weight.rows - row), weight.columns, x,
-                          quantized, tokens, product.out + row, product.out_stride});
+  const InputKind kind = InputOf(kernels_, weight.dtype);
+  const MatMulKernel kernel = kernels_.matmul_of(weight.dtype);
+  const uint32_t tile_rows = kTileGroups * kernels_.lanes;
+  const PackedUnit unit = UnitOf(weight.dtype);
+  const size_t unit_bytes = size_t{tile_rows} * unit.row_bytes;
+  const uint32_t units = PackedUnits(weight.dtype, weight.columns);
+  const uint32_t panels = inputs.split.count();
+  const uint32_t chunk =
+      panels == 1 ? units : std::min(units, static_cast<uint32_t>(kChunkBytes / unit_bytes) + 1);
+  const std::byte* tile_weight = weight.data + size_t{tile} * units * unit_bytes;
+  const uint32_t row = tile * tile_rows;
+  for (uint32_t begin = 0; begin < units; begin += chunk) {
+    const uint32_t end = std::min(units, begin + chunk);
+    // The first panel asks for what it reads itself a little later; the second for the next chunk,
+    // which may be the next tile's: memory works while the processor multiplies.
+    const bool more = end < units || next_tile_follows;
+    const size_t next = more ? size_t{end - begin} * unit_bytes : 0;
+    for (uint32_t i = 0; i < panels; ++i) {
+      Panel panel = inputs.Of(kind, i);
+      const size_t column = size_t{begin} * unit.columns;
+      panel.values += column / CellColumns(kind) * panel.tokens * CellBytes(kind);
+      panel.side += column / SideColumns(kind) * panel.tokens * SideBytes(kind);
+      const size_t first_token = inputs.split.first_token(i);
+      kernel({.weight = tile_weight + begin * unit_bytes,
+              .units = end - begin,
+              .panel = panel,
+              .rows = std::min(tile_rows, weight.rows - row),
+              .out = product.out + first_token * product.out_stride + row,
+              .out_stride = product.out_stride,
+              .add = begin > 0,
+              .ahead = i == 0   ? kStreamAhead
+                       : i == 1 ? next
+                                : 0});
+    }
+  }
 }
 
 void CpuOps::MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,
@@ -122,25 +182,31 @@ void CpuOps::MatMul(std::span<const MatMulProduct> products, const float* x, uin
   CheckProducts(products, tokens);
   if (tokens == 0) return;
   const uint32_t columns = products.front().weight.columns;
+  Inputs inputs{PanelSplit(tokens, kernels_.panel_tokens), columns, {}};
+  Scratch pieces(scratch);
+  const uint32_t tile_rows = kTileGroups * kernels_.lanes;
   uint32_t tiles_end[kMatMulProductsMax];  // of each product, counted over all of them
   uint32_t tiles = 0;
-  bool any_quantized = false;
   for (size_t i = 0; i < products.size(); ++i) {
     const PackedWeight& weight = products[i].weight;
     IC_CHECK(IsAligned(weight.data, kAlignment));
-    tiles += DivCeil(weight.rows, kernels_.lanes * kTileGroups);
+    tiles += DivCeil(weight.rows, tile_rows);
     tiles_end[i] = tiles;
-    any_quantized = any_quantized || weight.dtype == DType::kQ8_0;
+    const InputKind kind = InputOf(kernels_, weight.dtype);
+    Panel& all = inputs.all[static_cast<uint32_t>(kind)];
+    if (all.values != nullptr) continue;
+    all.values = pieces.Take<std::byte>(tokens * ValueBytes(kind, columns));
+    all.side = pieces.Take<std::byte>(tokens * AllSideBytes(kind, columns));
+    Prepare(kind, x, inputs, tokens, pool);
   }
-  QuantizedTokens quantized;
-  if (any_quantized) quantized = Quantize(x, tokens, columns, scratch, pool);
-  const uint64_t tile_operations = uint64_t{kTileGroups} * kernels_.lanes * columns * tokens;
+  const uint64_t tile_operations = uint64_t{tile_rows} * columns * tokens;
   pool.ParallelFor(tiles, Grain(tile_operations), [&](uint32_t begin, uint32_t end, uint32_t) {
     size_t product = 0;
     for (uint32_t tile = begin; tile < end; ++tile) {
       while (tile >= tiles_end[product]) ++product;
       const uint32_t first = product == 0 ? 0 : tiles_end[product - 1];
-      RunTile(products[product], tile - first, x, quantized, tokens);
+      const bool next_tile_follows = tile + 1 < std::min(end, tiles_end[product]);
+      RunTile(products[product], tile - first, next_tile_follows, inputs);
     }
   });
 }

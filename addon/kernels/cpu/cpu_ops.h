@@ -31,10 +31,12 @@ class CpuOps final : public Ops {
                  std::span<std::byte> scratch, ThreadPool& pool) const override;
 
  private:
-  QuantizedTokens Quantize(const float* x, uint32_t tokens, uint32_t columns,
-                           std::span<std::byte> scratch, ThreadPool& pool) const;
-  void RunTile(const MatMulProduct& product, uint32_t tile, const float* x,
-               const QuantizedTokens& quantized, uint32_t tokens) const;
+  struct Inputs;
+
+  void Prepare(InputKind kind, const float* x, const Inputs& inputs, uint32_t tokens,
+               ThreadPool& pool) const;
+  void RunTile(const MatMulProduct& product, uint32_t tile, bool next_tile_follows,
+               const Inputs& inputs) const;
 
   const Kernels kernels_;  // Constant after construction.
 };

@@ -1,45 +1,14 @@
 // The leaves that each instruction set compiles for itself: raw pointers in, no checks, no threads,
 // no allocation. cpu_ops.cc proves the shapes, splits the work and calls them.
-//
-// A packed matrix is a row of tiles; a tile is `groups` (kTileGroups, fewer in the last one) groups
-// of `lanes` rows, so that one vector lane is one row and a sum runs over columns in order,
-// whatever the number of tokens (ops.h, Rule 1). A tile is one linear stream of memory:
-//
-//   F32, F16, BF16:  [columns][groups][lanes]
-//   Q8_0:            [columns / 32] { F16 [groups][lanes], int8 [8][groups][lanes][4 columns] }
 #pragma once
 
 #include <string_view>
 
+#include "kernels/cpu/matmul_tile.h"
 #include "kernels/ops.h"
 #include "kernels/paged_kv.h"
 
 namespace infercept::cpu {
-
-// Groups per tile. One token alone needs this many independent sums per lane to cover the latency
-// of a multiply-add (4 cycles at one or two per cycle).
-inline constexpr uint32_t kTileGroups = 4;
-
-// Activations as Q8_0's users get them: per block of 32 columns one scale and 32 int8.
-struct QuantizedTokens {
-  int8_t* values = nullptr;  // [tokens][columns], in [-127, 127]
-  float* scales = nullptr;   // [tokens][columns / 32]
-  // [tokens][columns / 32], -weight_bias * sum of the block's values
-  int32_t* corrections = nullptr;
-};
-
-// out[t][r] for all tokens and the rows of one tile.
-struct MatMulTile {
-  const std::byte* weight = nullptr;
-  uint32_t groups = 0;
-  uint32_t rows = 0;  // <= groups * lanes; more in the layout are zeros
-  uint32_t columns = 0;
-  const float* x = nullptr;  // [tokens][columns]; for Q8_0 `quantized` instead
-  QuantizedTokens quantized;
-  uint32_t tokens = 0;
-  float* out = nullptr;  // of the tile's first row
-  size_t out_stride = 0;
-};
 
 // Attention cuts the positions of a sequence, from 0, into splits of this many keys. What a query
 // gets from a split is a function of the query and the split alone, and its result is the states of
@@ -142,15 +111,13 @@ struct KvRows {
 struct Kernels {
   std::string_view isa;
   uint32_t lanes = 0;
+  uint32_t panel_tokens = 0;  // of the widest panel, <= kPanelTokensMax
   // Pack adds it to Q8_0 values: 128 where the dot product takes unsigned weights.
-  int32_t weight_bias = 0;
+  int32_t signed_bias = 0;
+  InputKind bf16_inputs = InputKind::kF32;  // what BF16 weights are multiplied with
 
-  void (*matmul_f32)(const MatMulTile& tile) = nullptr;
-  void (*matmul_f16)(const MatMulTile& tile) = nullptr;
-  void (*matmul_bf16)(const MatMulTile& tile) = nullptr;
-  void (*matmul_q8)(const MatMulTile& tile) = nullptr;
-  // One token. REQUIRES: columns is a multiple of 32.
-  void (*quantize)(const float* x, uint32_t columns, const QuantizedTokens& out) = nullptr;
+  MatMulKernel (*matmul_of)(DType dtype) = nullptr;
+  PrepareKernel (*prepare_of)(InputKind kind) = nullptr;
   // One token.
   void (*add_rms_norm)(const ResidualNorm& norm, uint32_t width) = nullptr;
   void (*silu_multiply)(const float* gate, const float* up, size_t count, float* out) = nullptr;

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/levels.h"
 #include "kernels/cpu/ops_table.h"
 #include "kernels/cpu/target_region.h"
 #include "kernels/half.h"
@@ -15,12 +16,9 @@ namespace avx2 {
 
 #include "kernels/cpu/simd_avx2.inc"
 
-// 16 registers: floats keep 12 sums, 1 input and up to 3 weights; int8 keeps 4 dots, 4 sums, 2
-// weights with their absolute values, 1 input, the ones and a temporary.
-inline constexpr uint32_t kFloatGroups = 4;
-inline constexpr uint32_t kFloatTokens = 3;
-inline constexpr uint32_t kQ8Groups = 2;
-inline constexpr uint32_t kQ8Tokens = 2;
+// 16 registers: 4 dot products, 4 sums, 2 codes, the absolute values of two, 1 input, the ones and
+// a temporary.
+inline constexpr uint32_t kPanelTokens = 2;
 
 #include "kernels/cpu/body/kernels.inc"
 

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/levels.h"
 #include "kernels/cpu/ops_table.h"
 #include "kernels/cpu/target_region.h"
 #include "kernels/half.h"
@@ -16,12 +17,8 @@ namespace avxvnni {
 
 #include "kernels/cpu/simd_avxvnni.inc"
 
-// 16 registers: floats keep 12 sums, 1 input and up to 3 weights; int8 keeps 6 dots, 6 sums, 2
-// weights, 1 input and a temporary.
-inline constexpr uint32_t kFloatGroups = 4;
-inline constexpr uint32_t kFloatTokens = 3;
-inline constexpr uint32_t kQ8Groups = 2;
-inline constexpr uint32_t kQ8Tokens = 3;
+// 16 registers: 6 dot products, 6 sums, 2 codes, 1 input and a temporary.
+inline constexpr uint32_t kPanelTokens = 3;
 
 #include "kernels/cpu/body/kernels.inc"
 

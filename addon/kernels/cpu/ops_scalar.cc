@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/levels.h"
 #include "kernels/cpu/ops_table.h"
 #include "kernels/half.h"
 
@@ -12,11 +13,8 @@ namespace scalar {
 
 #include "kernels/cpu/simd_scalar.inc"
 
-// Sums together: enough for four independent chains, few enough for 16 registers.
-inline constexpr uint32_t kFloatGroups = 4;
-inline constexpr uint32_t kFloatTokens = 2;
-inline constexpr uint32_t kQ8Groups = 2;
-inline constexpr uint32_t kQ8Tokens = 2;
+// Enough independent chains for any processor, few enough for 16 registers.
+inline constexpr uint32_t kPanelTokens = 2;
 
 #include "kernels/cpu/body/kernels.inc"
 

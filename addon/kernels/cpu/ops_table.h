@@ -9,9 +9,10 @@ namespace infercept::cpu {
 const Kernels& ScalarKernels();
 
 #if defined(__x86_64__)
-const Kernels& Avx2Kernels();     // AVX2, FMA, F16C
-const Kernels& AvxVnniKernels();  // and AVX-VNNI
-const Kernels& Avx512Kernels();   // AVX-512 F, BW, DQ, VL, VNNI
+const Kernels& Avx2Kernels();        // AVX2, FMA, F16C
+const Kernels& AvxVnniKernels();     // and AVX-VNNI
+const Kernels& Avx512Kernels();      // AVX-512 F, BW, DQ, VL, VNNI
+const Kernels& Avx512Bf16Kernels();  // and BF16
 #endif
 
 }  // namespace infercept::cpu
