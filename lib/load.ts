@@ -3,7 +3,7 @@
 import type { ModelText } from './engine-core.js';
 import { throwIfAborted } from './errors.js';
 import { type LoadedModel, readModel } from './formats/load-model.js';
-import { assertNotQuantized, assertRunnable } from './formats/tensor-table.js';
+import { assertNotQuantized } from './formats/tensor-table.js';
 import type { Hyperparameters } from './model-spec.js';
 import { loadNative } from './native.js';
 import { NativeLink } from './native-link.js';
@@ -81,7 +81,6 @@ export async function loadEngine(source: string, settings: LoadSettings): Promis
   const binding = loadNative(settings.nativeBinding);
   report({ phase: 'headers', loadedBytes: 0, totalBytes: 0 });
   const model = await readModel(source, { signal });
-  assertRunnable(model.spec);
   if (settings.quantize !== undefined) assertNotQuantized(model.spec, settings.quantize);
   const tokenizer = createTokenizer(model.tokenizer, model.defaults);
   try {

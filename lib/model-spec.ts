@@ -35,12 +35,13 @@ export const tensorTypes = {
 /** The types whose elements share scales. */
 export type QuantizedType = Exclude<TensorType, 'f32' | 'f16' | 'bf16'>;
 
+const typeNames = Object.keys(tensorTypes) as TensorType[];
+
 export function isQuantized(type: TensorType): type is QuantizedType {
   return tensorTypes[type].blockElements > 1;
 }
 
-/** The types that the native kernels multiply with; files with others can be read, but not run. */
-export const runnableTypes: readonly TensorType[] = ['f32', 'f16', 'bf16', 'q8_0'];
+export const quantizedTypes: readonly QuantizedType[] = typeNames.filter(isQuantized);
 
 /** How rotary frequencies are stretched beyond the context the model was first trained on. */
 export type RopeScaling =

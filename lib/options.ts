@@ -1,7 +1,7 @@
 /** Every option of the library once: what it means, its default, its range. Unknown and misspelt names throw. */
 import { freemem, totalmem } from 'node:os';
 import { InferceptError } from './errors.js';
-import { isQuantized, type QuantizedType, runnableTypes } from './model-spec.js';
+import { type QuantizedType, quantizedTypes } from './model-spec.js';
 import type { NativeSampling } from './native-commands.js';
 import {
   abortSignal,
@@ -109,7 +109,7 @@ const noDisk: Check<never> = (_value, name) => {
 
 const readLoadOptions = options({
   device,
-  quantize: oneOf(...runnableTypes.filter(isQuantized)),
+  quantize: oneOf(...quantizedTypes),
   kvCache: options({
     bytes,
     dtype: oneOf('auto', 'f32', 'f16', 'bf16', 'q8_0'),

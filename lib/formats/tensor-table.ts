@@ -4,7 +4,6 @@ import {
   isQuantized,
   type ModelSpec,
   type QuantizedType,
-  runnableTypes,
   type TensorSpec,
   type TensorType,
   tensorTypes,
@@ -86,23 +85,12 @@ function resolve(row: TensorRow, name: string, tensor: FoundTensor, found: Found
 function supportedType(type: string, where: string): TensorType {
   const dtype = type.toLowerCase();
   if (Object.hasOwn(tensorTypes, dtype)) return dtype as TensorType;
-  throw unsupportedType(type, where, Object.keys(tensorTypes));
-}
-
-function unsupportedType(type: string, where: string, supported: readonly string[]): InferceptError {
-  const names = supported.join(', ').toUpperCase();
-  return new InferceptError(
+  const names = Object.keys(tensorTypes).join(', ').toUpperCase();
+  throw new InferceptError(
     'ERR_MODEL_UNSUPPORTED',
     `${where} has type ${type}; supported: ${names}. Use a file with one of these, for example a Q8_0 one.`,
     { details: { type } },
   );
-}
-
-/** @throws InferceptError `ERR_MODEL_UNSUPPORTED` for a matrix that no kernel multiplies with */
-export function assertRunnable({ files, tensors }: ModelSpec): void {
-  const other = tensors.find(({ dtype }) => !runnableTypes.includes(dtype));
-  if (other === undefined) return;
-  throw unsupportedType(other.dtype.toUpperCase(), `${files[other.file]}: tensor "${other.name}"`, runnableTypes);
 }
 
 /** @throws InferceptError `ERR_INVALID_ARGUMENT` for weights that are quantized already: quantizing twice loses twice */

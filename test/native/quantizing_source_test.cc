@@ -69,7 +69,7 @@ bool SameBytes(std::span<const std::byte> left, std::span<const std::byte> right
 TEST(QuantizingSource, QuantizesRowByRow) {
   Random random(1);
   for (const DType from : {DType::kF32, DType::kF16, DType::kBF16}) {
-    for (const DType to : kAllWeightDTypes) {
+    for (const DType to : kWeightDTypes) {
       if (!IsQuantized(to)) continue;
       const Matrix matrix = MakeMatrix(random, from, 37, 512);
       Fixture fixture({{"output", matrix}}, to);

@@ -6,8 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readModel } from '../../lib/formats/load-model.js';
-import { assertRunnable } from '../../lib/formats/tensor-table.js';
-import type { ModelSpec, TensorSpec, TensorType } from '../../lib/model-spec.js';
+import type { ModelSpec, TensorSpec } from '../../lib/model-spec.js';
 import { expectError, fixture } from './support/fixtures.js';
 
 const model = (name: string): string => fixture(`models/${name}`);
@@ -125,18 +124,6 @@ describe('readModel', () => {
     });
     const query = spec.tensors.find(({ name }) => name === 'layers.0.attention.query');
     expect(query).toMatchObject({ shape: [128, 256], byteLength: 128 * 144 });
-  });
-
-  test('a type that no kernel multiplies with names itself and a remedy', async () => {
-    const { spec } = await readModel(model('plain-q8_0.gguf'));
-    expect(() => assertRunnable(spec)).not.toThrow();
-    const tensors = spec.tensors.map((tensor) => ({ ...tensor, dtype: 'tq2_0' as TensorType }));
-    const error = await expectError(
-      (async () => assertRunnable({ ...spec, tensors }))(),
-      'ERR_MODEL_UNSUPPORTED',
-      /plain-q8_0\.gguf: tensor "embedding" has type TQ2_0; supported: F32.*Q8_0 one/,
-    );
-    expect(error.details).toEqual({ type: 'TQ2_0' });
   });
 
   test('progress and cancellation', async () => {
