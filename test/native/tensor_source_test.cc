@@ -41,7 +41,7 @@ double MeanSquare(const std::vector<float>& values, double around) {
 }
 
 TEST(GenerateTensors, MatricesHaveUnitGain) {
-  for (const DType dtype : kAllWeightDTypes) {
+  for (const DType dtype : kWeightDTypes) {
     const std::vector<float> values = Generated(SpecOf(dtype), 1, 1);
     const double gain = std::sqrt(MeanSquare(values, 0) * kColumns);
     // An MXFP4 block's scale is a power of two: up to sqrt(2) off.
@@ -54,7 +54,7 @@ TEST(GenerateTensors, MatricesHaveUnitGain) {
 }
 
 TEST(GenerateTensors, ThreadsDoNotMatterSeedsAndNamesDo) {
-  for (const DType dtype : kAllWeightDTypes) {
+  for (const DType dtype : kWeightDTypes) {
     const std::vector<float> values = Generated(SpecOf(dtype), 1, 1);
     ExpectSameBits(values, Generated(SpecOf(dtype), 1, 3), std::string(DTypeName(dtype)));
     EXPECT_TRUE(values != Generated(SpecOf(dtype), 2, 1)) << DTypeName(dtype);
