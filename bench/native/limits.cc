@@ -80,11 +80,10 @@ struct Loops {
 
 Loops LoopsOf(std::string_view isa) {
 #if defined(__x86_64__)
-  if (isa == "avx512") {
-    const bool pairs = __builtin_cpu_supports("avx512bf16");
-    return {avx512::DotRegisters, avx512::MultiplyAddRegisters,
-            pairs ? DotPairsRegisters : nullptr};
+  if (isa == "avx512bf16") {
+    return {avx512::DotRegisters, avx512::MultiplyAddRegisters, DotPairsRegisters};
   }
+  if (isa == "avx512") return {avx512::DotRegisters, avx512::MultiplyAddRegisters};
   if (isa == "avxvnni") return {avxvnni::DotRegisters, avxvnni::MultiplyAddRegisters};
   if (isa == "avx2") return {avx2::DotRegisters, avx2::MultiplyAddRegisters};
 #endif

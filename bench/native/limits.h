@@ -15,7 +15,7 @@ double ReadBandwidth(std::span<const std::byte> memory, uint32_t samples, Thread
 // Operations (a multiply and an add are two) per second of one ISA with all operands in registers,
 // all threads together.
 struct ComputeLimits {
-  double int8 = 0;     // DotBytes
+  double int8 = 0;     // DotSigned
   double float32 = 0;  // MultiplyAdd
   double bf16 = 0;     // dot products of BF16 pairs; float32 where the ISA has none
 };
