@@ -1,12 +1,20 @@
 // Goal: `quantize` gives the model that a quantized file gives. Method: the tiny models as floats, quantized at load, against
 // the same model quantized by the gguf package; and what cannot be quantized.
-import { describe, expect, it } from 'vitest';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { makeModel, shapeSmall } from '../../bench/make-model.js';
 import { Engine, type LoadOptions } from '../../lib/index.js';
+import { quantizedTypes, tensorTypes } from '../../lib/model-spec.js';
 import { expectError, fixture } from '../unit/support/fixtures.js';
 
 const small: LoadOptions = { threads: 2, kvCache: { bytes: '1MiB', dtype: 'f32' }, swap: { hostBytes: 0 } };
 const load = (name: string, options: LoadOptions = {}) =>
-  Engine.load(fixture(`models/${name}`), { ...small, ...options });
+  Engine.load(isAbsolute(name) ? name : fixture(`models/${name}`), { ...small, ...options });
+
+const folder = mkdtempSync(join(tmpdir(), 'infercept-quantize-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 async function logprobs(name: string, options?: LoadOptions): Promise<{ bytes: number; top: Map<number, number> }> {
   const engine = await load(name, options);
@@ -43,6 +51,24 @@ describe('quantize', () => {
       // Weights and activations to 8 bits, about 0.6 % of each sum; logits up to 6.
       expect(Math.abs(quantized.top.get(token)! - logprob), name).toBeLessThan(0.3);
     }
+  });
+
+  it.each(quantizedTypes)('%s: as small as the type says, as close as its bits allow', async (type) => {
+    const path = join(folder, 'small.gguf');
+    if (!existsSync(path)) makeModel(path, shapeSmall, 'f32');
+    const floats = await logprobs(path);
+    const quantized = await logprobs(path, { quantize: type });
+    const { blockElements, blockBytes } = tensorTypes[type];
+    const norms = (1 + 2 * shapeSmall.layers) * shapeSmall.width * 4;
+    expect(quantized.bytes).toBe(norms + ((floats.bytes - norms) / 4 / blockElements) * blockBytes);
+    const shared = [...floats.top].filter(([token]) => quantized.top.has(token));
+    expect(shared.length).toBeGreaterThan(0);
+    const squares = shared.map(([token, logprob]) => (logprob - quantized.top.get(token)!) ** 2);
+    const error = Math.sqrt(squares.reduce((sum, square) => sum + square) / squares.length);
+    // Logits have deviation 1 and steps of b bits one of about 2^-b, in each of the fifteen matrices on the way.
+    const bits = Number(/\d/.exec(type)![0]);
+    expect(error).toBeGreaterThan(0);
+    expect(error).toBeLessThan(Math.sqrt(15) * 2 ** -bits);
   });
 
   it('weights that are quantized already are refused, as are types that are none', async () => {
