@@ -3,12 +3,12 @@
 import { cpus } from 'node:os';
 import { type OurFigures, runOurs } from './agents/ours.js';
 import { runTheirs } from './agents/theirs.js';
-import { type Agent, contextTokens, fullSize, makeAgents, quickSize } from './agents/workload.js';
+import { type Agent, contextTokens, fullSize, makeAgents, quickSize, type WorkloadSize } from './agents/workload.js';
 import { peerName } from './peer/node-llama-cpp.js';
 import type { Bench } from './run.js';
 import { modelFile, toModelWeights } from './support/model-files.js';
 import { type BenchOptions, type ExtraOption, UsageError } from './support/options.js';
-import { round } from './support/statistics.js';
+import { median, round } from './support/statistics.js';
 
 export const extras: readonly ExtraOption[] = ['type', 'policies', 'kv-tokens'];
 
@@ -21,64 +21,98 @@ const policies = [defaultPolicy, 'infercept', 'preserve', 'discard', 'discard-re
 /** llama.cpp rounds the room of a sequence up to a multiple of this. */
 const peerCells = 256;
 
+/** A run differs from the next by more than policies differ from each other: several, in turns, and their median. */
+const roundsOf = ({ quick }: BenchOptions): number => (quick ? 1 : 3);
+
 export const bench: Bench = async (options) => {
   const size = options.quick ? quickSize : fullSize;
   const agents = makeAgents(size, 1);
-  const [warmUp] = makeAgents({ ...size, agents: 1, systemTokens: 32, calls: 1 }, 2);
   const longest = Math.ceil(Math.max(...agents.map(contextTokens)) / peerCells) * peerCells;
   // Four of 16: agents outnumber what the memory holds for each apart.
   const kvTokens = options.kvTokens ?? 4 * longest;
   const sequences = Math.min(Math.floor(kvTokens / longest), agents.length);
   if (sequences < 1) throw new UsageError(`--kv-tokens is ${kvTokens}; the longest agent needs ${longest}.`);
   const type = toModelWeights(options.type ?? 'q8_0');
-  const model = modelFile(type);
-  console.log(
-    `${cpus()[0]?.model}, ${options.threads} threads, ${type}, ${agents.length} agents, ${kvTokens} tokens of KV cache`,
-  );
-  const theirs = await runTheirs(
-    { model, threads: options.threads, contextTokens: longest, sequences },
-    warmUp!,
-    agents,
-  );
-  const peer = perMinute(agents, theirs);
-  console.log(`${peerName.padEnd(24)}${peer.toFixed(1).padStart(8)} agents per minute (${sequences} sequences)`);
-  const ours = await runPolicies(options, { model, kvTokens, contextTokens: longest }, warmUp!, agents, peer);
+  const room = { model: modelFile(type), threads: options.threads, contextTokens: longest, kvTokens, sequences };
+  console.log(`${cpus()[0]?.model}, ${options.threads} threads, ${type}`);
+  console.log(`${agents.length} agents, ${kvTokens} tokens of KV cache: ${sequences} sequences of ${peerName}`);
+  const samples = await runRounds(options, room, size, agents);
+  const figures = Object.fromEntries([...samples].map(([name, runs]) => [name, toFigures(agents.length, runs)]));
+  for (const [name, figure] of Object.entries(figures)) console.log(row(name, figure, figures.peer!.perMinute));
+  const { peer, ...ours } = withRatios(figures);
   const chosen = ours[defaultPolicy] ?? Object.values(ours)[0]!;
-  return { ratio: chosen.ratio, ours, peer, type, kvTokens, peerSequences: sequences, agents: agents.length, size };
+  return {
+    ratio: chosen.ratio,
+    ours,
+    peer: peer!.perMinute,
+    peerRuns: peer,
+    type,
+    kvTokens,
+    peerSequences: sequences,
+    agents: agents.length,
+    size,
+  };
 };
 
-interface PolicyFigures extends OurFigures {
-  perMinute: number;
-  /** To node-llama-cpp. */
-  ratio: number;
+/** What a run took; what node-llama-cpp does not report is left out. */
+type Run = Pick<OurFigures, 'seconds'> & Partial<OurFigures>;
+
+interface Room {
+  model: string;
+  threads: number;
+  contextTokens: number;
+  kvTokens: number;
+  sequences: number;
 }
 
-async function runPolicies(
+/** By contestant: `peer`, and each policy. */
+async function runRounds(
   options: BenchOptions,
-  room: { model: string; kvTokens: number; contextTokens: number },
-  warmUp: Agent,
+  room: Room,
+  size: WorkloadSize,
   agents: readonly Agent[],
-  peer: number,
-): Promise<Record<string, PolicyFigures>> {
-  const figures: Record<string, PolicyFigures> = {};
-  for (const policy of options.policies ?? (options.quick ? [defaultPolicy] : policies)) {
-    const run = await runOurs({ ...room, policy, threads: options.threads }, warmUp, agents);
-    const rate = perMinute(agents, run.seconds);
-    figures[policy] = {
-      perMinute: rate,
-      ratio: round(rate / peer),
-      ...run,
-      seconds: round(run.seconds),
-      wasteShare: round(run.wasteShare),
-    };
-    console.log(
-      `${`infercept, ${policy}`.padEnd(24)}${rate.toFixed(1).padStart(8)} agents per minute, ${(rate / peer).toFixed(2)} times as many; ` +
-        `tokens recomputed ${run.recomputedTokens}, found in the prefix cache ${run.cachedTokens}`,
-    );
+): Promise<Map<string, Run[]>> {
+  const [warmUp] = makeAgents({ ...size, agents: 1, systemTokens: 32, calls: 1 }, 2);
+  const chosen = options.policies ?? (options.quick ? [defaultPolicy] : policies);
+  const samples = new Map<string, Run[]>(['peer', ...chosen].map((name) => [name, []]));
+  for (let round = 0; round < roundsOf(options); round++) {
+    samples.get('peer')!.push({ seconds: await runTheirs(room, warmUp!, agents) });
+    for (const policy of chosen) samples.get(policy)!.push(await runOurs({ ...room, policy }, warmUp!, agents));
   }
-  return figures;
+  return samples;
 }
 
-function perMinute(agents: readonly Agent[], seconds: number): number {
-  return round((60 * agents.length) / seconds);
+interface Figures {
+  /** Of the median run. */
+  perMinute: number;
+  /** Of every run, in order: how far they differ. */
+  seconds: number[];
+  /** Of the last run. */
+  recomputedTokens?: number | undefined;
+  cachedTokens?: number | undefined;
+  wasteShare?: number | undefined;
+}
+
+function toFigures(agents: number, runs: readonly Run[]): Figures {
+  const seconds = runs.map((run) => round(run.seconds));
+  const { recomputedTokens, cachedTokens, wasteShare } = runs.at(-1)!;
+  const counters = wasteShare === undefined ? {} : { recomputedTokens, cachedTokens, wasteShare: round(wasteShare) };
+  return { perMinute: round((60 * agents) / median(seconds)), seconds, ...counters };
+}
+
+function withRatios(figures: Record<string, Figures>): Record<string, Figures & { ratio: number }> {
+  const peer = figures.peer!.perMinute;
+  const entries = Object.entries(figures).map(([name, figure]) => [
+    name,
+    { ratio: round(figure.perMinute / peer), ...figure },
+  ]);
+  return Object.fromEntries(entries);
+}
+
+function row(name: string, { perMinute, seconds, recomputedTokens, cachedTokens }: Figures, peer: number): string {
+  const span = `${Math.min(...seconds).toFixed(1)} to ${Math.max(...seconds).toFixed(1)} s`;
+  const rate = `${perMinute.toFixed(1).padStart(8)} agents per minute (${span})`;
+  if (name === 'peer') return peerName.padEnd(28) + rate;
+  const counters = `recomputed ${recomputedTokens} tokens, found ${cachedTokens} in the prefix cache`;
+  return `${`infercept, ${name}`.padEnd(28)}${rate}, ${(perMinute / peer).toFixed(2)} times as many; ${counters}`;
 }
