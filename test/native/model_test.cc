@@ -11,6 +11,7 @@
 
 #include "base/rng.h"
 #include "batch/batch.h"
+#include "model/architecture.h"
 #include "temporary_file.h"
 #include "test.h"
 #include "tiny_model.h"
@@ -303,14 +304,27 @@ TEST(Model, WhichLogitsAreWantedDoesNotChangeABit) {
   }
 }
 
+// Wide enough that element-wise work is split among the threads.
 TEST(Model, ThreadsDoNotChangeABit) {
-  const std::vector<TokenId> tokens = RandomTokens(40, 7);
-  StepPlan plan;
-  AddSlice(plan, SeqId{0}, 0, tokens, BlockRange(0, 10));
+  Hyperparameters h = test::TinyHyperparameters();
+  h.width = 512;
+  h.heads = 8;
+  h.head_dim = 64;
+  h.rope.dimension = 64;
+  h.ffn_width = 768;
+  ASSERT_GT(60u * h.width, 2 * ForwardPass::kPartElements);
+  const std::vector<TokenId> tokens = RandomTokens(60, 7);
+  StepPlan whole;
+  AddSlice(whole, SeqId{0}, 0, tokens, BlockRange(0, 15));
   const Ops& ops = *FindOps("");
-  TinyModel one(ops, DType::kQ8_0, DType::kF16, test::TinyHyperparameters(), 1);
-  TinyModel three(ops, DType::kQ8_0, DType::kF16, test::TinyHyperparameters(), 3);
-  EXPECT_TRUE(Run(one, plan) == Run(three, plan));
+  TinyModel one(ops, DType::kQ8_0, DType::kF16, h, 1);
+  TinyModel three(ops, DType::kQ8_0, DType::kF16, h, 3);
+  const std::vector<float> expected = Run(one, whole);
+  for (int round = 0; round < 20; ++round) ASSERT_TRUE(Run(three, whole) == expected);
+  // Keys and values, too: the last token again, which reads all of them.
+  StepPlan last;
+  AddSlice(last, SeqId{0}, 59, {tokens[59]}, BlockRange(0, 15));
+  EXPECT_TRUE(Run(three, last) == expected);
 }
 
 namespace {
