@@ -1,6 +1,7 @@
 // Interceptions are invisible: hundreds of random worlds (policy, block size, pool size, chunk
 // size, interception points, weights and KV formats) sample the same tokens from bit-identical
 // logits as each story told alone in ample memory.
+#include <algorithm>
 #include <bit>
 #include <map>
 
@@ -17,6 +18,9 @@ namespace {
 constexpr Nanos kStep = 1'000'000;
 constexpr uint32_t kVocabulary = 80;
 constexpr uint32_t kContextMax = 96;
+// Contexts of several of attention's splits, most of them shared.
+constexpr uint32_t kLongContextMax = 700;
+constexpr uint32_t kLongPrefix = 600;
 
 struct Pause {
   uint32_t after_tokens = 1;  // generated in all
@@ -39,6 +43,7 @@ struct World {
   uint32_t step_tokens_max = 64;
   uint32_t saturation_tokens = 64;
   bool prefix_cache = false;
+  uint32_t context_max = kContextMax;
 };
 
 // What was sampled, and the bits of the five largest log probabilities (each a function of every
@@ -57,8 +62,8 @@ std::vector<TokenId> RandomTokens(Rng& random, uint32_t count) {
 }
 
 // Stories that begin alike, so that blocks are shared.
-std::vector<Story> RandomStories(Rng& random) {
-  const std::vector<TokenId> prefix = RandomTokens(random, random.Below(20));
+std::vector<Story> RandomStories(Rng& random, uint32_t prefix_tokens) {
+  const std::vector<TokenId> prefix = RandomTokens(random, random.Below(prefix_tokens));
   std::vector<Story> stories(1 + random.Below(6));
   for (Story& story : stories) {
     if (random.Below(2) == 0) story.prompt = prefix;
@@ -74,12 +79,13 @@ std::vector<Story> RandomStories(Rng& random) {
   return stories;
 }
 
-World RandomWorld(Rng& random) {
+World RandomWorld(Rng& random, uint32_t context_max) {
   World world;
+  world.context_max = context_max;
   world.policy = static_cast<PolicyKind>(random.Below(6));
   world.block_tokens = 1u << random.Below(5);
   // From barely enough for one story to ample for all.
-  const uint32_t least = DivCeil(kContextMax, world.block_tokens);
+  const uint32_t least = DivCeil(context_max, world.block_tokens);
   world.device_blocks = least + random.Below(3 * least);
   world.host_blocks = random.Below(2) * random.Below(2 * least);
   world.step_tokens_max = 32 + random.Below(33);
@@ -99,7 +105,7 @@ class Teller {
             KvStorage::Create(tiny.model->kv_shape(world.block_tokens, tiny.storage->shape().dtype),
                               world.device_blocks, world.host_blocks)
                 .Take()),
-        generations_(TokenTable{}, kVocabulary, kContextMax),
+        generations_(TokenTable{}, kVocabulary, world.context_max),
         executor_(*tiny.model, *storage_, generations_, tiny.pool),
         scheduler_(Config(world), CostModel()) {}
 
@@ -131,7 +137,7 @@ class Teller {
     config.kv.block_tokens = world.block_tokens;
     config.kv.prefix_cache = world.prefix_cache;
     config.policy = world.policy;
-    config.context_tokens_max = kContextMax;
+    config.context_tokens_max = world.context_max;
     config.step_tokens_max = world.step_tokens_max;
     config.saturation_tokens = world.saturation_tokens;
     return config;
@@ -201,11 +207,15 @@ class Teller {
   size_t finished_ = 0;
 };
 
-std::vector<Transcript> TellAlone(test::TinyModel& tiny, const std::vector<Story>& stories) {
+std::vector<Transcript> TellAlone(test::TinyModel& tiny, const std::vector<Story>& stories,
+                                  uint32_t context_max) {
+  World ample;
+  ample.context_max = context_max;
+  ample.device_blocks = std::max(ample.device_blocks, DivCeil(context_max, ample.block_tokens));
   std::vector<Transcript> transcripts;
   for (Story story : stories) {
     story.arrival_step = 0;
-    transcripts.push_back(Teller(tiny, World{}, std::span(&story, 1)).Tell().front());
+    transcripts.push_back(Teller(tiny, ample, std::span(&story, 1)).Tell().front());
   }
   return transcripts;
 }
@@ -216,8 +226,9 @@ struct Format {
 };
 
 // Q8_0 keys and values need heads of 32.
-Hyperparameters ModelFor(DType kv) {
+Hyperparameters ModelFor(DType kv, uint32_t context_max) {
   Hyperparameters model = test::TinyHyperparameters();
+  model.context_tokens = std::max(model.context_tokens, context_max);
   if (!IsQuantized(kv)) return model;
   model.heads = 2;
   model.kv_heads = 1;
@@ -226,42 +237,71 @@ Hyperparameters ModelFor(DType kv) {
   return model;
 }
 
-}  // namespace
-
-TEST(Invisibility, EveryWorldTellsTheSameStories) {
+// How hard the worlds were.
+struct Hardship {
   uint64_t swapped = 0;
   uint64_t recomputed = 0;
   uint64_t shared = 0;
+};
+
+// The stories of one seed in three worlds.
+void TellInWorlds(test::TinyModel& tiny, const Ops& ops, uint64_t seed, Rng& random,
+                  const std::vector<Story>& stories, uint32_t context_max, Hardship& hardship) {
+  const std::vector<Transcript> alone = TellAlone(tiny, stories, context_max);
+  for (int i = 0; i < 3; ++i) {
+    const World world = RandomWorld(random, context_max);
+    Teller teller(tiny, world, stories);
+    const std::vector<Transcript> together = teller.Tell();
+    for (size_t story = 0; story < stories.size(); ++story) {
+      ASSERT_TRUE(together[story] == alone[story])
+          << "seed " << seed << " world " << i << " story " << story << " policy "
+          << PolicyName(world.policy) << " isa " << ops.isa() << " keys and values "
+          << DTypeName(tiny.storage->shape().dtype);
+    }
+    hardship.swapped += teller.Stats().swapped_in_blocks;
+    hardship.recomputed += teller.Stats().recomputed_tokens;
+    hardship.shared += teller.Stats().cached_tokens;
+  }
+}
+
+}  // namespace
+
+TEST(Invisibility, EveryWorldTellsTheSameStories) {
+  Hardship hardship;
   for (const Format format : {Format{DType::kF32, DType::kF32}, Format{DType::kF16, DType::kF16},
                               Format{DType::kBF16, DType::kF16}, Format{DType::kQ8_0, DType::kBF16},
                               Format{DType::kF32, DType::kQ8_0}}) {
     for (const Ops* ops : SupportedOps()) {
-      test::TinyModel tiny(*ops, format.weights, format.kv, ModelFor(format.kv));
+      test::TinyModel tiny(*ops, format.weights, format.kv, ModelFor(format.kv, kContextMax));
       for (uint64_t seed = 0; seed < 60; ++seed) {
         Rng random(seed * 7919 + static_cast<uint64_t>(format.weights));
-        const std::vector<Story> stories = RandomStories(random);
-        const std::vector<Transcript> alone = TellAlone(tiny, stories);
-        for (int i = 0; i < 3; ++i) {
-          const World world = RandomWorld(random);
-          Teller teller(tiny, world, stories);
-          const std::vector<Transcript> together = teller.Tell();
-          for (size_t story = 0; story < stories.size(); ++story) {
-            ASSERT_TRUE(together[story] == alone[story])
-                << "seed " << seed << " world " << i << " story " << story << " policy "
-                << PolicyName(world.policy) << " isa " << ops->isa() << " weights "
-                << DTypeName(format.weights);
-          }
-          swapped += teller.Stats().swapped_in_blocks;
-          recomputed += teller.Stats().recomputed_tokens;
-          shared += teller.Stats().cached_tokens;
-        }
+        const std::vector<Story> stories = RandomStories(random, 20);
+        TellInWorlds(tiny, *ops, seed, random, stories, kContextMax, hardship);
       }
     }
   }
   // The worlds were hard enough to mean something.
-  EXPECT_GT(swapped, 1000u);
-  EXPECT_GT(recomputed, 1000u);
-  EXPECT_GT(shared, 1000u);
+  EXPECT_GT(hardship.swapped, 1000u);
+  EXPECT_GT(hardship.recomputed, 1000u);
+  EXPECT_GT(hardship.shared, 1000u);
+}
+
+// Contexts that attention cuts into splits, shared between sequences and threads in one world and
+// computed alone in the other.
+TEST(Invisibility, EveryWorldTellsTheSameLongStories) {
+  Hardship hardship;
+  for (const DType kv : {DType::kF16, DType::kQ8_0}) {
+    for (const Ops* ops : SupportedOps()) {
+      test::TinyModel tiny(*ops, DType::kF32, kv, ModelFor(kv, kLongContextMax));
+      for (uint64_t seed = 0; seed < 12; ++seed) {
+        Rng random(seed * 104729 + static_cast<uint64_t>(kv));
+        const std::vector<Story> stories = RandomStories(random, kLongPrefix);
+        TellInWorlds(tiny, *ops, seed, random, stories, kLongContextMax, hardship);
+      }
+    }
+  }
+  EXPECT_GT(hardship.recomputed, 1000u);
+  EXPECT_GT(hardship.shared, 10000u);
 }
 
 }  // namespace infercept
