@@ -32,7 +32,7 @@ export const bench: Bench = async (options) => {
   const kvTokens = options.kvTokens ?? 4 * longest;
   const sequences = Math.min(Math.floor(kvTokens / longest), agents.length);
   if (sequences < 1) throw new UsageError(`--kv-tokens is ${kvTokens}; the longest agent needs ${longest}.`);
-  const type = toModelWeights(options.type ?? 'q8_0');
+  const type = toModelWeights(options.type ?? 'q4_k');
   const room = { model: modelFile(type), threads: options.threads, contextTokens: longest, kvTokens, sequences };
   console.log(`${cpus()[0]?.model}, ${options.threads} threads, ${type}`);
   console.log(`${agents.length} agents, ${kvTokens} tokens of KV cache: ${sequences} sequences of ${peerName}`);

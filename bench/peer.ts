@@ -23,7 +23,7 @@ interface Cell extends Comparison {
 }
 
 export const bench: Bench = async (options) => {
-  const types = (options.types ?? (options.quick ? ['q8_0'] : defaultTypes)).map(toModelWeights);
+  const types = (options.types ?? (options.quick ? ['q4_k'] : defaultTypes)).map(toModelWeights);
   const limits = runNative(['limits'], options).limits as MachineLimits;
   console.log(`${cpus()[0]?.model}, ${options.threads} threads, infercept and ${peerName} in turns`);
   const ratios: Record<string, Record<string, number>> = {};
