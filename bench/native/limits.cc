@@ -2,6 +2,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include <bit>
@@ -70,6 +72,18 @@ uint64_t DotPairsRegisters(uint32_t rounds) {
   return uint64_t{rounds} * kSums * 16 * 4;
 }
 IC_END_TARGET_REGION
+#elif defined(__aarch64__)
+namespace neon {
+#include "kernels/cpu/simd_neon.inc"
+#include "limits.inc"
+}  // namespace neon
+
+IC_TARGET_REGION("arch=armv8.2-a+dotprod")
+namespace neondot {
+#include "kernels/cpu/simd_neondot.inc"
+#include "limits.inc"
+}  // namespace neondot
+IC_END_TARGET_REGION
 #endif
 
 struct Loops {
@@ -86,6 +100,9 @@ Loops LoopsOf(std::string_view isa) {
   if (isa == "avx512") return {avx512::DotRegisters, avx512::MultiplyAddRegisters};
   if (isa == "avxvnni") return {avxvnni::DotRegisters, avxvnni::MultiplyAddRegisters};
   if (isa == "avx2") return {avx2::DotRegisters, avx2::MultiplyAddRegisters};
+#elif defined(__aarch64__)
+  if (isa == "neondot") return {neondot::DotRegisters, neondot::MultiplyAddRegisters};
+  if (isa == "neon") return {neon::DotRegisters, neon::MultiplyAddRegisters};
 #endif
   return {scalar::DotRegisters, scalar::MultiplyAddRegisters};
 }

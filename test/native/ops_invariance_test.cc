@@ -27,14 +27,15 @@ TEST(OpsInvariance, MatMulRowsDoNotDependOnTheBatch) {
       const Matrix matrix = MakeMatrix(random, dtype, rows, columns);
       const std::vector<float> x = random.Activations(size_t{kTokens} * columns);
       for (const Ops* ops : SupportedOps()) {
+        PackedMatrix packed(*ops, matrix);
         std::vector<float> alone;
         for (uint32_t t = 0; t < kTokens; ++t) {
           const std::vector<float> row(x.begin() + t * columns, x.begin() + (t + 1) * columns);
-          std::ranges::copy(MatMul(*ops, matrix, row, 1), std::back_inserter(alone));
+          std::ranges::copy(packed.Times(row, 1), std::back_inserter(alone));
         }
         for (uint32_t tokens = 2; tokens <= kTokens; ++tokens) {
-          ExpectSameBits(std::span(alone).first(size_t{tokens} * rows),
-                         MatMul(*ops, matrix, x, tokens), Describe(*ops, dtype, tokens));
+          ExpectSameBits(std::span(alone).first(size_t{tokens} * rows), packed.Times(x, tokens),
+                         Describe(*ops, dtype, tokens));
         }
       }
     }

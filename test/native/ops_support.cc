@@ -81,16 +81,26 @@ ThreadPool& TestPool() {
   return pool;
 }
 
+PackedMatrix::PackedMatrix(const Ops& ops, const Matrix& matrix)
+    : ops_(ops),
+      matrix_(matrix),
+      bytes_(ops.PackedBytes(matrix.dtype, matrix.rows, matrix.columns)) {
+  ops.Pack(matrix.view(), bytes_.span(), TestPool());
+}
+
+std::vector<float> PackedMatrix::Times(const std::vector<float>& x, uint32_t tokens) {
+  AlignedBytes scratch(ops_.MatMulScratchBytes(matrix_.dtype, tokens, matrix_.columns));
+  std::vector<float> out(size_t{tokens} * matrix_.rows, -1.0f);
+  ops_.MatMul({{matrix_.dtype, bytes_.span().data(), matrix_.rows, matrix_.columns},
+               out.data(),
+               matrix_.rows},
+              x.data(), tokens, scratch.span(), TestPool());
+  return out;
+}
+
 std::vector<float> MatMul(const Ops& ops, const Matrix& matrix, const std::vector<float>& x,
                           uint32_t tokens) {
-  AlignedBytes packed(ops.PackedBytes(matrix.dtype, matrix.rows, matrix.columns));
-  ops.Pack(matrix.view(), packed.span(), TestPool());
-  AlignedBytes scratch(ops.MatMulScratchBytes(matrix.dtype, tokens, matrix.columns));
-  std::vector<float> out(size_t{tokens} * matrix.rows, -1.0f);
-  ops.MatMul(
-      {{matrix.dtype, packed.span().data(), matrix.rows, matrix.columns}, out.data(), matrix.rows},
-      x.data(), tokens, scratch.span(), TestPool());
-  return out;
+  return PackedMatrix(ops, matrix).Times(x, tokens);
 }
 
 std::vector<float> SeenInputs(const Ops& ops, DType dtype, const std::vector<float>& x) {

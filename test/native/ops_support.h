@@ -68,6 +68,19 @@ Matrix MakeMatrix(Random& random, DType dtype, uint32_t rows, uint32_t columns);
 // Three threads: more than one, and no divisor of most shapes.
 ThreadPool& TestPool();
 
+// A matrix as ops.Pack leaves it.
+class PackedMatrix {
+ public:
+  PackedMatrix(const Ops& ops, const Matrix& matrix);
+  // [tokens][rows]
+  std::vector<float> Times(const std::vector<float>& x, uint32_t tokens);
+
+ private:
+  const Ops& ops_;
+  const Matrix& matrix_;
+  AlignedBytes bytes_;
+};
+
 // ops.Pack, then ops.MatMul: [tokens][rows].
 std::vector<float> MatMul(const Ops& ops, const Matrix& matrix, const std::vector<float>& x,
                           uint32_t tokens);

@@ -5,6 +5,12 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/ops_table.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
 namespace infercept {
 namespace {
 
@@ -33,6 +39,28 @@ void AddVectorOps(std::vector<const Ops*>& supported) {
   if (HasAvx512()) supported.push_back(&avx512);
   if (HasAvx2() && __builtin_cpu_supports("avxvnni")) supported.push_back(&avxvnni);
   if (HasAvx2()) supported.push_back(&avx2);
+}
+
+#elif defined(__aarch64__)
+
+bool HasDotProducts() {
+#if defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__APPLE__)
+  int present = 0;
+  size_t bytes = sizeof(present);
+  const char* name = "hw.optional.arm.FEAT_DotProd";
+  return sysctlbyname(name, &present, &bytes, nullptr, 0) == 0 && present != 0;
+#else
+  return false;
+#endif
+}
+
+void AddVectorOps(std::vector<const Ops*>& supported) {
+  static const CpuOps neondot(cpu::NeonDotKernels());
+  static const CpuOps neon(cpu::NeonKernels());
+  if (HasDotProducts()) supported.push_back(&neondot);
+  supported.push_back(&neon);
 }
 
 #else

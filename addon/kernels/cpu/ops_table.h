@@ -13,6 +13,9 @@ const Kernels& Avx2Kernels();        // AVX2, FMA, F16C
 const Kernels& AvxVnniKernels();     // and AVX-VNNI
 const Kernels& Avx512Kernels();      // AVX-512 F, BW, DQ, VL, VNNI
 const Kernels& Avx512Bf16Kernels();  // and BF16
+#elif defined(__aarch64__)
+const Kernels& NeonKernels();     // NEON
+const Kernels& NeonDotKernels();  // and dot products
 #endif
 
 }  // namespace infercept::cpu
