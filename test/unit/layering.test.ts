@@ -27,7 +27,7 @@ const ALLOWED: Record<string, string[]> = {
 const RESERVED: { header: RegExp; where: RegExp }[] = [
   {
     header: /^(thread|mutex|condition_variable|atomic|future|semaphore)$/,
-    where: /^(base\/(thread_pool|futex)|engine\/|kernels\/|model\/|binding\/)/,
+    where: /^(base\/(thread_pool|processors)|engine\/|kernels\/|model\/|binding\/)/,
   },
   { header: /^chrono$/, where: /^(engine|base\/thread_pool)/ },
   { header: /^(fstream|iostream|cstdio|fcntl\.h|sys\/stat\.h)$/, where: /^(io|device|engine|binding)\// },
