@@ -35,7 +35,8 @@ class Inbox {
 
   // Exchanges `content`, which must be empty, for what has arrived.
   void Drain(Content& content);
-  // As Drain, but waits until there is something or Stop was called.
+  // As Drain, but waits until there is something or Stop was called; then for what follows at once,
+  // at most a millisecond.
   void WaitAndDrain(Content& content);
 
  private:

@@ -37,13 +37,13 @@ export function casesOf({ quick }: Pick<BenchOptions, 'quick'>, first: boolean):
       contexts: [{ promptTokens: 128, decodes: [decode(1, 3), decode(8, 2)] }],
     };
   }
-  const long = [decode(1, 3, '_4096'), ...(first ? [decode(8, 2, '_4096')] : [])];
+  const long = [decode(1, 3, '_4096'), ...(first ? [decode(8, 1, '_4096')] : [])];
   return {
     prefill: { promptTokens: 384, samples: 5 },
     contexts: [
-      { promptTokens: 128, decodes: [decode(1, 5), decode(8, 4), decode(16, 3), decode(32, 2)] },
+      { promptTokens: 128, decodes: [decode(1, 5), decode(8, 3), decode(16, 2), decode(32, 1)] },
       // The samples fill the rest of the 4,096.
-      { promptTokens: 3968, prefill: 'prefill_4096', decodes: long },
+      { promptTokens: 3840, prefill: 'prefill_4096', decodes: long },
     ],
   };
 }

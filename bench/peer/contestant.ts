@@ -18,7 +18,7 @@ export interface Contexts {
 }
 
 /** Tokens of each context in one sample. */
-export const sampleTokens = 8;
+export const sampleTokens = 16;
 
 /** The longest context that is asked for: what the model was made for. */
 export const contextTokensMax = 4096;

@@ -11,8 +11,8 @@ export async function loadInfercept(model: string, threads: number): Promise<Con
     device: 'cpu',
     threads,
     contextTokens: contextTokensMax,
-    // One block per context more than its tokens fill.
-    kvCache: { bytes: longContextsMax * (contextTokensMax + 16) * kvTokenBytes, prefixCache: false },
+    // A quarter more than the contexts fill: the scheduler keeps some blocks free for those that grow.
+    kvCache: { bytes: longContextsMax * contextTokensMax * 1.25 * kvTokenBytes, prefixCache: false },
     swap: { hostBytes: 0 },
   });
   return {
