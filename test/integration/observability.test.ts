@@ -69,11 +69,13 @@ describe('events', () => {
       const runs = Array.from({ length: 4 }, (_, index) =>
         small.generate({
           prompt: `Number ${index}: ${'word '.repeat(20)}`,
-          maxTokens: 60,
+          maxTokens: 120,
           sampling,
         }),
       );
       for (let round = 0; round < 4; round += 1) {
+        // What is posted at once takes effect at once: a run paused before its first step has no context to decide about.
+        for (const before = steps.length; steps.length < before + 3; ) await wait(1);
         const handles = await Promise.all(runs.map((run) => run.intercept({ kind: 'slow' })));
         await wait(10);
         await Promise.all(handles.map((handle) => handle.resume('')));

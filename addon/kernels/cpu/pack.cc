@@ -104,6 +104,18 @@ void PutHalved(const uint8_t codes[16], Slot& slot) {
   slot.PutWords(words);
 }
 
+void PutNibbles(const uint8_t codes[32], uint32_t shift, Slot& slot) {
+  uint32_t words[4];
+  NibbleWords(codes, shift, words);
+  slot.PutWords(words);
+}
+
+void PutPairs(const uint8_t codes[32], uint32_t shift, Slot& slot) {
+  uint32_t words[2];
+  PairWords(codes, shift, words);
+  slot.PutWords(words);
+}
+
 void PackBlock(const Q4_0Block& block, int32_t, Slot slot) {
   slot.Put(&block.scale, 2);
   PutHalved(block.codes, slot);
@@ -144,9 +156,7 @@ void PackBlock(const Q2_KBlock& block, int32_t, Slot slot) {
   slot.Put(&block.minimum, 2);
   for (uint32_t run = 0; run < 16; run += 2) slot.Put(block.scales + run, 2);
   for (uint32_t unit = 0; unit < 8; ++unit) {
-    uint32_t words[2];
-    PairWords(block.codes + unit / 4 * 32, unit % 4 * 2, words);
-    slot.PutWords(words);
+    PutPairs(block.codes + unit / 4 * 32, unit % 4 * 2, slot);
   }
 }
 
@@ -156,9 +166,7 @@ void PackBlock(const Q3_KBlock& block, int32_t, Slot slot) {
     slot.PutByte(static_cast<uint32_t>(Q3Scale(block.scales, run)));
   }
   for (uint32_t unit = 0; unit < 8; ++unit) {
-    uint32_t words[2];
-    PairWords(block.codes + unit / 4 * 32, unit % 4 * 2, words);
-    slot.PutWords(words);
+    PutPairs(block.codes + unit / 4 * 32, unit % 4 * 2, slot);
     slot.PutWords({BitWord(block.high, unit)});
   }
 }
@@ -177,9 +185,7 @@ void PackBlock(const Q4_KBlock& block, int32_t, Slot slot) {
   slot.Put(&block.minimum, 2);
   PutRunScales(block.scales, slot);
   for (uint32_t unit = 0; unit < 8; ++unit) {
-    uint32_t words[4];
-    NibbleWords(block.codes + unit / 2 * 32, unit % 2 * 4, words);
-    slot.PutWords(words);
+    PutNibbles(block.codes + unit / 2 * 32, unit % 2 * 4, slot);
   }
 }
 
@@ -188,9 +194,7 @@ void PackBlock(const Q5_KBlock& block, int32_t, Slot slot) {
   slot.Put(&block.minimum, 2);
   PutRunScales(block.scales, slot);
   for (uint32_t unit = 0; unit < 8; ++unit) {
-    uint32_t words[4];
-    NibbleWords(block.codes + unit / 2 * 32, unit % 2 * 4, words);
-    slot.PutWords(words);
+    PutNibbles(block.codes + unit / 2 * 32, unit % 2 * 4, slot);
     slot.PutWords({BitWord(block.high, unit)});
   }
 }
@@ -199,12 +203,8 @@ void PackBlock(const Q6_KBlock& block, int32_t, Slot slot) {
   slot.Put(&block.scale, 2);
   for (const int8_t scale : block.scales) slot.Put(&scale, 1);
   for (uint32_t unit = 0; unit < 8; ++unit) {
-    uint32_t words[4];
-    NibbleWords(block.codes + unit / 4 * 64 + unit % 2 * 32, unit % 4 / 2 * 4, words);
-    slot.PutWords(words);
-    uint32_t high[2];
-    PairWords(block.high + unit / 4 * 32, unit % 4 * 2, high);
-    slot.PutWords(high);
+    PutNibbles(block.codes + unit / 4 * 64 + unit % 2 * 32, unit % 4 / 2 * 4, slot);
+    PutPairs(block.high + unit / 4 * 32, unit % 4 * 2, slot);
   }
 }
 
