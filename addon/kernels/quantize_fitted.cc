@@ -247,9 +247,11 @@ template <uint32_t kRuns>
 struct ScaledRuns {
   HalfBytes scale;
   int32_t scales[kRuns];
-
-  float RunScale(uint32_t run) const { return scale.Load() * static_cast<float>(scales[run]); }
 };
+
+float Product(const HalfBytes& common, int32_t scale) {
+  return common.Load() * static_cast<float>(scale);
+}
 
 // Inner scales from -inner_lowest to inner_lowest - 1.
 template <uint32_t kRuns, typename Grid, size_t kPeaks>
@@ -337,7 +339,8 @@ void QuantizeBlock(const float* x, Q3_KBlock& block) {
     high = static_cast<uint8_t>(high | code >> 4 << (run / 4 * 2));
   }
   for (uint32_t c = 0; c < 256; ++c) {
-    const uint32_t code = Shifted(grid.Level(x[c] * Inverse(runs.RunScale(c / 16))), 4);
+    const uint32_t code =
+        Shifted(grid.Level(x[c] * Inverse(Product(runs.scale, runs.scales[c / 16]))), 4);
     PutRunCode<2>(block.codes, c, code);
     PutRunCode<1>(block.high, c, code >> 2);
   }
@@ -366,7 +369,8 @@ void QuantizeBlock(const float* x, Q6_KBlock& block) {
   block = {.codes = {}, .high = {}, .scales = {}, .scale = runs.scale};
   for (uint32_t run = 0; run < 16; ++run) block.scales[run] = static_cast<int8_t>(runs.scales[run]);
   for (uint32_t c = 0; c < 256; ++c) {
-    const uint32_t code = Shifted(grid.Level(x[c] * Inverse(runs.RunScale(c / 16))), 32);
+    const uint32_t code =
+        Shifted(grid.Level(x[c] * Inverse(Product(runs.scale, runs.scales[c / 16]))), 32);
     uint8_t& low = block.codes[c / 128 * 64 + c % 64];
     low = static_cast<uint8_t>(low | (code & 15) << (c % 128 / 64 * 4));
     PutRunCode<2>(block.high, c, code >> 4);
@@ -387,7 +391,7 @@ void QuantizeBlock(const float* x, IQ4_XSBlock& block) {
     uint8_t& high = block.scales_high[run / 4];
     low = static_cast<uint8_t>(low | (code & 15) << (run % 2 * 4));
     high = static_cast<uint8_t>(high | code >> 4 << (run % 4 * 2));
-    PackIq4Run(x + 32 * run, runs.RunScale(run), block.codes + 16 * run);
+    PackIq4Run(x + 32 * run, Product(runs.scale, runs.scales[run]), block.codes + 16 * run);
   }
 }
 
