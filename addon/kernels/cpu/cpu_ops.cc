@@ -77,7 +77,7 @@ InputKind InputOf(const Kernels& kernels, DType dtype) {
   return BlockValues(dtype) == 256 ? InputKind::kQ8K : InputKind::kQ8;
 }
 
-// Weights of one pass over all panels, at most. Half of the smallest second-level caches of
+// Weights of one pass over all panels, about. Half of the smallest second-level caches of
 // processors with these instructions: the panels' inputs and sums pass through it as well.
 constexpr size_t kChunkBytes = 128 * 1024;
 

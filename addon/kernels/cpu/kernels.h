@@ -111,7 +111,7 @@ struct KvRows {
 struct Kernels {
   std::string_view isa;
   uint32_t lanes = 0;
-  uint32_t panel_tokens = 0;  // of the widest panel, <= kPanelTokensMax
+  uint32_t panel_tokens = 0;  // of the widest panel
   // Pack adds it to Q8_0 values: 128 where the dot product takes unsigned weights.
   int32_t signed_bias = 0;
   InputKind bf16_inputs = InputKind::kF32;  // what BF16 weights are multiplied with

@@ -5,9 +5,6 @@
 
 namespace infercept::cpu {
 
-// Up to this many tokens share one pass over a tile; an instruction set may take fewer.
-inline constexpr uint32_t kPanelTokensMax = 6;
-
 // The inputs of `tokens` tokens. Cells of one place stand side by side, so that a kernel finds all
 // tokens at constant distances from one pointer.
 struct Panel {
