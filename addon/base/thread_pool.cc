@@ -14,7 +14,7 @@ constexpr uint32_t kOpen = 1u << 9;
 constexpr uint32_t kCallerSleeps = 1u << 10;
 constexpr uint32_t kJob = 1u << 11;  // one step of the job number
 
-// Ranges are this share of what is left, divided by the threads: whoever runs at a quarter of the
+// Ranges are one part in so many of what is left of a share: whoever runs at a quarter of the
 // others' speed need not be waited for.
 constexpr uint64_t kRangesLeft = 4;
 
@@ -55,6 +55,7 @@ uint32_t ThreadPool::Patience::Spin(const std::atomic<uint32_t>& state, const Do
 
 ThreadPool::ThreadPool(uint32_t threads, ThreadPlacement placement) {
   IC_CHECK(threads >= 1 && threads <= 256);
+  shares_ = std::make_unique<Share[]>(threads);
   for (uint32_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
   if (placement == ThreadPlacement::kPinned) Pin();
 }
@@ -78,8 +79,13 @@ void ThreadPool::Run(uint32_t count, uint32_t grain, RangeFunction function, con
   grain = std::max(grain, 1u);
   if (count == 0) return;
   if (workers_.empty() || count <= grain) return function(body, 0, count, 0);
-  job_ = {function, body, count, grain};
-  next_.store(0, std::memory_order_relaxed);
+  job_ = {function, body, grain};
+  const uint64_t grains = DivCeil(count, grain);
+  for (uint64_t i = 0, begin = 0; i < threads(); ++i) {
+    shares_[i].next.store(begin, std::memory_order_relaxed);
+    begin = std::min<uint64_t>(count, grains * (i + 1) / threads() * grain);
+    shares_[i].end = begin;
+  }
   state_.fetch_add(kJob | kOpen, std::memory_order_release);
   state_.notify_all();
   TakeRanges(0);
@@ -131,15 +137,20 @@ void ThreadPool::Leave() {
 }
 
 void ThreadPool::TakeRanges(uint32_t thread) {
-  const uint64_t share = kRangesLeft * threads();
-  uint64_t begin = next_.load(std::memory_order_relaxed);
-  while (begin < job_.count) {
-    const uint64_t left = job_.count - begin;
-    const uint64_t size = std::max<uint64_t>(1, left / share / job_.grain) * job_.grain;
-    if (!next_.compare_exchange_weak(begin, begin + size, std::memory_order_relaxed)) continue;
+  for (uint32_t i = 0; i < threads(); ++i) TakeRangesOf((thread + i) % threads(), thread);
+}
+
+void ThreadPool::TakeRangesOf(uint32_t share, uint32_t thread) {
+  std::atomic<uint64_t>& next = shares_[share].next;
+  const uint64_t end = shares_[share].end;
+  uint64_t begin = next.load(std::memory_order_relaxed);
+  while (begin < end) {
+    const uint64_t left = end - begin;
+    const uint64_t size = std::max<uint64_t>(1, left / kRangesLeft / job_.grain) * job_.grain;
+    if (!next.compare_exchange_weak(begin, begin + size, std::memory_order_relaxed)) continue;
     job_.function(job_.body, static_cast<uint32_t>(begin),
                   static_cast<uint32_t>(begin + std::min(size, left)), thread);
-    begin = next_.load(std::memory_order_relaxed);
+    begin = next.load(std::memory_order_relaxed);
   }
 }
 

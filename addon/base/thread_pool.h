@@ -8,10 +8,13 @@
 // - Nobody waits for a worker that has not started: what it would have done, others do.
 // - Ranges become smaller towards the end of a loop, so that what the slowest thread took last is
 //   little.
+// Each thread begins with its own share of the loop, and then helps with the others': in the next
+// loop over the same things, what it wrote is in its cache.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -72,6 +75,7 @@ class ThreadPool {
   bool Join();
   void Leave();
   void TakeRanges(uint32_t thread);
+  void TakeRangesOf(uint32_t share, uint32_t thread);
 
   // Longer than all gaps within a step but its sampling, and nothing that anyone would miss.
   static constexpr Nanos kSpinMax = 50'000;
@@ -83,18 +87,23 @@ class ThreadPool {
   struct Job {
     RangeFunction function = nullptr;
     const void* body = nullptr;
-    uint32_t count = 0;
     uint32_t grain = 1;
   };
 
+  // The part of a job that one thread begins with. On a cache line of its own.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> next{0};  // First index that nobody has taken; may pass `end`.
+    uint64_t end = 0;               // Written and read like job_.
+  };
+
+  std::unique_ptr<Share[]> shares_;   // [threads]
   std::vector<std::thread> workers_;  // Constant after construction.
   Patience patience_;                 // The caller's.
 
   Job job_;  // Written by the caller while the job is closed and no worker is in it; read by those
              // who joined.
 
-  // On cache lines of their own: all threads write next_, and idle ones read state_ in a loop.
-  alignas(64) std::atomic<uint64_t> next_{0};  // First index that nobody has taken; may pass count.
+  // On a cache line of its own: idle threads read it in a loop.
   // Bits 0-8: workers inside the job. Bit 9: the job is open to join. Bit 10: the caller sleeps
   // until they left. Bits 11-31: number of the job, so that a worker joins each once.
   alignas(64) std::atomic<uint32_t> state_{0};

@@ -1,4 +1,4 @@
-// infercept_bench NAME [--quick] [--json] [--threads N] [--isa NAME]
+// infercept_bench NAME [--quick] [--json] [--threads N] [--isa NAME] [--type NAME]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -34,6 +34,8 @@ int Main(int count, char** arguments) {
       options.threads = static_cast<uint32_t>(std::atoi(arguments[++i]));
     else if (argument == "--isa" && has_value)
       options.isa = arguments[++i];
+    else if (argument == "--type" && has_value)
+      options.type = arguments[++i];
     else
       name = argument;
   }
@@ -47,7 +49,7 @@ int Main(int count, char** arguments) {
   std::fprintf(
       stderr,
       "usage: infercept_bench kernels|model|attention|limits [--quick] [--json] [--threads N] "
-      "[--isa NAME]\n");
+      "[--isa NAME] [--type NAME]\n");
   return 2;
 }
 

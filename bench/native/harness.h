@@ -9,10 +9,11 @@
 namespace infercept::bench {
 
 struct Options {
-  bool quick = false;    // fewer shapes and samples; ends within a minute
-  bool json = false;     // the last line is one JSON object
-  uint32_t threads = 0;  // 0: one per core
-  std::string isa;       // empty: every one that the machine runs
+  bool quick = false;         // fewer shapes and samples; ends within a minute
+  bool json = false;          // the last line is one JSON object
+  uint32_t threads = 0;       // 0: one per core
+  std::string isa;            // empty: every one that the machine runs
+  std::string type = "q8_0";  // of the model's weights
 };
 
 // Seconds of one call: the median of `samples`, after one call to warm up. Each sample is timed

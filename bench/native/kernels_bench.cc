@@ -11,6 +11,7 @@
 #include "device/arena.h"
 #include "harness.h"
 #include "kernels/ops.h"
+#include "kernels/random_blocks.h"
 #include "limits.h"
 
 namespace infercept::bench {
@@ -25,7 +26,11 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {{2048, 2048}, {256, 2048}, {5632, 2048}, {2048, 5632}, {32000, 2048}};
 constexpr uint32_t kTokens[] = {1, 2, 4, 8, 16, 64};
-constexpr DType kDTypes[] = {DType::kQ8_0, DType::kBF16, DType::kF16, DType::kF32};
+// One of each family of kernels and width of codes first; then the others.
+constexpr DType kDTypes[] = {DType::kQ8_0,   DType::kQ4_0, DType::kQ4_K,   DType::kQ6_K,
+                             DType::kIQ4_XS, DType::kBF16, DType::kF16,    DType::kF32,
+                             DType::kQ4_1,   DType::kQ5_0, DType::kQ5_1,   DType::kQ2_K,
+                             DType::kQ3_K,   DType::kQ5_K, DType::kIQ4_NL, DType::kMXFP4};
 
 Arena NewArena(size_t bytes) {
   Result<Arena> arena = Arena::Create(bytes, "a benchmark");
@@ -40,9 +45,20 @@ void FillWeights(DType dtype, std::span<std::byte> bytes) {
     state = state * 1664525u + 1013904223u;
     bytes[i] = static_cast<std::byte>(state >> 24);
   }
-  const size_t step = dtype == DType::kQ8_0 ? kQ8BlockBytes : RowBytes(dtype, 1);
-  const size_t top = dtype == DType::kF32 ? 3 : 1;  // the byte with sign and exponent
-  for (size_t i = 0; i + step <= bytes.size(); i += step) bytes[i + top] = std::byte{0x21};
+  const size_t step = BlockBytes(dtype);
+  const size_t top = step - 1;  // of a float: the byte with sign and exponent
+  for (size_t i = 0; i + step <= bytes.size(); i += step) {
+    if (IsQuantized(dtype)) {
+      SetBlockScales(dtype, 0.01f, &bytes[i]);
+    } else {
+      bytes[i + top] = std::byte{0x21};
+    }
+  }
+}
+
+double RateOf(DType dtype, const ComputeLimits& limits) {
+  if (IsQuantized(dtype)) return limits.int8;
+  return dtype == DType::kBF16 ? limits.bf16 : limits.float32;
 }
 
 struct Case {
@@ -96,7 +112,7 @@ class MatMulBench {
     });
     figures.bytes = static_cast<double>(packed_bytes_);
     figures.operations = 2.0 * rows * columns * item.tokens;
-    const double rate = item.dtype == DType::kQ8_0 ? machine.compute.int8 : machine.compute.float32;
+    const double rate = RateOf(item.dtype, machine.compute);
     figures.limit_seconds = std::max(figures.bytes / machine.bandwidth, figures.operations / rate);
     return figures;
   }

@@ -81,10 +81,10 @@ class Step {
 };
 
 // What every step reads: all matrices but the embedding.
-size_t StepWeightBytes(const Hyperparameters& h) {
+size_t StepWeightBytes(const Hyperparameters& h, DType dtype) {
   const size_t kv_width = size_t{h.kv_heads} * h.head_dim;
   const size_t layer = size_t{h.width} * (2 * h.width + 2 * kv_width + 3 * h.ffn_width);
-  return RowBytes(DType::kQ8_0, h.layers * layer + size_t{h.vocabulary_size} * h.width);
+  return RowBytes(dtype, h.layers * layer + size_t{h.vocabulary_size} * h.width);
 }
 
 // Microseconds of one step, per op on the calling thread: of each the least of all samples, because
@@ -127,11 +127,19 @@ class Breakdown {
   std::array<double, TimedOps::kOps + 1> least_;
 };
 
+DType TypeNamed(const std::string& name) {
+  for (const DTypeTraits& traits : kDTypeTraits) {
+    if (traits.name == name) return traits.dtype;
+  }
+  throw std::runtime_error("no type of weights is called " + name);
+}
+
 double ProcessorSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 }  // namespace
 
 std::string RunModel(const Options& options) {
+  const DType dtype = TypeNamed(options.type);
   ThreadPool pool(options.threads);
   const Ops* ops = FindOps(options.isa);
   if (ops == nullptr) throw std::runtime_error("this machine does not run " + options.isa);
@@ -140,12 +148,12 @@ std::string RunModel(const Options& options) {
   TimedOps timed(*ops);
   model_options.ops = &timed;
   model_options.step_tokens_max = kPrefillTokens;
-  const auto model =
-      Take(Model::CreateRandom(kHyperparameters, DType::kQ8_0, 1, model_options, pool));
+  const auto model = Take(Model::CreateRandom(kHyperparameters, dtype, 1, model_options, pool));
   const auto storage = Take(KvStorage::Create(model->kv_shape(kBlockTokens, DType::kF16),
                                               kSequencesMax * kSequenceBlocks, 0));
-  std::printf("%-10s %12s %20s %12s\n", "q8_0", "tokens/s", "processor ms/token", "weights GB/s");
-  const double weight_bytes = static_cast<double>(StepWeightBytes(kHyperparameters));
+  std::printf("%-10s %12s %20s %12s\n", options.type.c_str(), "tokens/s", "processor ms/token",
+              "weights GB/s");
+  const double weight_bytes = static_cast<double>(StepWeightBytes(kHyperparameters, dtype));
   std::string figures;
   std::vector<Breakdown> breakdowns(std::size(kItems), Breakdown(timed));
   for (const Item& item : kItems) {

@@ -4,6 +4,8 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <ctime>
 #include <map>
@@ -108,7 +110,8 @@ TEST(ThreadPool, WaitsForRangesThatWereTaken) {
   }
 }
 
-// Ranges shrink towards the end, down to the grain: each is a share of what was left.
+// Ranges shrink towards the end of each thread's share, down to the grain: each is a part of what
+// was left.
 TEST(ThreadPool, RangesBecomeSmaller) {
   ThreadPool pool(2);
   std::mutex mutex;
@@ -117,14 +120,30 @@ TEST(ThreadPool, RangesBecomeSmaller) {
     const std::lock_guard lock(mutex);
     sizes[begin] = end - begin;
   });
-  uint32_t last = UINT32_MAX;
   for (const auto& [begin, size] : sizes) {
-    EXPECT_LE(size, last) << "at " << begin;
-    EXPECT_LE(size, std::max(2u, (1003 - begin) / 8));
-    last = size;
+    const uint32_t share_end = begin < 502 ? 502 : 1003;
+    EXPECT_LE(begin + size, share_end);
+    EXPECT_LE(size, std::max(2u, (share_end - begin) / 4)) << "at " << begin;
   }
   EXPECT_GE(sizes[0], 100u);
   EXPECT_EQ(sizes[1002], 1u);
+}
+
+TEST(ThreadPool, EachThreadBeginsWithItsOwnShare) {
+  ThreadPool pool(3);
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<uint32_t> started{0};
+    std::array<std::atomic<uint32_t>, 3> first = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    pool.ParallelFor(12, 1, [&](uint32_t begin, uint32_t, uint32_t thread) {
+      if (first[thread].load() != UINT32_MAX) return;
+      first[thread] = begin;
+      ++started;
+      while (started != 3) std::this_thread::yield();
+    });
+    EXPECT_EQ(first[0].load(), 0u);
+    EXPECT_EQ(first[1].load(), 4u);
+    EXPECT_EQ(first[2].load(), 8u);
+  }
 }
 
 #if defined(__linux__)

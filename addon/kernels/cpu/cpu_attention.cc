@@ -62,7 +62,25 @@ struct AttentionCall {
             .first_position = member.slice->first_position + first_row};
   }
 
-  void Attend(const AttentionPiece& piece, uint32_t kv_head, float* scratch) const {
+  // A task is a piece and a KV head.
+  uint32_t tasks() const { return static_cast<uint32_t>(plan.pieces.size()) * cache.kv_heads; }
+
+  // Where a task begins to read; of none, nothing.
+  AttentionKeys FirstKeys(uint32_t task) const {
+    if (task >= tasks()) return {};
+    const AttentionPiece& piece = plan.pieces[task / cache.kv_heads];
+    const AttentionSlice& slice = *plan.members[piece.first_member].slice;
+    const uint32_t first = piece.split_begin * kSplitKeys;
+    const uint32_t rows = piece.members == 1 ? piece.first_row + piece.rows : slice.rows;
+    return {.block_table = slice.block_table,
+            .kv_head = task % cache.kv_heads,
+            .first = first,
+            .count = std::min(kSplitKeys, slice.first_position + rows - first)};
+  }
+
+  void Attend(uint32_t task, uint32_t following, float* scratch) const {
+    const AttentionPiece& piece = plan.pieces[task / cache.kv_heads];
+    const uint32_t kv_head = task % cache.kv_heads;
     AttentionRows rows[kTaskQueries];
     IC_CHECK(piece.members <= kTaskQueries);
     for (uint32_t i = 0; i < piece.members; ++i) {
@@ -81,7 +99,8 @@ struct AttentionCall {
                     .block_table = plan.members[piece.first_member].slice->block_table,
                     .cache = &cache,
                     .scale = scale,
-                    .scratch = scratch});
+                    .scratch = scratch,
+                    .following = FirstKeys(following)});
   }
 
   // The state of the first piece, and those of the splits after it.
@@ -163,13 +182,17 @@ void CpuOps::Attention(const float* query, size_t query_stride,
                     scratch.subspan(threads * thread_floats * sizeof(float)));
   const AttentionCall call = {kernels_, plan,       cache, query, query_stride,
                               out,      out_stride, heads, scale};
-  // Tasks differ in cost, the longest come first: each thread takes one at a time.
-  const auto tasks = static_cast<uint32_t>(plan.pieces.size()) * cache.kv_heads;
+  // Tasks differ in cost, the longest come first: each thread takes one at a time, and the next one
+  // before it begins, as long as there are enough for all: so memory can be asked for it.
+  const uint32_t tasks = call.tasks();
   std::atomic<uint32_t> next{0};
+  const auto take = [&] { return next.fetch_add(1, std::memory_order_relaxed); };
   pool.ParallelFor(alone ? 1 : threads, 1, [&](uint32_t, uint32_t, uint32_t thread) {
-    for (uint32_t i = 0; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
-      call.Attend(plan.pieces[i / cache.kv_heads], i % cache.kv_heads,
-                  floats + thread * thread_floats);
+    for (uint32_t task = take(); task < tasks;) {
+      const bool ahead = task + 2 * threads < tasks;
+      const uint32_t following = ahead ? take() : tasks;
+      call.Attend(task, following, floats + thread * thread_floats);
+      task = ahead ? following : take();
     }
   });
   if (!plan.stores_states) return;

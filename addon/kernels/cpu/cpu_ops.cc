@@ -47,8 +47,11 @@ uint32_t Grain(uint64_t operations) {
 // computes does not depend on it (ops.h, Rule 1).
 class PanelSplit {
  public:
+  PanelSplit() : PanelSplit(0, 1) {}
   PanelSplit(uint32_t tokens, uint32_t panel_tokens)
-      : count_(DivCeil(tokens, panel_tokens)), tokens_(tokens / count_), longer_(tokens % count_) {}
+      : count_(std::max(1u, DivCeil(tokens, panel_tokens))),
+        tokens_(tokens / count_),
+        longer_(tokens % count_) {}
 
   uint32_t count() const { return count_; }
   uint32_t first_token(uint32_t panel) const { return panel * tokens_ + std::min(panel, longer_); }
@@ -89,15 +92,28 @@ constexpr size_t kStreamAhead = 16 * 1024;
 
 // The inputs of one MatMul, in each layout that its weights ask for.
 struct CpuOps::Inputs {
-  PanelSplit split;
-  uint32_t columns;
-  Panel all[kInputKinds];  // as if one panel held all tokens; values == nullptr: not needed
+  struct Layout {
+    PanelSplit split;
+    Panel all;  // as if one panel held all tokens; values == nullptr: not needed
+  };
 
-  Panel Of(InputKind kind, uint32_t panel) const {
-    const Panel& whole = all[static_cast<uint32_t>(kind)];
+  uint32_t columns;
+  Layout layouts[kInputKinds];
+
+  Layout& Of(InputKind kind) { return layouts[static_cast<uint32_t>(kind)]; }
+  const PanelSplit& SplitOf(InputKind kind) const {
+    return layouts[static_cast<uint32_t>(kind)].split;
+  }
+  // A panel from a column on, which begins a cell and a side.
+  Panel PanelOf(InputKind kind, uint32_t panel, size_t column) const {
+    const auto& [split, all] = layouts[static_cast<uint32_t>(kind)];
     const size_t first = split.first_token(panel);
-    return {whole.values + first * ValueBytes(kind, columns),
-            whole.side + first * AllSideBytes(kind, columns), split.tokens(panel)};
+    const uint32_t tokens = split.tokens(panel);
+    return {all.values + first * ValueBytes(kind, columns) +
+                column / CellColumns(kind) * tokens * CellBytes(kind),
+            all.side + first * AllSideBytes(kind, columns) +
+                column / SideColumns(kind) * tokens * SideBytes(kind),
+            tokens};
   }
 };
 
@@ -125,13 +141,14 @@ size_t CpuOps::MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns
 void CpuOps::Prepare(InputKind kind, const float* x, const Inputs& inputs, uint32_t tokens,
                      ThreadPool& pool) const {
   const PrepareKernel prepare = kernels_.prepare_of(kind);
+  const PanelSplit& split = inputs.SplitOf(kind);
   const uint32_t columns = inputs.columns;
   // Quantizing a value costs about as much as eight multiply-adds.
   pool.ParallelFor(tokens, Grain(8 * columns), [&](uint32_t begin, uint32_t end, uint32_t) {
     for (uint32_t t = begin; t < end; ++t) {
-      const uint32_t panel = inputs.split.panel_of(t);
-      prepare(x + size_t{t} * columns, columns, t - inputs.split.first_token(panel),
-              inputs.Of(kind, panel));
+      const uint32_t panel = split.panel_of(t);
+      prepare(x + size_t{t} * columns, columns, t - split.first_token(panel),
+              inputs.PanelOf(kind, panel, 0));
     }
   });
 }
@@ -146,7 +163,8 @@ void CpuOps::RunTile(const MatMulProduct& product, uint32_t tile, bool next_tile
   const PackedUnit unit = UnitOf(weight.dtype);
   const size_t unit_bytes = size_t{tile_rows} * unit.row_bytes;
   const uint32_t units = PackedUnits(weight.dtype, weight.columns);
-  const uint32_t panels = inputs.split.count();
+  const PanelSplit& split = inputs.SplitOf(kind);
+  const uint32_t panels = split.count();
   const uint32_t chunk =
       panels == 1 ? units : std::min(units, static_cast<uint32_t>(kChunkBytes / unit_bytes) + 1);
   const std::byte* tile_weight = weight.data + size_t{tile} * units * unit_bytes;
@@ -158,14 +176,10 @@ void CpuOps::RunTile(const MatMulProduct& product, uint32_t tile, bool next_tile
     const bool more = end < units || next_tile_follows;
     const size_t next = more ? size_t{end - begin} * unit_bytes : 0;
     for (uint32_t i = 0; i < panels; ++i) {
-      Panel panel = inputs.Of(kind, i);
-      const size_t column = size_t{begin} * unit.columns;
-      panel.values += column / CellColumns(kind) * panel.tokens * CellBytes(kind);
-      panel.side += column / SideColumns(kind) * panel.tokens * SideBytes(kind);
-      const size_t first_token = inputs.split.first_token(i);
+      const size_t first_token = split.first_token(i);
       kernel({.weight = tile_weight + begin * unit_bytes,
               .units = end - begin,
-              .panel = panel,
+              .panel = inputs.PanelOf(kind, i, size_t{begin} * unit.columns),
               .rows = std::min(tile_rows, weight.rows - row),
               .out = product.out + first_token * product.out_stride + row,
               .out_stride = product.out_stride,
@@ -182,7 +196,7 @@ void CpuOps::MatMul(std::span<const MatMulProduct> products, const float* x, uin
   CheckProducts(products, tokens);
   if (tokens == 0) return;
   const uint32_t columns = products.front().weight.columns;
-  Inputs inputs{PanelSplit(tokens, kernels_.panel_tokens), columns, {}};
+  Inputs inputs{columns, {}};
   Scratch pieces(scratch);
   const uint32_t tile_rows = kTileGroups * kernels_.lanes;
   uint32_t tiles_end[kMatMulProductsMax];  // of each product, counted over all of them
@@ -193,8 +207,9 @@ void CpuOps::MatMul(std::span<const MatMulProduct> products, const float* x, uin
     tiles += DivCeil(weight.rows, tile_rows);
     tiles_end[i] = tiles;
     const InputKind kind = InputOf(kernels_, weight.dtype);
-    Panel& all = inputs.all[static_cast<uint32_t>(kind)];
+    auto& [split, all] = inputs.Of(kind);
     if (all.values != nullptr) continue;
+    split = PanelSplit(tokens, kernels_.panel_tokens.For(kind, tokens));
     all.values = pieces.Take<std::byte>(tokens * ValueBytes(kind, columns));
     all.side = pieces.Take<std::byte>(tokens * AllSideBytes(kind, columns));
     Prepare(kind, x, inputs, tokens, pool);

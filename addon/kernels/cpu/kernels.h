@@ -46,6 +46,14 @@ struct AttentionRows {
   uint32_t first_position = 0;
 };
 
+// Some neighbouring positions in the cache, at most kSplitKeys, as one KV head has them.
+struct AttentionKeys {
+  const BlockId* block_table = nullptr;
+  uint32_t kv_head = 0;
+  uint32_t first = 0;  // position
+  uint32_t count = 0;
+};
+
 // Some queries over the splits [split_begin, split_end). Begun at 0 the splits are merged: the
 // state goes to the place of the last one. Begun later each split's state goes to its own place.
 struct AttentionTask {
@@ -62,6 +70,7 @@ struct AttentionTask {
   const PagedKv* cache = nullptr;
   float scale = 1;
   float* scratch = nullptr;  // AttentionTaskFloats
+  AttentionKeys following;   // What the thread reads after this task, if that is known.
 };
 
 // One query of a task: where its state is built, and where its result goes.
@@ -108,10 +117,24 @@ struct KvRows {
   DType dtype = DType::kF16;
 };
 
+// Tokens of the widest panels: what fits the registers best.
+struct PanelTokens {
+  uint32_t plain = 0;      // times F32, F16 and BF16
+  uint32_t quantized = 0;  // times all others
+  // The same where two panels hold all tokens: reading the weights from memory takes longer than
+  // multiplying then, and two wide panels read what the first one read only once again.
+  uint32_t quantized_few = 0;
+
+  constexpr uint32_t For(InputKind kind, uint32_t tokens) const {
+    if (kind == InputKind::kF32 || kind == InputKind::kBF16) return plain;
+    return tokens <= 2 * quantized_few ? quantized_few : quantized;
+  }
+};
+
 struct Kernels {
   std::string_view isa;
   uint32_t lanes = 0;
-  uint32_t panel_tokens = 0;  // of the widest panel
+  PanelTokens panel_tokens;
   // Pack adds it to Q8_0 values: 128 where the dot product takes unsigned weights.
   int32_t signed_bias = 0;
   InputKind bf16_inputs = InputKind::kF32;  // what BF16 weights are multiplied with

@@ -16,9 +16,9 @@ namespace avx2 {
 
 #include "kernels/cpu/simd_avx2.inc"
 
-// 16 registers: 4 dot products, 4 sums, 2 codes, the absolute values of two, 1 input, the ones and
-// a temporary.
-inline constexpr uint32_t kPanelTokens = 2;
+// 16 registers: 12 sums, 2 weights and 1 input; or 4 dot products, 4 sums, 2 codes, the absolute
+// values of two, 1 input, the ones and a temporary.
+inline constexpr PanelTokens kPanelTokens = {.plain = 6, .quantized = 2, .quantized_few = 2};
 
 #include "kernels/cpu/body/kernels.inc"
 

@@ -28,7 +28,7 @@ inline F32 DotBf16(F32 sum, Bytes weights, Bytes x) {
   return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(weights), reinterpret_cast<__m512bh>(x));
 }
 
-inline constexpr uint32_t kPanelTokens = 6;  // as in ops_avx512.cc
+inline constexpr PanelTokens kPanelTokens = {.plain = 12};
 
 // clang-format off: each uses what stands in those before it.
 #include "kernels/cpu/body/common.inc"

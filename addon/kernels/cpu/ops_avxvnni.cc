@@ -17,8 +17,9 @@ namespace avxvnni {
 
 #include "kernels/cpu/simd_avxvnni.inc"
 
-// 16 registers: 6 dot products, 6 sums, 2 codes, 1 input and a temporary.
-inline constexpr uint32_t kPanelTokens = 3;
+// 16 registers: 12 sums, 2 weights and 1 input; or 6 dot products, 6 sums, 2 codes, 1 input and a
+// temporary.
+inline constexpr PanelTokens kPanelTokens = {.plain = 6, .quantized = 3, .quantized_few = 3};
 
 #include "kernels/cpu/body/kernels.inc"
 

@@ -18,9 +18,9 @@ namespace neondot {
 
 #include "kernels/cpu/simd_neondot.inc"
 
-// 32 registers: 12 dot products, 12 sums, 2 codes, 1 input and what finishing a block needs; by the
-// disassembly nothing is spilled.
-inline constexpr uint32_t kPanelTokens = 6;
+// 32 registers: 24 sums, 2 weights and 1 input; or 12 dot products, 12 sums, 2 codes, 1 input and
+// what finishing a block needs; by the disassembly nothing is spilled.
+inline constexpr PanelTokens kPanelTokens = {.plain = 12, .quantized = 6, .quantized_few = 6};
 
 #include "kernels/cpu/body/kernels.inc"
 

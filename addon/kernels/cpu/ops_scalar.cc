@@ -14,7 +14,7 @@ namespace scalar {
 #include "kernels/cpu/simd_scalar.inc"
 
 // Enough independent chains for any processor, few enough for 16 registers.
-inline constexpr uint32_t kPanelTokens = 2;
+inline constexpr PanelTokens kPanelTokens = {.plain = 2, .quantized = 2, .quantized_few = 2};
 
 #include "kernels/cpu/body/kernels.inc"
 
