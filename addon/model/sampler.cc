@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "base/check.h"
+#include "model/logit_row.h"
 #include "model/philox.h"
 
 namespace infercept {
@@ -22,14 +24,6 @@ struct Better {
     return logit_a > logit_b || (logit_a == logit_b && a < b);
   }
 };
-
-TokenId Greedy(std::span<const float> logits) {
-  size_t best = 0;
-  for (size_t i = 1; i < logits.size(); ++i) {
-    if (logits[i] > logits[best] || std::isnan(logits[best])) best = i;
-  }
-  return static_cast<TokenId>(best);
-}
 
 bool HasPenalties(const SamplingParams& params) {
   return params.repetition_penalty != 1 || params.presence_penalty != 0 ||
@@ -62,123 +56,172 @@ void AdjustLogits(std::span<const float> logits, std::span<const TokenId> contex
   }
 }
 
-// The smallest prefix whose share of all candidates' probability reaches top_p: returns its last
-// candidate. A heap gives the prefix in order without sorting the rest. Reorders the candidates.
-TokenId TopPCutoff(std::vector<TokenId>& candidates, const Better& better, float largest,
-                   float top_p) {
-  double total = 0;
-  for (const TokenId token : candidates) {
-    total += std::exp(double{better.logits[static_cast<size_t>(token)]} - largest);
+// Logits whose largest one stands for them when the best ones are looked for.
+constexpr size_t kGroup = 64;
+
+// A logit that at least `count` others reach: that of the count-th best group, or minus infinity.
+float Threshold(std::span<const float> logits, size_t count, std::vector<float>& largest) {
+  largest.clear();
+  for (size_t i = 0; i < logits.size(); i += kGroup) {
+    largest.push_back(LargestLogit(logits.subspan(i, std::min(kGroup, logits.size() - i))));
   }
+  if (count > largest.size()) return kMinusInfinity;
+  const auto nth = largest.begin() + static_cast<ptrdiff_t>(count) - 1;
+  std::nth_element(largest.begin(), nth, largest.end(), std::greater<>());
+  return *nth;
+}
+
+// In the order of ids.
+void FindCandidates(std::span<const float> logits, float threshold,
+                    std::vector<TokenId>& candidates) {
+  candidates.clear();
+  for (size_t begin = 0; begin < logits.size(); begin += kGroup) {
+    const size_t end = std::min(begin + kGroup, logits.size());
+    if (LargestLogit(logits.subspan(begin, end - begin)) < threshold) continue;
+    for (size_t i = begin; i < end; ++i) {
+      if (logits[i] >= threshold) candidates.push_back(static_cast<TokenId>(i));
+    }
+  }
+}
+
+// The `count` best candidates, or all, in any order. NaN is none.
+void FindBest(std::span<const float> logits, size_t count, SamplerScratch& scratch) {
+  std::vector<TokenId>& candidates = scratch.candidates;
+  FindCandidates(logits, Threshold(logits, count, scratch.groups), candidates);
+  if (count >= candidates.size()) return;
+  std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(count),
+                   candidates.end(), Better{logits});
+  candidates.resize(count);
+}
+
+// The smallest prefix of the candidates whose weights reach `enough`: returns its last one. A heap
+// gives the prefix in order without sorting the rest. Reorders the candidates.
+TokenId PrefixEnd(std::span<const float> logits, float largest, double enough,
+                  std::vector<TokenId>& candidates) {
+  const Better better{logits};
   const auto worse = [&](TokenId a, TokenId b) { return better(b, a); };
   std::make_heap(candidates.begin(), candidates.end(), worse);
   double sum = 0;
   for (auto end = candidates.end();; --end) {
     const TokenId best = candidates.front();
-    sum += std::exp(double{better.logits[static_cast<size_t>(best)]} - largest);
-    if (sum >= double{top_p} * total || end - candidates.begin() == 1) return best;
+    sum += std::exp(double{logits[static_cast<size_t>(best)]} - largest);
+    if (sum >= enough || end - candidates.begin() == 1) return best;
     std::pop_heap(candidates.begin(), end, worse);
   }
 }
 
-// The last candidate, in the order of Better, that all filters keep.
-TokenId Cutoff(const SamplingParams& params, TokenId best, SamplerScratch& scratch) {
-  const Better better{scratch.logits};
-  std::vector<TokenId>& candidates = scratch.candidates;
-  candidates.resize(scratch.logits.size());
-  for (size_t i = 0; i < candidates.size(); ++i) candidates[i] = static_cast<TokenId>(i);
-  if (params.top_k > 0 && params.top_k < candidates.size()) {
-    std::nth_element(candidates.begin(), candidates.begin() + params.top_k, candidates.end(),
-                     better);
-    candidates.resize(params.top_k);
+// top_p of all tokens. Most of the probability lies close to the best one: there first, then
+// farther away.
+TokenId TopPEnd(float top_p, float largest, SamplerScratch& scratch) {
+  const std::span<const float> logits = scratch.logits;
+  WeighLogits(logits, largest, kMinusInfinity, scratch.weights);
+  const double enough = double{top_p} * SumWeights(scratch.weights);
+  // Weights are rounded: a little more than enough is sure to be.
+  const double surely = enough * (1 + 1e-4);
+  for (float distance = 4; distance < 64; distance *= 2) {
+    WeighLogits(logits, largest, largest - distance, scratch.weights);
+    if (SumWeights(scratch.weights) < surely) continue;
+    FindCandidates(logits, largest - distance, scratch.candidates);
+    return PrefixEnd(logits, largest, enough, scratch.candidates);
   }
-  const float largest = scratch.logits[static_cast<size_t>(best)];
-  TokenId cutoff = *std::max_element(candidates.begin(), candidates.end(), better);
-  if (params.top_p < 1) {
-    const TokenId top_p = TopPCutoff(candidates, better, largest, params.top_p);
-    if (better(top_p, cutoff)) cutoff = top_p;
-  }
-  return cutoff;
+  FindCandidates(logits, kMinusInfinity, scratch.candidates);
+  return PrefixEnd(logits, largest, enough, scratch.candidates);
 }
 
-// Draws from the softmax of the logits that are not worse than the cutoff and not below the floor,
-// by walking the ids upwards: which algorithm found the cutoff leaves no trace in the result.
-TokenId Draw(std::span<const float> logits, TokenId best, const TokenId* cutoff, float floor,
-             double uniform) {
-  const Better better{logits};
-  const float largest = logits[static_cast<size_t>(best)];
-  const auto weight = [&](TokenId token) {
-    const float logit = logits[static_cast<size_t>(token)];
-    if (logit < floor || (cutoff != nullptr && better(*cutoff, token))) return 0.0;
-    return std::exp(double{logit} - largest);
-  };
-  const auto size = static_cast<TokenId>(logits.size());
-  double total = 0;
-  for (TokenId token = 0; token < size; ++token) total += weight(token);
-  double rest = uniform * total;
-  TokenId last = best;  // Rounding may leave a rest after the last candidate.
-  for (TokenId token = 0; token < size; ++token) {
-    const double share = weight(token);
-    if (share == 0) continue;
-    if (rest < share) return token;
-    rest -= share;
-    last = token;
+// The last token, in the order of Better, that top_k and top_p keep.
+TokenId Cutoff(const SamplingParams& params, float largest, SamplerScratch& scratch) {
+  if (params.top_k == 0) return TopPEnd(params.top_p, largest, scratch);
+  const std::span<const float> logits = scratch.logits;
+  std::vector<TokenId>& candidates = scratch.candidates;
+  FindBest(logits, params.top_k, scratch);
+  if (params.top_p >= 1) {
+    return *std::max_element(candidates.begin(), candidates.end(), Better{logits});
   }
-  return last;
+  double total = 0;
+  for (const TokenId token : candidates) {
+    total += std::exp(double{logits[static_cast<size_t>(token)]} - largest);
+  }
+  return PrefixEnd(logits, largest, double{params.top_p} * total, candidates);
+}
+
+// Draws in proportion to the weights, by walking the ids upwards: which algorithm found the cutoff
+// leaves no trace in the result. `best` has a weight.
+TokenId Draw(std::span<const float> weights, TokenId best, double uniform) {
+  // Whole stretches are passed over at once.
+  constexpr size_t kStretch = 1024;
+  double total = 0;
+  for (size_t i = 0; i < weights.size(); i += kStretch) {
+    total += SumWeights(weights.subspan(i, std::min(kStretch, weights.size() - i)));
+  }
+  double rest = uniform * total;
+  size_t last = static_cast<size_t>(best);  // Rounding may leave a rest after the last candidate.
+  for (size_t begin = 0; begin < weights.size(); begin += kStretch) {
+    const auto stretch = weights.subspan(begin, std::min(kStretch, weights.size() - begin));
+    const double sum = SumWeights(stretch);
+    if (rest >= sum) {
+      rest -= sum;
+      continue;
+    }
+    for (size_t i = 0; i < stretch.size(); ++i) {
+      if (stretch[i] == 0) continue;
+      if (rest < double{stretch[i]}) return static_cast<TokenId>(begin + i);
+      rest -= double{stretch[i]};
+      last = begin + i;
+    }
+  }
+  return static_cast<TokenId>(last);
 }
 
 TokenId DrawFiltered(std::span<const TokenId> context, const SamplingParams& params,
                      SamplerScratch& scratch) {
   for (float& logit : scratch.logits) logit /= params.temperature;
-  const TokenId best = Greedy(scratch.logits);
-  const float largest = scratch.logits[static_cast<size_t>(best)];
+  const std::span<const float> logits = scratch.logits;
+  const TokenId best = BestToken(logits);
+  const float largest = logits[static_cast<size_t>(best)];
   // Nothing to choose from: all are minus infinity, or some are infinite.
   if (!std::isfinite(largest)) return best;
-  const float floor = params.min_p > 0 ? largest + std::log(params.min_p) : kMinusInfinity;
-  const double uniform = UniformDraw(params.seed, context.size());
-  if (params.top_k == 0 && params.top_p >= 1) {
-    return Draw(scratch.logits, best, nullptr, floor, uniform);
+  float floor = params.min_p > 0 ? largest + std::log(params.min_p) : kMinusInfinity;
+  TokenId cutoff = static_cast<TokenId>(logits.size());
+  if (params.top_k > 0 || params.top_p < 1) {
+    cutoff = Cutoff(params, largest, scratch);
+    floor = std::max(floor, logits[static_cast<size_t>(cutoff)]);
   }
-  const TokenId cutoff = Cutoff(params, best, scratch);
-  return Draw(scratch.logits, best, &cutoff, floor, uniform);
+  WeighLogits(logits, largest, floor, scratch.weights);
+  // Of those that equal the cutoff, later ones are worse.
+  for (size_t i = static_cast<size_t>(cutoff) + 1; i < logits.size(); ++i) {
+    if (logits[i] == logits[static_cast<size_t>(cutoff)]) scratch.weights[i] = 0;
+  }
+  return Draw(scratch.weights, best, UniformDraw(params.seed, context.size()));
 }
 
-// Natural logarithm of the sum of exp(logit).
-double LogSumExp(std::span<const float> logits) {
-  const double largest = logits[static_cast<size_t>(Greedy(logits))];
-  double sum = 0;
-  for (const float logit : logits) {
-    if (!std::isnan(logit)) sum += std::exp(logit - largest);
-  }
-  return largest + std::log(sum);
+// Natural logarithm of the sum of exp(logit). Adds up weights, whose errors are of both signs.
+double LogSumExp(std::span<const float> logits, SamplerScratch& scratch) {
+  const float largest = LargestLogit(logits);
+  if (!std::isfinite(largest)) return largest;
+  WeighLogits(logits, largest, kMinusInfinity, scratch.weights);
+  return largest + std::log(SumWeights(scratch.weights));
 }
 
 void ReportLogprobs(std::span<const float> logits, uint32_t top, SamplerScratch& scratch,
                     SampleResult& result) {
-  const double normalizer = LogSumExp(logits);
+  const double normalizer = LogSumExp(logits, scratch);
   const auto logprob = [&](TokenId token) {
     return static_cast<float>(logits[static_cast<size_t>(token)] - normalizer);
   };
   result.logprob = logprob(result.token);
   result.top.clear();
-  std::vector<TokenId>& candidates = scratch.candidates;
-  candidates.clear();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (!std::isnan(logits[i])) candidates.push_back(static_cast<TokenId>(i));
-  }
-  const auto count = static_cast<ptrdiff_t>(std::min<size_t>(top, candidates.size()));
-  std::partial_sort(candidates.begin(), candidates.begin() + count, candidates.end(),
-                    Better{logits});
-  for (ptrdiff_t i = 0; i < count; ++i) {
-    const TokenId token = candidates[static_cast<size_t>(i)];
-    result.top.push_back({token, logprob(token)});
-  }
+  if (top == 0) return;
+  FindBest(logits, top, scratch);
+  std::sort(scratch.candidates.begin(), scratch.candidates.end(), Better{logits});
+  for (const TokenId token : scratch.candidates) result.top.push_back({token, logprob(token)});
 }
 
 }  // namespace
 
 void SamplerScratch::Reserve(uint32_t vocabulary_size) {
   logits.resize(vocabulary_size);
+  weights.resize(vocabulary_size);
+  groups.reserve(vocabulary_size / kGroup + 1);
   candidates.reserve(vocabulary_size);
   occurrences.resize(vocabulary_size);
 }
@@ -189,10 +232,10 @@ void Sample(std::span<const float> logits, std::span<const TokenId> context,
   scratch.Reserve(static_cast<uint32_t>(logits.size()));
   const bool greedy = params.temperature <= 0;
   if (greedy && !HasPenalties(params) && params.logit_bias.empty()) {
-    result.token = Greedy(logits);
+    result.token = BestToken(logits);
   } else {
     AdjustLogits(logits, context, params, scratch);
-    result.token = greedy ? Greedy(scratch.logits) : DrawFiltered(context, params, scratch);
+    result.token = greedy ? BestToken(scratch.logits) : DrawFiltered(context, params, scratch);
   }
   result.logprob = 0;
   result.top.clear();

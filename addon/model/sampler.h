@@ -14,6 +14,8 @@ namespace infercept {
 // Working memory of one thread. Filled on first use, then reused.
 struct SamplerScratch {
   std::vector<float> logits;          // [vocabulary] after penalties, bias and temperature
+  std::vector<float> weights;         // [vocabulary] not normalized
+  std::vector<float> groups;          // the largest logit of each few neighbours
   std::vector<TokenId> candidates;    // [<= vocabulary]
   std::vector<uint32_t> occurrences;  // [vocabulary] all zero between calls
 
