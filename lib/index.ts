@@ -9,7 +9,20 @@ export { type SystemInfo, systemInfo } from './native.js';
 export type { StepRecord } from './native-protocol.js';
 export type { LoadOptions, LoadProgress, PolicyName, RunOptions, SamplingOptions } from './options.js';
 export type * from './part.js';
-export { a100GptJ, type DeviceProfile } from './profiles.js';
+export {
+  type Accelerator,
+  a100,
+  a100GptJ,
+  a100Vicuna,
+  a100x2Vicuna,
+  a100x4Llama70B,
+  type DeviceProfile,
+  deriveProfile,
+  h200Llama8B,
+  type ModelShape,
+  modelShapes,
+  profiles,
+} from './profiles.js';
 export { Run } from './run.js';
 export { Session } from './session.js';
 export type { Checkpoint } from './session-history.js';
