@@ -1,6 +1,7 @@
 // Our engine beside node-llama-cpp on the same file (random weights, 1.1 billion parameters), in turns in one process: medians
 // and their ratios, per type of weights. Beside both: llama.cpp's own batches, and what the machine allows.
 import { cpus } from 'node:os';
+import { seededRandom } from '../lib/random.js';
 import type { ModelWeights } from './make-model.js';
 import { casesOf } from './peer/cases.js';
 import { loadInfercept } from './peer/infercept.js';
@@ -11,7 +12,7 @@ import type { Bench } from './run.js';
 import { modelFile, stepBytes, toModelWeights } from './support/model-files.js';
 import { runNative } from './support/native.js';
 import type { BenchOptions, ExtraOption } from './support/options.js';
-import { round, seededRandom } from './support/statistics.js';
+import { round } from './support/statistics.js';
 
 export const extras: readonly ExtraOption[] = ['types'];
 

@@ -45,6 +45,8 @@ export interface EngineEvents {
   'interception-decision': [event: { sequence: number } & Omit<InterceptionDecisionPart, 'type'>];
   /** A context goes on. */
   'interception-end': [event: { sequence: number } & InterceptionRecord];
+  /** A run ended otherwise than by an error. */
+  'run-finish': [event: { sequence: number } & Pick<RunResult, 'finishReason' | 'usage' | 'timings'>];
   /** A step was executed. If the event loop lags, only the newest 64 are reported. */
   step: [step: StepRecord];
   /** The engine has failed, or an event listener threw. Runs report their own errors. */
@@ -72,7 +74,11 @@ export class Engine extends EventEmitter<EngineEvents> {
         onDecision: (sequence, { type: _, ...decision }) =>
           this.#tell(() => this.emit('interception-decision', { sequence, ...decision })),
         onResume: (sequence, record) => this.#tell(() => this.emit('interception-end', { sequence, ...record })),
-        onFinish: (result: RunResult) => this.#metrics.add(result),
+        onFinish: (sequence, result) => {
+          this.#metrics.add(result);
+          const { finishReason, usage, timings } = result;
+          this.#tell(() => this.emit('run-finish', { sequence, finishReason, usage, timings }));
+        },
       },
       sessions: new Set(),
       turns: new Set(),

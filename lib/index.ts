@@ -1,3 +1,4 @@
+export { type AgentWorkload, agentSessions } from './agent-workload.js';
 export type { Forecast } from './augmentation.js';
 export { Engine, type EngineCapacity, type EngineEvents } from './engine.js';
 export { type ErrorCode, InferceptError } from './errors.js';
@@ -23,6 +24,7 @@ export {
   modelShapes,
   profiles,
 } from './profiles.js';
+export { recordTrace, type TraceRecorder } from './record-trace.js';
 export { Run } from './run.js';
 export { Session } from './session.js';
 export type { Checkpoint } from './session-history.js';
@@ -40,5 +42,6 @@ export {
   type ToolParameters,
 } from './tool.js';
 export type { ApprovalRequest, Approve } from './tool-call.js';
+export { formatTrace, parseTrace } from './trace.js';
 export type { Bytes } from './validate.js';
 export type { AugmentationName, MixWorkload, SessionSegment, SimulatedSession, Workload } from './workload.js';

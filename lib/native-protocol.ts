@@ -208,6 +208,7 @@ export interface NativeSimulationReport {
   finishedMs: Float64Array;
   interceptedMs: Float64Array;
   outputTokens: Uint32Array;
+  returnedTokens: Uint32Array;
   stats: NativeStats;
   virtualMs: number;
   steps: number;

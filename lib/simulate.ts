@@ -3,10 +3,11 @@ import { throwIfAborted } from './errors.js';
 import { fromNative, loadNative } from './native.js';
 import type { NativeSimulation, NativeSimulationReport } from './native-protocol.js';
 import { type PolicyName, policyNames } from './options.js';
+import type { Disposition } from './part.js';
 import { a100GptJ, type DeviceProfile } from './profiles.js';
 import { type EngineStats, toEngineStats } from './stats.js';
-import { abortSignal, anything, boolean, integer, oneOf, options, real } from './validate.js';
-import { nativeWorkload, type Workload } from './workload.js';
+import { abortSignal, anything, boolean, integer, invalid, oneOf, options, real } from './validate.js';
+import { toNativeWorkload, type Workload } from './workload.js';
 
 export interface SimulateOptions {
   /** Default `'adaptive'`. */
@@ -19,7 +20,7 @@ export interface SimulateOptions {
   hostTokens?: number;
   /** Tokens per block. Default 16. */
   blockTokens?: number;
-  /** The longest context. Default 2048. */
+  /** The longest context. Default: what the longest session needs, at least 2048; the mix is cut to 2048. */
   contextTokens?: number;
   /** Most tokens in one step. Default 512. */
   stepTokens?: number;
@@ -27,6 +28,10 @@ export interface SimulateOptions {
   saturationTokens?: number;
   /** Whether sequences share equal beginnings. Default true. */
   prefixCache?: boolean;
+  /** Tells the scheduler how long each interception will last: an oracle, to compare estimators with. Default false. */
+  durationsKnown?: boolean;
+  /** What is to happen to contexts that wait for an interception of a kind, as a tool's `disposition`. Default: the policy decides. */
+  dispositions?: Readonly<Record<string, Disposition>>;
   /** Virtual time at which the simulation stops; sessions that are not finished count as ending then. Default: when all are. */
   untilMs?: number;
   /** Checks every block's count after every step. Slow. Default false. */
@@ -50,6 +55,8 @@ export interface SimulationReport {
   completedPerSecond: number;
   /** End-to-end time less interception time, per output token; all arrivals count. */
   normalizedLatencyMs: Distribution;
+  /** The same as the paper counts: returned tokens are output as well. */
+  paperLatencyMs: Distribution;
   /** Arrival to first token; sessions without one count with the time they waited. */
   firstTokenMs: Distribution;
   stats: EngineStats;
@@ -67,6 +74,8 @@ const checkOptions = options({
   stepTokens: integer(1, 2 ** 24),
   saturationTokens: integer(0, 2 ** 24),
   prefixCache: boolean,
+  durationsKnown: boolean,
+  dispositions: anything<Readonly<Record<string, Disposition>>>(),
   untilMs: real(0, 1e12),
   checkIntegrity: boolean,
   signal: abortSignal,
@@ -81,7 +90,23 @@ function distribution(values: number[]): Distribution {
   return { mean, p50: at(0.5), p90: at(0.9), p99: at(0.99) };
 }
 
-function nativeOptions(checked: CheckedOptions, contextTokens: number): object {
+/** In the order of `addon/sched/step_plan.h`. */
+const dispositions = ['preserve', 'swap', 'discard'] as const;
+
+/** By the kind's number: the disposition's, or -1. Kinds that the workload does not have are none to wait for. */
+function toWishes(wishes: Readonly<Record<string, Disposition>>, kinds: ReadonlyMap<string, number>): Int32Array {
+  const numbers = new Int32Array(Math.max(...kinds.values()) + 1).fill(-1);
+  for (const [kind, wish] of Object.entries(wishes)) {
+    const name = `dispositions[${JSON.stringify(kind)}]`;
+    const number = kinds.get(kind);
+    if (number === undefined)
+      throw invalid(name, wish, `of one of the workload's kinds: ${[...kinds.keys()].join(', ')}`);
+    numbers[number] = dispositions.indexOf(oneOf(...dispositions)(wish, name));
+  }
+  return numbers;
+}
+
+function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: Int32Array): object {
   const profile = checked.profile ?? a100GptJ;
   const blockTokens = checked.blockTokens ?? 16;
   const copyBlock = profile.bytesPerToken * blockTokens * profile.secondsPerCopiedByte;
@@ -95,6 +120,8 @@ function nativeOptions(checked: CheckedOptions, contextTokens: number): object {
     contextTokens,
     stepTokens: Math.max(checked.stepTokens ?? 512, blockTokens),
     saturationTokens: checked.saturationTokens ?? profile.saturationTokens,
+    durationsKnown: checked.durationsKnown ?? false,
+    wishes,
     untilMs: checked.untilMs ?? 0,
     checkIntegrity: checked.checkIntegrity ?? false,
     profile: {
@@ -126,10 +153,10 @@ async function settled(simulation: NativeSimulation, signal: AbortSignal | undef
 export async function simulate(workload: Workload, settings: SimulateOptions = {}): Promise<SimulationReport> {
   const checked = checkOptions(settings, '');
   throwIfAborted(checked.signal, 'simulating');
-  const contextTokens = checked.contextTokens ?? 2048;
   try {
-    const native = nativeOptions(checked, contextTokens);
-    const simulation = loadNative().simulate(nativeWorkload(workload, contextTokens), native);
+    const { native, kinds, contextTokens } = toNativeWorkload(workload, checked.contextTokens);
+    const wishes = toWishes(checked.dispositions ?? {}, kinds);
+    const simulation = loadNative().simulate(native, nativeOptions(checked, contextTokens, wishes));
     return toReport(checked.policy ?? 'adaptive', await settled(simulation, checked.signal));
   } catch (error) {
     throw fromNative(error);
@@ -141,19 +168,22 @@ function toReport(policy: PolicyName, native: NativeSimulationReport): Simulatio
   const ended = (index: number) => native.finishedMs[index]! >= 0;
   // A session that has not arrived by the end is none.
   const indices = Array.from({ length: sessions }, (_, index) => index).filter(
-    (index) => native.arrivalMs[index]! < native.virtualMs || ended(index),
+    (index) => native.arrivalMs[index]! >= 0 && (native.arrivalMs[index]! < native.virtualMs || ended(index)),
   );
   const lived = (index: number) =>
     ended(index) ? native.finishedMs[index]! : native.virtualMs - native.arrivalMs[index]!;
   const waited = (index: number) => (native.firstTokenMs[index]! >= 0 ? native.firstTokenMs[index]! : lived(index));
+  const served = (index: number) => lived(index) - native.interceptedMs[index]!;
+  const perToken = (index: number, tokens: number) => served(index) / Math.max(1, tokens);
   const completed = indices.filter(ended).length;
   return {
     policy,
     sessions: indices.length,
     completed,
     completedPerSecond: completed / (native.virtualMs / 1000),
-    normalizedLatencyMs: distribution(
-      indices.map((index) => (lived(index) - native.interceptedMs[index]!) / Math.max(1, native.outputTokens[index]!)),
+    normalizedLatencyMs: distribution(indices.map((index) => perToken(index, native.outputTokens[index]!))),
+    paperLatencyMs: distribution(
+      indices.map((index) => perToken(index, native.outputTokens[index]! + native.returnedTokens[index]!)),
     ),
     firstTokenMs: distribution(indices.map(waited)),
     stats: toEngineStats(native.stats),

@@ -16,7 +16,7 @@ export interface InterceptionObserver {
   onPause(sequence: number, kind: string, contextTokens: number): void;
   onResume(sequence: number, record: InterceptionRecord): void;
   onDecision(sequence: number, part: InterceptionDecisionPart): void;
-  onFinish(result: RunResult): void;
+  onFinish(sequence: number, result: RunResult): void;
 }
 
 /** How a turn ended, for its owner. */

@@ -244,7 +244,7 @@ export class Turn {
     const { finishReason, usage, timings } = outcome.result;
     this.output.emit({ type: 'finish', finishReason, usage, timings });
     this.output.parts.end();
-    options.observer.onFinish(outcome.result);
+    options.observer.onFinish(options.sequence.id, outcome.result);
     this.outcome.resolve(outcome.result);
   }
 }

@@ -36,11 +36,24 @@ SimSession ReadSession(const ObjectReader& object) {
   session.prefix = object.Int<uint32_t>("prefix", 0);
   session.prefix_tokens = object.Int<uint32_t>("prefixTokens", 0, session.prompt_tokens);
   session.priority = object.Int<int32_t>("priority");
+  session.parent = object.Int<int32_t>("parent", -1);
+  session.parent_segment = object.Int<uint32_t>("parentSegment", 0);
   for (const ObjectReader& segment : object.Objects("segments")) {
     session.segments.push_back(ReadSegment(segment));
   }
   if (session.segments.empty()) ThrowInvalid(object.env(), "a session needs at least one segment");
   return session;
+}
+
+// Sub-agents come after who calls them, so there are no circles; and the call is one that happens.
+void CheckParents(Napi::Env env, const std::vector<SimSession>& sessions) {
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    const SimSession& session = sessions[i];
+    if (session.parent < 0) continue;
+    const auto parent = static_cast<size_t>(session.parent);
+    if (parent >= i || session.parent_segment + 1 >= sessions[parent].segments.size())
+      ThrowInvalid(env, "a sub-agent's parent must stand before it and pause at that segment");
+  }
 }
 
 MixOptions ReadMix(const ObjectReader& object) {
@@ -66,6 +79,12 @@ CostProfile ReadProfile(const ObjectReader& object) {
   return profile;
 }
 
+// As lib/simulate.ts numbers dispositions; -1: no wish.
+std::optional<Disposition> ToWish(int32_t wish) {
+  if (wish < 0 || wish > static_cast<int32_t>(Disposition::kDiscard)) return std::nullopt;
+  return static_cast<Disposition>(wish);
+}
+
 SimOptions ReadOptions(const ObjectReader& object) {
   SimOptions options;
   SchedulerConfig& scheduler = options.scheduler;
@@ -84,6 +103,8 @@ SimOptions ReadOptions(const ObjectReader& object) {
   scheduler.saturation_tokens = object.Int<uint32_t>("saturationTokens", 0, kTokensMax);
   options.profile = ReadProfile(object.Object("profile"));
   options.until = ReadNanos(object, "untilMs");
+  options.durations_known = object.Bool("durationsKnown");
+  for (int32_t wish : object.Int32s("wishes")) options.wishes.push_back(ToWish(wish));
   options.check_integrity = object.Bool("checkIntegrity");
   return options;
 }
@@ -96,6 +117,7 @@ Napi::Object ToReport(Napi::Env env, const SimReport& report) {
   Napi::Float64Array finished = Napi::Float64Array::New(env, count);
   Napi::Float64Array intercepted = Napi::Float64Array::New(env, count);
   Napi::Uint32Array output_tokens = Napi::Uint32Array::New(env, count);
+  Napi::Uint32Array returned_tokens = Napi::Uint32Array::New(env, count);
   const auto milliseconds = [](Nanos time) {
     return time < 0 ? -1.0 : static_cast<double>(time) / kNanosPerMilli;
   };
@@ -106,6 +128,7 @@ Napi::Object ToReport(Napi::Env env, const SimReport& report) {
     finished[i] = milliseconds(session.finished);
     intercepted[i] = milliseconds(session.intercepted);
     output_tokens[i] = session.output_tokens;
+    returned_tokens[i] = session.returned_tokens;
   }
   Napi::Object object = Napi::Object::New(env);
   object.Set("arrivalMs", arrival);
@@ -113,6 +136,7 @@ Napi::Object ToReport(Napi::Env env, const SimReport& report) {
   object.Set("finishedMs", finished);
   object.Set("interceptedMs", intercepted);
   object.Set("outputTokens", output_tokens);
+  object.Set("returnedTokens", returned_tokens);
   object.Set("stats", ToStats(env, report.stats));
   object.Set("virtualMs", milliseconds(report.virtual_time));
   object.Set("steps", static_cast<double>(report.steps));
@@ -167,6 +191,7 @@ Napi::Value StartSimulation(const Napi::CallbackInfo& info) {
   } else {
     for (const ObjectReader& session : workload.Objects("sessions"))
       sessions.push_back(ReadSession(session));
+    CheckParents(env, sessions);
   }
   // Owned by the runtime once queued.
   auto* worker =

@@ -22,6 +22,7 @@ class SimExecutor final : public Executor {
 
   // The interception that sequence i is in, or that follows its present decoding.
   const SimSegment& Segment(SeqId seq) const;
+  uint32_t SegmentIndex(SeqId seq) const { return progress_[Index(seq)].segment; }
   bool OnLastSegment(SeqId seq) const;
   // The interception is over: decoding of the next segment begins.
   void NextSegment(SeqId seq);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <queue>
+#include <unordered_map>
 
 #include "base/check.h"
 #include "engine/step.h"
@@ -22,7 +23,8 @@ class VirtualClock final : public Clock {
   Nanos now_ = 0;
 };
 
-// Something that happens to a session at a time: it arrives, or its augmentation returns.
+// Something that happens to a session at a time: it arrives, or what its interception waits for
+// (the augmentation, a sub-agent) is there.
 struct Happening {
   Nanos time = 0;
   uint32_t session = 0;
@@ -41,9 +43,15 @@ class Simulation {
         executor_(sessions, options.profile, options.on_plan),
         scheduler_(options.scheduler, CostModel(options.profile)) {
     report_.sessions.resize(sessions.size());
+    awaited_.resize(sessions.size());
     for (uint32_t i = 0; i < sessions.size(); ++i) {
-      report_.sessions[i].arrival = sessions[i].arrival;
-      heap_.push({sessions[i].arrival, i, true});
+      const SimSession& session = sessions[i];
+      if (session.parent < 0) {
+        heap_.push({session.arrival, i, true});
+      } else {
+        sub_agents_[PauseKey(static_cast<uint32_t>(session.parent), session.parent_segment)]
+            .push_back(i);
+      }
     }
   }
 
@@ -68,12 +76,18 @@ class Simulation {
   }
 
  private:
+  // Names the pause that ends a segment of a session.
+  static uint64_t PauseKey(uint32_t session, uint32_t segment) {
+    return uint64_t{session} << 32 | segment;
+  }
+
   bool Over() { return options_.until > 0 && clock_.Now() >= options_.until; }
 
   Status Deliver() {
     while (!heap_.empty() && heap_.top().time <= clock_.Now()) {
       const Happening next = heap_.top();
       heap_.pop();
+      if (!next.arrival && --awaited_[next.session] > 0) continue;
       Status status = next.arrival ? Arrive(next) : Return(next);
       if (!status.ok()) return status;
     }
@@ -82,6 +96,7 @@ class Simulation {
 
   Status Arrive(const Happening& next) {
     const SimSession& session = sessions_[next.session];
+    report_.sessions[next.session].arrival = next.time;
     std::vector<TokenId> prompt(session.prompt_tokens);
     for (uint32_t i = 0; i < prompt.size(); ++i) {
       prompt[i] = SimExecutor::PromptToken(session, next.session, i);
@@ -103,17 +118,41 @@ class Simulation {
 
   void Take(const SchedulerEvent& event) {
     if (const auto* pause = std::get_if<PauseEvent>(&event)) {
-      const SimSegment& segment = executor_.Segment(pause->seq);
-      heap_.push({clock_.Now() + segment.duration, Index(pause->seq), false});
-      // What is known in code is told at once: the tool's name. How long it takes is not.
-      IC_CHECK(scheduler_.Mark(pause->seq, {segment.kind, {}, {}}, clock_.Now()).ok());
+      BeginInterception(pause->seq);
     } else if (const auto* finish = std::get_if<FinishEvent>(&event)) {
       SimSessionReport& session = report_.sessions[Index(finish->seq)];
       session.first_token = finish->first_token;
       session.finished = finish->total;
       session.intercepted = finish->intercepted;
       session.output_tokens = finish->generated_tokens;
+      const SimSession& wanted = sessions_[Index(finish->seq)];
+      session.returned_tokens = finish->prompt_tokens - wanted.prompt_tokens;
+      if (wanted.parent >= 0) {
+        heap_.push({clock_.Now(), static_cast<uint32_t>(wanted.parent), false});
+      }
     }
+  }
+
+  void BeginInterception(SeqId seq) {
+    const SimSegment& segment = executor_.Segment(seq);
+    const Nanos now = clock_.Now();
+    uint32_t& awaited = awaited_[Index(seq)];
+    awaited = 1;
+    heap_.push({now + segment.duration, Index(seq), false});
+    if (const auto called = sub_agents_.find(PauseKey(Index(seq), executor_.SegmentIndex(seq)));
+        called != sub_agents_.end()) {
+      for (uint32_t child : called->second)
+        heap_.push({now + sessions_[child].arrival, child, true});
+      awaited += static_cast<uint32_t>(called->second.size());
+    }
+    // What is known in code is told at once: the tool's name, and what the caller wishes. How long
+    // it takes is not.
+    InterceptionFacts facts;
+    facts.kind = segment.kind;
+    if (options_.durations_known && awaited == 1) facts.remaining = segment.duration;
+    if (Index(segment.kind) < options_.wishes.size())
+      facts.disposition = options_.wishes[Index(segment.kind)];
+    IC_CHECK(scheduler_.Mark(seq, facts, now).ok());
   }
 
   void ReportUnfinished(SeqId seq) {
@@ -122,6 +161,7 @@ class Simulation {
     SimSessionReport& session = report_.sessions[Index(seq)];
     const TurnState& turn = sequence->turn;
     session.output_tokens = turn.generated_tokens;
+    session.returned_tokens = turn.prompt_tokens - sessions_[Index(seq)].prompt_tokens;
     session.intercepted = turn.intercepted;
     if (sequence->status == SequenceStatus::kPaused) {
       session.intercepted += clock_.Now() - sequence->interception.started;
@@ -135,6 +175,9 @@ class Simulation {
   SimExecutor executor_;
   Scheduler scheduler_;
   StepResult result_;
+  std::unordered_map<uint64_t, std::vector<uint32_t>> sub_agents_;  // By the pause that starts them
+  // [sessions] What a paused session still waits for: its augmentation and its sub-agents.
+  std::vector<uint32_t> awaited_;
   std::priority_queue<Happening, std::vector<Happening>, std::greater<>> heap_;
   SimReport report_;
 };

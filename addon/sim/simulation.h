@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,11 @@ struct SimOptions {
   CostProfile profile;
   // Virtual time at which the simulation stops; 0: when every session has finished
   Nanos until = 0;
+  // Tells the scheduler at each pause how long it will last: an oracle to compare estimators with.
+  bool durations_known = false;
+  // By kind: what the caller wishes for contexts that wait for it, as a tool's `disposition` does.
+  // Kinds beyond the end have none.
+  std::vector<std::optional<Disposition>> wishes;
   bool check_integrity = false;                  // after every step
   std::function<void(const StepPlan&)> on_plan;  // sees every plan before it is executed
   // Asked every few thousand steps; true stops the simulation (kAborted).
@@ -28,11 +34,12 @@ struct SimOptions {
 
 // One session, in order of the workload.
 struct SimSessionReport {
-  Nanos arrival = 0;
-  Nanos first_token = -1;  // from arrival (TTFT); -1: none yet
-  Nanos finished = -1;     // from arrival; -1: still running when the simulation stopped
-  Nanos intercepted = 0;   // time in interceptions
-  uint32_t output_tokens = 0;
+  Nanos arrival = -1;          // -1: a sub-agent that was not called before the simulation stopped
+  Nanos first_token = -1;      // from arrival (TTFT); -1: none yet
+  Nanos finished = -1;         // from arrival; -1: still running when the simulation stopped
+  Nanos intercepted = 0;       // time in interceptions
+  uint32_t output_tokens = 0;  // sampled
+  uint32_t returned_tokens = 0;  // by interceptions
 };
 
 struct SimReport {

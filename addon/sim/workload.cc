@@ -19,7 +19,7 @@ struct Spread {
 struct AugmentationSpec {
   std::string_view name;
   Spread seconds;
-  Spread interceptions;
+  Spread interceptions;  // of a session
   double prompt_tokens;
   double decode_tokens;
   double returned_tokens;
@@ -34,12 +34,27 @@ constexpr std::array<AugmentationSpec, kAugmentations> kSpecs = {{
     {"speech", {17.24, 7.6}, {6.91, 3.93}, 750, 60, 83},
 }};
 
+// Shares of the question sessions with 1, 2, ... interceptions, as the authors' notebook has them:
+// half have one and a quarter have five, which no normal distribution resembles. Their mean and
+// deviation are those of the table.
+constexpr std::array kQuestionShares = {0.50, 0.09, 0.07, 0.07, 0.27};
+
 constexpr double kPromptSpread = 0.25;
 constexpr double kSegmentSpread = 0.3;
 
 uint32_t Count(Rng& random, Spread spread) {
   return static_cast<uint32_t>(
       std::max(1.0, std::round(random.Normal(spread.mean, spread.deviation))));
+}
+
+uint32_t Interceptions(Rng& random, uint32_t kind) {
+  if (kind != static_cast<uint32_t>(Augmentation::kQuestion))
+    return Count(random, kSpecs[kind].interceptions);
+  double left = random.Uniform();
+  uint32_t count = 1;
+  while (count < kQuestionShares.size() && left >= kQuestionShares[count - 1])
+    left -= kQuestionShares[count++ - 1];
+  return count;
 }
 
 SimSession MakeSession(Rng& random, uint32_t kind, const MixOptions& options) {
@@ -50,7 +65,7 @@ SimSession MakeSession(Rng& random, uint32_t kind, const MixOptions& options) {
   SimSession session;
   session.prompt_tokens =
       std::min(tokens(spec.prompt_tokens, kPromptSpread), options.context_tokens_max / 2);
-  const uint32_t interceptions = Count(random, spec.interceptions);
+  const uint32_t interceptions = Interceptions(random, kind);
   uint32_t context = session.prompt_tokens;
   for (uint32_t i = 0; i <= interceptions; ++i) {
     SimSegment segment;

@@ -25,6 +25,10 @@ struct SimSession {
   uint32_t prefix_tokens = 0;  // how many; at most prompt_tokens
   int32_t priority = 0;
   std::vector<SimSegment> segments;  // at least one
+  // A sub-agent: arrives `arrival` after that segment of that session paused, which goes on when
+  // its own duration is over and all its sub-agents have finished. -1: arrives by itself.
+  int32_t parent = -1;
+  uint32_t parent_segment = 0;
 };
 
 // The six augmentations of InferCept (ICML 2024), Table 1. KindId of each is its number + 1.

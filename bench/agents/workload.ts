@@ -1,5 +1,5 @@
 // What the agents do: the same for every contestant, drawn from a seed.
-import { seededRandom } from '../support/statistics.js';
+import { seededRandom } from '../../lib/random.js';
 
 export interface ToolCall {
   /** How long the tool takes. */

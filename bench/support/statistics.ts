@@ -10,14 +10,3 @@ export function median(values: readonly number[]): number {
 export function round(value: number): number {
   return Math.round(value * 1000) / 1000;
 }
-
-/** Uniform numbers from 0 to 1 that a seed repeats (xorshift32, Marsaglia 2003). */
-export function seededRandom(seed: number): () => number {
-  let state = seed | 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}

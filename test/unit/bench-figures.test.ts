@@ -9,7 +9,8 @@ import { contextTokensMax, sampleTokens } from '../../bench/peer/contestant.js';
 import { decodeLimit, prefillLimit } from '../../bench/peer/limits.js';
 import { parameters, toModelWeights } from '../../bench/support/model-files.js';
 import { newestResult } from '../../bench/support/results.js';
-import { median, round, seededRandom } from '../../bench/support/statistics.js';
+import { median, round } from '../../bench/support/statistics.js';
+import { seededRandom } from '../../lib/random.js';
 
 describe('statistics', () => {
   it('find the median without changing the values', () => {
