@@ -18,6 +18,11 @@ KvManager::KvManager(const KvConfig& config)
   arriving_host_.reserve(config.host_blocks);
 }
 
+uint32_t KvManager::leaving() const {
+  return static_cast<uint32_t>(std::ranges::count_if(
+      leaving_device_, [this](BlockId block) { return device_.references(block) == 1; }));
+}
+
 BlockId KvManager::AllocateDevice() {
   if (device_.free() == 0) device_.Free(cache_.Evict());
   return device_.Allocate();

@@ -31,8 +31,9 @@ class KvManager {
 
   // Device blocks that Extend can get: free ones, and cached ones that nobody references.
   uint32_t available() const { return device_.free() + cache_.unreferenced(); }
-  // Device blocks that will be available when the planned copies are complete.
-  uint32_t leaving() const { return static_cast<uint32_t>(leaving_device_.size()); }
+  // Device blocks that will be available when the planned copies are complete. A block that is
+  // copied out may have been found in the cache meanwhile: that one stays.
+  uint32_t leaving() const;
   uint32_t cached() const { return cache_.unreferenced(); }
   uint32_t device_free() const { return device_.free(); }
   uint32_t host_free() const { return host_.free(); }

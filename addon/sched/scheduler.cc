@@ -157,6 +157,7 @@ Status Scheduler::Fork(SeqId parent, SeqId child, Nanos now) {
   copy.blocks = kv_.Share(source->blocks);
   copy.priority = source->priority;
   copy.keep = true;
+  copy.order = now;
   copy.turn.arrival = now;
   copy.status = SequenceStatus::kPaused;
   copy.interception.started = now;

@@ -11,6 +11,17 @@
 //                        +---------- Resume ----------- paused
 //
 // Where a context is (device, host, none per block) is recorded in its block table alone.
+//
+// Liveness. The head of the queue, that is of waiting and running sequences by priority, then
+// arrival, then id, is not starved: counted from the step in which it becomes the head, and again
+// after each step that computes for it, it gets tokens at the latest after
+//   one step in which it only waits for memory that is being copied out, and
+//   DivCeil(h, n) steps that bring its h blocks from the host back, n of the link's budget (>= 1).
+// Memory: all paused and all younger sequences together hold what the head misses (Submit and
+// Resume refused it otherwise). What is discarded or preempted is available at once, what is copied
+// out is in the next step, and nobody younger may take it (StepBuilder::ReservedFrom). A sequence
+// that is not the head becomes it when those before it have finished or paused; only higher
+// priorities, or older ones that come back, can then be put before it.
 #pragma once
 
 #include <memory>

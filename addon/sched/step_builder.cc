@@ -53,6 +53,14 @@ void StepBuilder::AddOldest() {
   if (!active.empty()) AddPrefill(*active.front());
 }
 
+// Device blocks that nobody younger takes: the oldest, if it is not in the plan, wants them in the
+// next step, when the copies that it waits for are complete. What these free is its share already.
+uint32_t StepBuilder::ReservedFrom(const Sequence& sequence) const {
+  const Sequence& oldest = *context_.sequences.active().front();
+  const uint32_t demand = &oldest == &sequence || InPlan(oldest) ? 0 : Demand(oldest);
+  return demand - std::min(demand, kv_.leaving());
+}
+
 bool StepBuilder::StepIsFull() const {
   return plan_.slices.size() == context_.config.slices_max ||
          plan_.tokens.size() == context_.config.step_tokens_max;
@@ -65,7 +73,8 @@ void StepBuilder::AddDecodes() {
     if (sequence->incoming_step == plan_.step) continue;
     const auto tokens = static_cast<uint32_t>(sequence->tokens.size());
     const uint32_t cost = kv_.ExtendCost(sequence->blocks, sequence->computed, tokens);
-    if (cost > kv_.available() && !MakeRoom(*sequence, cost, /*revoke=*/false)) {
+    const uint32_t needed = cost + (cost > 0 ? ReservedFrom(*sequence) : 0);
+    if (needed > kv_.available() && !MakeRoom(*sequence, needed, /*revoke=*/false)) {
       notes_.memory_refused = true;
       continue;
     }
@@ -83,14 +92,14 @@ void StepBuilder::AddPrefills() {
 
 // False: memory refused it, and nobody younger may overtake.
 bool StepBuilder::AddPrefill(Sequence& sequence) {
+  const auto held = static_cast<uint32_t>(sequence.blocks.size());
+  const uint32_t computed = sequence.computed;
   AttachCached(sequence);
   if (!Fits(sequence, Demand(sequence))) {
     notes_.memory_refused = true;
-    // A waiting sequence holds no memory that it cannot use.
-    if (sequence.status == SequenceStatus::kWaiting && sequence.computed_once == 0) {
-      kv_.Truncate(sequence.blocks, 0);
-      sequence.computed = 0;
-    }
+    // What it cannot use now stays available.
+    kv_.Truncate(sequence.blocks, held);
+    sequence.computed = computed;
     return false;
   }
   if (!OnDevice(sequence) && !BringBack(sequence)) return true;
@@ -103,10 +112,12 @@ bool StepBuilder::AddPrefill(Sequence& sequence) {
 }
 
 bool StepBuilder::Fits(const Sequence& sequence, uint32_t demand) {
+  if (demand == 0) return true;
   const bool oldest = &sequence == context_.sequences.active().front();
-  if (demand > kv_.available() && !MakeRoom(sequence, demand, /*revoke=*/oldest)) return false;
-  if (oldest || demand == 0) return true;
-  const uint32_t wanted = demand + Watermark();
+  const uint32_t needed = demand + ReservedFrom(sequence);
+  if (needed > kv_.available() && !MakeRoom(sequence, needed, /*revoke=*/oldest)) return false;
+  if (oldest) return true;
+  const uint32_t wanted = needed + Watermark();
   return wanted <= kv_.available() || TakeFromPaused(wanted, /*revoke=*/false);
 }
 

@@ -76,6 +76,7 @@ class StepBuilder {
   void AttachCached(Sequence& sequence);
   uint32_t Demand(const Sequence& sequence) const;
   uint32_t Watermark() const;
+  uint32_t ReservedFrom(const Sequence& sequence) const;
   bool Fits(const Sequence& sequence, uint32_t demand);
   bool StepIsFull() const;
   void AddSlice(Sequence& sequence, uint32_t count);

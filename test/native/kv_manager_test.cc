@@ -153,6 +153,21 @@ TEST(KvManager, NoBlockIsReusedBeforeItsCopyIsComplete) {
   Check(kv, {&table});
 }
 
+TEST(KvManager, ABlockThatIsFoundWhileItLeavesStays) {
+  KvManager kv(Config(2, 2));
+  const auto tokens = Tokens(6);
+  BlockTable table = Fill(kv, tokens);
+  std::vector<BlockCopy> out;
+  kv.SwapOut(table[0], out);
+  EXPECT_EQ(kv.leaving(), 1u);
+  BlockTable other;
+  EXPECT_EQ(kv.AttachPrefix(other, tokens, 0), 4u);
+  EXPECT_EQ(kv.leaving(), 0u);
+  kv.CompleteCopies();
+  EXPECT_EQ(kv.available(), 0u);
+  Check(kv, {&table, &other});
+}
+
 // A context may be discarded in the very step that moves it: where the copy goes stays taken.
 TEST(KvManager, NoTargetIsReusedBeforeItsCopyIsComplete) {
   KvManager kv(Config(2, 1));

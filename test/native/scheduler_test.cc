@@ -141,6 +141,50 @@ TEST(Scheduler, RefusesWhatCanNeverFit) {
   EXPECT_TRUE(scheduler.Submit(SeqId{1}, std::vector<TokenId>(15), 0, false, 0).ok());
 }
 
+// One step in which every sequence that samples goes on with `outcome`. The sequences of its plan.
+static std::vector<SeqId> Step(Scheduler& scheduler, Outcome outcome, Nanos now) {
+  StepResult result;
+  std::vector<SeqId> planned;
+  for (const Slice& slice : scheduler.Plan(now).slices) {
+    planned.push_back(slice.seq);
+    if (slice.sample) result.sampled.push_back({slice.seq, 7, outcome});
+  }
+  scheduler.Commit(result, now);
+  scheduler.CheckIntegrity();
+  return planned;
+}
+
+TEST(Scheduler, AForkQueuesBehindWhoWasThereBefore) {
+  SchedulerConfig config = SmallWorld(PolicyKind::kPreserve, 40, 0).scheduler;
+  config.slices_max = 1;
+  Scheduler scheduler(config, CostModel());
+  ASSERT_TRUE(scheduler.Submit(SeqId{5}, std::vector<TokenId>(4), 0, true, 100).ok());
+  Step(scheduler, Outcome::kPause, 101);
+  ASSERT_TRUE(scheduler.Submit(SeqId{6}, std::vector<TokenId>(4), 0, false, 102).ok());
+  ASSERT_TRUE(scheduler.Fork(SeqId{5}, SeqId{3}, 103).ok());
+  ASSERT_TRUE(scheduler.Resume(SeqId{3}, std::vector<TokenId>(2), false, 104).ok());
+  EXPECT_EQ(Step(scheduler, Outcome::kContinue, 105).front(), SeqId{6});
+}
+
+// Blocks of one token: a younger sequence takes one in every step, the link frees one in every
+// step, and the oldest misses one.
+TEST(Scheduler, NobodyYoungerTakesWhatTheOldestWaitsFor) {
+  SchedulerConfig config = SmallWorld(PolicyKind::kPreserve, 40, 40).scheduler;
+  config.kv.block_tokens = 1;
+  config.kv.prefix_cache = false;
+  CostProfile profile;
+  profile.copy_block = {1, 1};  // seconds: one block in a step
+  Scheduler scheduler(config, CostModel(profile));
+  ASSERT_TRUE(scheduler.Submit(SeqId{0}, std::vector<TokenId>(20), 0, true, 0).ok());
+  Step(scheduler, Outcome::kPause, 1);
+  ASSERT_TRUE(scheduler.Submit(SeqId{1}, std::vector<TokenId>(5), 0, false, 2).ok());
+  Step(scheduler, Outcome::kContinue, 3);
+  ASSERT_TRUE(scheduler.Submit(SeqId{2}, std::vector<TokenId>(16), 1, false, 4).ok());
+  EXPECT_EQ(scheduler.kv().available(), 15u);
+  EXPECT_TRUE(Step(scheduler, Outcome::kContinue, 5).empty());
+  EXPECT_EQ(Step(scheduler, Outcome::kContinue, 6).front(), SeqId{2});
+}
+
 TEST(Scheduler, ReleaseInEveryStateFreesEveryBlock) {
   const SchedulerConfig config = SmallWorld(PolicyKind::kAdaptive, 16, 8).scheduler;
   for (int steps = 0; steps < 8; ++steps) {
