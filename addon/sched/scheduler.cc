@@ -225,6 +225,7 @@ const StepPlan& Scheduler::Plan(Nanos now) {
 }
 
 void Scheduler::Commit(const StepResult& result, Nanos now) {
+  CheckAnswers(result);
   account_.ChargeStep(result, notes_, now);
   ++stats_.steps;
   kv_.CompleteCopies();
@@ -236,6 +237,17 @@ void Scheduler::Commit(const StepResult& result, Nanos now) {
   cost_.Observe(CopyDirection::kOut,
                 {static_cast<uint32_t>(plan_.swap_out.size()), result.swap_out});
   cost_.Observe(CopyDirection::kIn, {static_cast<uint32_t>(plan_.swap_in.size()), result.swap_in});
+}
+
+void Scheduler::CheckAnswers(const StepResult& result) const {
+  auto sampled = result.sampled.begin();
+  for (const Slice& slice : plan_.slices) {
+    if (!slice.sample) continue;
+    IC_CHECK(sampled != result.sampled.end() && sampled->seq == slice.seq);
+    IC_CHECK(sequences_.Find(slice.seq)->tokens.size() < context_tokens_max());
+    ++sampled;
+  }
+  IC_CHECK(sampled == result.sampled.end());
 }
 
 void Scheduler::CommitSlice(const Slice& slice) {

@@ -78,7 +78,9 @@ class Scheduler {
   // plan means that nothing can be done until a command arrives.
   const StepPlan& Plan(Nanos now);
 
-  // Records what the executor did. `now` is the time at which the step ended.
+  // Records what the executor did. `now` is the time at which the step ended. A result that does
+  // not answer the plan (a sample for each slice that asked for one, in plan order, and no context
+  // longer than context_tokens_max) throws InternalError, and nothing is recorded.
   void Commit(const StepResult& result, Nanos now);
 
   // Events since the last call, oldest first (pauses, resumes, finishes, decisions).
@@ -104,6 +106,7 @@ class Scheduler {
   void BeginPause(Sequence& sequence, PauseReason reason, Nanos now);
   void EndTurn(Sequence& sequence, FinishReason reason, Nanos now);
   void CutBack(Sequence& sequence, uint32_t tokens);
+  void CheckAnswers(const StepResult& result) const;
   void CommitSlice(const Slice& slice);
   void CommitSample(const SampledToken& sampled, Nanos now);
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 
+#include "base/rng.h"
 #include "engine/json_writer.h"
 #include "test.h"
 
@@ -29,10 +30,16 @@ class ScriptedExecutor final : public Executor {
     ++steps;
     if (steps == fail_at) return Status(StatusCode::kDevice, "the device is gone");
     if (steps == throw_at) throw InternalError("broken on purpose");
+    if (steps == silent_at) return Status();
     for (const Slice& slice : plan.slices) {
       if (!slice.sample) continue;
-      const bool last = ++sampled_[slice.seq] == kTokens;
-      result.sampled.push_back({slice.seq, 1, last ? Outcome::kFinish : Outcome::kContinue});
+      const bool short_one = varied && Index(slice.seq) % 3 == 0;
+      const bool last = ++sampled_[slice.seq] == (short_one ? 1 : kTokens);
+      const bool pause = !last && varied && Index(slice.seq) % 2 == 0;
+      result.sampled.push_back({slice.seq, 1,
+                                last    ? Outcome::kFinish
+                                : pause ? Outcome::kPause
+                                        : Outcome::kContinue});
     }
     return Status();
   }
@@ -44,8 +51,11 @@ class ScriptedExecutor final : public Executor {
   }
 
   std::atomic<uint32_t> steps = 0;
-  uint32_t fail_at = 0;   // Constant once the engine runs.
-  uint32_t throw_at = 0;  // Likewise.
+  uint32_t fail_at = 0;    // Constant once the engine runs.
+  uint32_t throw_at = 0;   // Likewise.
+  uint32_t silent_at = 0;  // Likewise: in this step it samples nothing.
+  // Likewise: every third sequence finishes with its first token, even ones pause after it.
+  bool varied = false;
 
  private:
   std::map<SeqId, uint32_t> sampled_;
@@ -68,8 +78,8 @@ class Harness {
   Engine& engine() { return engine_; }
   ScriptedExecutor& executor() { return *executor_; }
 
-  Status Submit(uint32_t seq) {
-    return engine_.Post(SubmitCommand{SeqId{seq}, {1, 2, 3}, Turn{}, 0, false});
+  Status Submit(uint32_t seq, bool keep = false) {
+    return engine_.Post(SubmitCommand{SeqId{seq}, {1, 2, 3}, Turn{}, 0, keep});
   }
 
   // Takes batches until `done(*this)` holds.
@@ -172,6 +182,45 @@ TEST(Engine, AnExceptionOnItsThreadIsAnInternalError) {
   EXPECT_TRUE(harness.Submit(1).ok());
   harness.TakeUntil([](const Harness& h) { return h.failures.size() == 1; });
   EXPECT_EQ(harness.last_code, StatusCode::kInternal);
+}
+
+// Waiting, running, paused and kept sequences, and an executor that fails at any step in any way:
+// everybody who lives fails once, nobody twice, and what is asked of the dead has no effect.
+TEST(Engine, AFaultAtAnyStepEndsEverySequenceOnce) {
+  for (uint32_t seed = 0; seed < 150; ++seed) {
+    Rng random(seed);
+    auto executor = std::make_unique<ScriptedExecutor>();
+    const uint32_t step = 1 + random.Below(3);
+    const uint32_t fault = random.Below(3);
+    executor->fail_at = fault == 0 ? step : 0;
+    executor->throw_at = fault == 1 ? step : 0;
+    executor->silent_at = fault == 2 ? step : 0;
+    executor->varied = true;
+    executor->SetOpen(false);
+    Harness harness(std::move(executor));
+    const uint32_t count = 1 + random.Below(8);
+    std::map<SeqId, bool> kept;
+    for (uint32_t seq = 1; seq <= count; ++seq) {
+      kept[SeqId{seq}] = random.Below(2) == 0;
+      EXPECT_TRUE(harness.Submit(seq, kept[SeqId{seq}]).ok());
+    }
+    harness.executor().SetOpen(true);  // The first sequence runs until the fault.
+    harness.TakeUntil([&](const Harness& h) { return h.failed_code != StatusCode::kOk; });
+    for (uint32_t seq = 1; seq <= count; ++seq) {
+      EXPECT_TRUE(harness.engine().Post(ResumeCommand{SeqId{seq}, {1}, {}}).ok());
+      EXPECT_TRUE(harness.engine().Post(AbortCommand{SeqId{seq}, {}}).ok());
+      EXPECT_TRUE(harness.engine().Post(ReleaseCommand{SeqId{seq}}).ok());
+    }
+    EXPECT_TRUE(harness.engine().RequestDump(seed).ok());  // Answered after all of them.
+    harness.TakeUntil([](const Harness& h) { return !h.last_dump.empty(); });
+    for (const auto& [seq, keep] : kept) {
+      const int ends = harness.failures[seq] + (keep ? 0 : harness.finishes[seq]);
+      EXPECT_EQ(ends, 1) << "seed " << seed << " sequence " << Index(seq);
+    }
+    EXPECT_EQ(harness.failed_code, fault == 0 ? StatusCode::kDevice : StatusCode::kInternal);
+    harness.engine().Stop();
+    harness.TakeUntil([](const Harness& h) { return h.stopped; });
+  }
 }
 
 TEST(Engine, RefusesMoreThanItsSequences) {
