@@ -106,7 +106,9 @@ void Engine::Serve() {
       if (!failure_.ok()) return Status();
       ApplyCommands();
       busy = Step();
-      if (!busy) CheckIdle();
+      // A step that failed left its plan open: what it prepared is in no agreement with what is
+      // done.
+      if (!busy && failure_.ok()) CheckIdle();
       return Status();
     });
     if (!failure_.ok()) RefuseCommands();
