@@ -30,6 +30,11 @@ export interface SimulateOptions {
   prefixCache?: boolean;
   /** Tells the scheduler how long each interception will last: an oracle, to compare estimators with. Default false. */
   durationsKnown?: boolean;
+  /**
+   * Whether the scheduler learns from interceptions that have ended how long they last; false: it expects each to last as long
+   * again as it has lasted, the paper's rule. Default true.
+   */
+  durationsLearned?: boolean;
   /** What is to happen to contexts that wait for an interception of a kind, as a tool's `disposition`. Default: the policy decides. */
   dispositions?: Readonly<Record<string, Disposition>>;
   /** Virtual time at which the simulation stops; sessions that are not finished count as ending then. Default: when all are. */
@@ -75,6 +80,7 @@ const checkOptions = options({
   saturationTokens: integer(0, 2 ** 24),
   prefixCache: boolean,
   durationsKnown: boolean,
+  durationsLearned: boolean,
   dispositions: anything<Readonly<Record<string, Disposition>>>(),
   untilMs: real(0, 1e12),
   checkIntegrity: boolean,
@@ -121,6 +127,7 @@ function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: I
     stepTokens: Math.max(checked.stepTokens ?? 512, blockTokens),
     saturationTokens: checked.saturationTokens ?? profile.saturationTokens,
     durationsKnown: checked.durationsKnown ?? false,
+    durationsLearned: checked.durationsLearned ?? true,
     wishes,
     untilMs: checked.untilMs ?? 0,
     checkIntegrity: checked.checkIntegrity ?? false,

@@ -104,6 +104,7 @@ SimOptions ReadOptions(const ObjectReader& object) {
   options.profile = ReadProfile(object.Object("profile"));
   options.until = ReadNanos(object, "untilMs");
   options.durations_known = object.Bool("durationsKnown");
+  scheduler.learn_durations = object.Bool("durationsLearned");
   for (int32_t wish : object.Int32s("wishes")) options.wishes.push_back(ToWish(wish));
   options.check_integrity = object.Bool("checkIntegrity");
   return options;

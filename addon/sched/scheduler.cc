@@ -74,7 +74,7 @@ Status Scheduler::Resume(SeqId seq, std::span<const TokenId> returned, bool new_
   if (Status status = CheckFits(sequence->tokens.size() + returned.size() + 1); !status.ok())
     return status;
   const Nanos waited = now - sequence->interception.started;
-  durations_.Observe(sequence->interception.kind, waited);
+  if (config_.learn_durations) durations_.Observe(sequence->interception.kind, waited);
   sequence->tokens.insert(sequence->tokens.end(), returned.begin(), returned.end());
   sequence->resumed = sequence->interception;
   sequence->resumed_at = now;

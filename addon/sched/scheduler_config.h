@@ -15,6 +15,9 @@ struct SchedulerConfig {
   uint32_t step_tokens_max = 512;      // of one step: the executor's workspace
   uint32_t saturation_tokens = 0;      // S; 0: from the cost model
   uint32_t slices_max = 512;           // sequences in one step
+  // False: interceptions are expected to last as long as they have lasted (InferCept §4.4). For
+  // comparisons only.
+  bool learn_durations = true;
 };
 
 }  // namespace infercept

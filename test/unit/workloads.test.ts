@@ -7,6 +7,7 @@ import {
   formatTrace,
   h200Llama8B,
   parseTrace,
+  type SimulateOptions,
   type SimulatedSession,
   simulate,
 } from '../../lib/index.js';
@@ -162,6 +163,18 @@ describe('what is told to the scheduler', () => {
     expect(known.steps).not.toBe(hidden.steps);
     const [one, other] = await Promise.all([run('discard', false), run('discard', true)]);
     expect(other).toEqual(one);
+  });
+
+  it('what is learnt of durations changes what adaptive gives up, and is learnt unless told otherwise', async () => {
+    const mix = { rate: 3, seconds: 60 };
+    const run = (options: SimulateOptions) => simulate({ mix }, { ...options, untilMs: 80_000 });
+    const [usual, learned, elapsed] = await Promise.all([
+      run({}),
+      run({ durationsLearned: true }),
+      run({ durationsLearned: false }),
+    ]);
+    expect(learned).toEqual(usual);
+    expect(elapsed.steps).not.toBe(usual.steps);
   });
 
   it('returned tokens count as output for the paper', async () => {
