@@ -2,6 +2,7 @@
 import { EventEmitter } from 'eventemitter3';
 import type { EngineCore } from './engine-core.js';
 import { InferceptError } from './errors.js';
+import type { Estimates } from './estimates.js';
 import { type GenerateOptions, generate } from './generate.js';
 import { type LoadedEngine, loadEngine } from './load.js';
 import type { StepRecord } from './native-protocol.js';
@@ -140,6 +141,15 @@ export class Engine extends EventEmitter<EngineEvents> {
   async dump(): Promise<Record<string, unknown>> {
     this.#assertNotDisposed();
     return JSON.parse(await this.#core.link.dump()) as Record<string, unknown>;
+  }
+
+  /**
+   * What was learnt so far about how long interceptions last, by tool and by the shape of arguments, as plain JSON. Given to
+   * `Engine.load` as `estimates`, it spares the next engine the learning. Works on a failed engine.
+   */
+  async estimates(): Promise<Estimates> {
+    this.#assertNotDisposed();
+    return this.#core.link.estimates();
   }
 
   /** What fits into the engine. */

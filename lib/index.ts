@@ -2,6 +2,7 @@ export { type AgentWorkload, agentSessions } from './agent-workload.js';
 export type { Forecast } from './augmentation.js';
 export { Engine, type EngineCapacity, type EngineEvents } from './engine.js';
 export { type ErrorCode, InferceptError } from './errors.js';
+export type { DurationEstimate, Estimates } from './estimates.js';
 export type { GenerateOptions } from './generate.js';
 export type { InterceptionHandle, InterceptOptions } from './intercept.js';
 export type { InterceptionContext, Interceptor } from './interception.js';

@@ -10,7 +10,7 @@ import { nonEmptyString, oneOf, options, real } from './validate.js';
 
 /** What is known about an interception that code marks. */
 export interface InterceptOptions {
-  /** Under which name waiting times are learnt and reported. Default `code`. */
+  /** Under which name waiting times are learnt and reported; as a tool's `kind`. Default `code`. */
   kind?: string;
   /** How long it will last, in milliseconds. Default: unknown. */
   expectedMs?: number;

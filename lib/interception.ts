@@ -34,7 +34,7 @@ export interface InterceptionContext extends Forecast {
 
 /** Pauses generation at the very token that completes a trigger, and goes on with what the hook returns. */
 export interface Interceptor {
-  /** Under which name waiting times are learnt and reported. Default `intercept`. */
+  /** Under which name waiting times are learnt and reported; as a tool's `kind`. Default `intercept`. */
   kind?: string;
   /** What to look for in the output: a text, which may span tokens, or token ids in a row. */
   trigger: { text: string } | { tokens: ArrayLike<number> };

@@ -2,8 +2,10 @@
 
 import type { ModelText } from './engine-core.js';
 import { throwIfAborted } from './errors.js';
+import { toNativeDurations } from './estimates.js';
 import { type LoadedModel, readModel } from './formats/load-model.js';
 import { assertNotQuantized } from './formats/tensor-table.js';
+import { KindTable } from './kind-table.js';
 import type { Hyperparameters } from './model-spec.js';
 import { loadNative } from './native.js';
 import { NativeLink } from './native-link.js';
@@ -28,7 +30,11 @@ function bytesPerToken({ layers, kvHeads, headDim }: Hyperparameters, dtype: str
   return Math.ceil(2 * layers * kvHeads * headDim * elementBytes(dtype));
 }
 
-function nativeOptions(settings: LoadSettings, model: LoadedModel, tokenizer: Tokenizer): NativeOptions {
+function nativeOptions(
+  settings: LoadSettings,
+  model: LoadedModel,
+  { tokenizer, kinds }: { tokenizer: Tokenizer; kinds: KindTable },
+): NativeOptions {
   const { hyperparameters } = model.spec;
   const { kvCache = {}, swap = {} } = settings;
   const contextTokens = Math.min(settings.contextTokens ?? Number.POSITIVE_INFINITY, hyperparameters.contextTokens);
@@ -52,6 +58,7 @@ function nativeOptions(settings: LoadSettings, model: LoadedModel, tokenizer: To
     prefixCache: kvCache.prefixCache ?? true,
     sequencesMax: settings.sequencesMax ?? 65536,
     vocabulary: tokenizer.table,
+    durations: toNativeDurations(settings.estimates, kinds),
   };
 }
 
@@ -85,9 +92,10 @@ export async function loadEngine(source: string, settings: LoadSettings): Promis
   const tokenizer = createTokenizer(model.tokenizer, model.defaults);
   try {
     const text = modelText(model, tokenizer);
-    const native = nativeOptions(settings, model, tokenizer);
+    const kinds = new KindTable();
+    const native = nativeOptions(settings, model, { tokenizer, kinds });
     throwIfAborted(signal, `loading ${source}`);
-    const link = await NativeLink.open(binding, { spec: model.spec, native, onProgress: report, signal });
+    const link = await NativeLink.open(binding, { spec: model.spec, native, kinds, onProgress: report, signal });
     return { link, text };
   } catch (error) {
     tokenizer.dispose();

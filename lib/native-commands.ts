@@ -41,9 +41,15 @@ export interface NativeTurn {
   maxTokens: number;
 }
 
+/** Under which names an interception's duration is learnt, as numbers (kind-table.ts); 0: none on this level. */
+export interface NativeKind {
+  family: number;
+  kind: number;
+  shape: number;
+}
+
 /** What is known about a present or coming interception; absent values stay as they are. */
-export interface NativeFacts {
-  kind?: number;
+export interface NativeFacts extends Partial<NativeKind> {
   remainingMs?: number;
   disposition?: Disposition;
 }

@@ -5,6 +5,8 @@
 import { onAbort } from './abort.js';
 import { type Deferred, deferred } from './deferred.js';
 import { InferceptError, throwIfAborted } from './errors.js';
+import { type Estimates, parseEstimates } from './estimates.js';
+import type { KindTable } from './kind-table.js';
 import type { ModelSpec } from './model-spec.js';
 import { fromNative } from './native.js';
 import type { NativeCommand } from './native-commands.js';
@@ -34,6 +36,7 @@ export interface LinkObserver {
 export interface LinkOptions {
   spec: ModelSpec;
   native: NativeOptions;
+  kinds: KindTable;
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -44,10 +47,11 @@ export class NativeLink {
   /** Why the engine can no longer be used, if so. */
   failure: InferceptError | undefined;
   observer: LinkObserver | undefined;
+  /** Names under which durations are learnt. */
+  readonly kinds: KindTable;
 
   private readonly native: NativeEngine;
   private readonly listeners = new Map<number, SequenceListener>();
-  private readonly kinds = new Map<string, number>();
   private readonly dumps = new Map<number, Deferred<string>>();
   private readonly loading = deferred<NativeInfo>();
   private readonly stopped = deferred<void>();
@@ -62,6 +66,7 @@ export class NativeLink {
 
   private constructor(binding: NativeBinding, options: LinkOptions) {
     this.onProgress = options.onProgress;
+    this.kinds = options.kinds;
     this.native = new binding.NativeEngine(options.spec, options.native, (batch) => this.onBatch(batch));
   }
 
@@ -124,16 +129,6 @@ export class NativeLink {
     }
   }
 
-  /** The number by which the scheduler knows an interception kind. 0 means unknown. */
-  kind(name: string): number {
-    let id = this.kinds.get(name);
-    if (id === undefined) {
-      id = this.kinds.size + 1;
-      this.kinds.set(name, id);
-    }
-    return id;
-  }
-
   /** A number that no other turn of this engine has. */
   nextTurn(): number {
     this.turns += 1;
@@ -156,15 +151,22 @@ export class NativeLink {
     return this.native.stats();
   }
 
-  /** The engine's state as JSON, at a step boundary after everything posted before. */
-  async dump(): Promise<string> {
+  /** What was learnt about how long interceptions last. */
+  async estimates(): Promise<Estimates> {
+    // Taken now: names that get a place later are not part of the answer.
+    const names = this.kinds.entries();
+    return parseEstimates(await this.dump('durations'), names);
+  }
+
+  /** The engine's state as JSON, or what it learnt, at a step boundary after everything posted before. */
+  async dump(subject: 'state' | 'durations' = 'state'): Promise<string> {
     const answer = deferred<string>();
     this.nextDump += 1;
     const id = this.nextDump;
     this.dumps.set(id, answer);
     this.hold();
     try {
-      this.native.dump(id);
+      this.native.dump(id, subject);
       return await answer.promise;
     } catch (error) {
       throw fromNative(error);

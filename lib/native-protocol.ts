@@ -153,6 +153,14 @@ export interface NativeOptions {
   prefixCache: boolean;
   sequencesMax: number;
   vocabulary: NativeVocabulary;
+  durations: NativeDurations[];
+}
+
+/** What was learnt about interceptions of one kind; 0: all of them. Rows of equal number. */
+export interface NativeDurations {
+  kind: number;
+  seconds: Float64Array;
+  weights: Float64Array;
 }
 
 /** The bytes of every token, for incremental detokenization. */
@@ -184,8 +192,8 @@ export interface NativeEngine {
   /** All of them, or none; they take effect at the same step boundary, in order. */
   post(...commands: NativeCommand[]): void;
   stats(): NativeStats;
-  /** Answered by a `dump` event with this id. */
-  dump(id: number): void;
+  /** The engine's state, or what it learnt about durations. Answered by a `dump` event with this id. */
+  dump(id: number, subject: 'state' | 'durations'): void;
   /** Ends the thread; answered by `stopped`. Idempotent. */
   stop(): void;
   /** Joins the ended thread and frees everything. After `stopped`. */

@@ -1,6 +1,7 @@
 /** Every option of the library once: what it means, its default, its range. Unknown and misspelt names throw. */
 import { freemem, totalmem } from 'node:os';
 import { InferceptError } from './errors.js';
+import { type Estimates, estimates } from './estimates.js';
 import { type QuantizedType, quantizedTypes } from './model-spec.js';
 import type { NativeSampling } from './native-commands.js';
 import {
@@ -87,6 +88,11 @@ export interface LoadOptions {
   saturationTokens?: number;
   /** Most live sequences (sessions and runs); beyond it `ERR_OVERLOADED`. Default 65536. */
   sequencesMax?: number;
+  /**
+   * What an earlier engine learnt about how long interceptions last, as its `estimates()` returned it, so that this one
+   * need not begin anew. Default: nothing.
+   */
+  estimates?: Estimates;
   /** A native addon to use instead of the one that is found (also the environment variable `INFERCEPT_NATIVE`). */
   nativeBinding?: string;
   /** Called while loading, at most once per turn of the event loop. */
@@ -124,6 +130,7 @@ const readLoadOptions = options({
   stepTokens: integer(1, 65536),
   saturationTokens: integer(0, 65536),
   sequencesMax: integer(1, 2 ** 31 - 1),
+  estimates,
   nativeBinding: nonEmptyString,
   onProgress: callback<(progress: LoadProgress) => void>(),
   signal: abortSignal,

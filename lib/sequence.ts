@@ -1,12 +1,14 @@
 /** One native sequence: its commands, and a fence that keeps the events of an aborted turn away from the next one. */
 import { InferceptError } from './errors.js';
-import type { NativeFacts, NativeTurn } from './native-commands.js';
+import type { NativeFacts, NativeKind, NativeTurn } from './native-commands.js';
 import type { NativeLink, SequenceListener } from './native-link.js';
 import type { NativeBatch, NativeSequenceEvent } from './native-protocol.js';
 
 /** What is known about a present or coming interception. */
-export interface InterceptionFacts extends Omit<NativeFacts, 'kind'> {
+export interface InterceptionFacts extends Omit<NativeFacts, keyof NativeKind> {
   kind?: string;
+  /** Of the call's arguments, see argument-shape.ts. Only with a kind. */
+  shape?: string | undefined;
 }
 
 export class Sequence {
@@ -62,10 +64,10 @@ export class Sequence {
     else this.link.post({ type, seq: this.id, ...native });
   }
 
-  private toNative({ kind, ...rest }: InterceptionFacts): NativeFacts {
+  private toNative({ kind, shape, ...rest }: InterceptionFacts): NativeFacts {
     if (kind === undefined) return rest;
     this.kind = kind;
-    return { ...rest, kind: this.link.kind(kind) };
+    return { ...rest, ...this.link.kinds.path(kind, shape) };
   }
 
   /** Stops a kept sequence's turn and cuts its context back. Its events until then are dropped. */

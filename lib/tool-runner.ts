@@ -2,6 +2,7 @@
  * Runs the tools of one turn. A call starts as soon as the model has written it, calls of one message run at the same
  * time, and when the model ends its message the results of all of them go back in the order of the calls.
  */
+import { argumentShape } from './argument-shape.js';
 import type { Answer, Augmentation, Pause } from './augmentation.js';
 import type { InferceptError } from './errors.js';
 import { toToolCall } from './exchange.js';
@@ -32,6 +33,8 @@ export interface ToolRunnerOptions {
 interface RunningCall {
   record: ToolCallRecord;
   tool: Tool | undefined;
+  /** Of its arguments. */
+  shape: string | undefined;
   /** When it is expected to end, in performance.now() milliseconds; undefined while unknown. */
   expectedEnd: number | undefined;
   settled: boolean;
@@ -92,6 +95,7 @@ export class ToolRunner implements Augmentation {
     const call: RunningCall = {
       record,
       tool,
+      shape: tool && argumentShape(input, tool.jsonSchema),
       expectedEnd: tool?.expectedMs === undefined ? undefined : performance.now() + tool.expectedMs,
       settled: false,
       outcome: runToolCall({
@@ -149,7 +153,7 @@ export class ToolRunner implements Augmentation {
     if (this.options.turn.settled) return;
     const call = this.slowest();
     if (call === undefined) return;
-    const facts: InterceptionFacts = { kind: this.kind() };
+    const facts: InterceptionFacts = { kind: this.kind(), shape: call.shape };
     if (call.settled) facts.remainingMs = 0;
     else if (call.expectedEnd !== undefined) facts.remainingMs = Math.max(0, call.expectedEnd - performance.now());
     if (call.tool?.disposition !== undefined) facts.disposition = call.tool.disposition;

@@ -64,7 +64,10 @@ export interface ToolDefinition<Parameters extends ToolParameters = ToolParamete
   readOnly?: boolean;
   /** Whether calls must be approved by the session's `approve` callback. Default false. */
   needsApproval?: boolean | ((input: ToolInput<Parameters>) => boolean);
-  /** Under which name waiting times are learnt and reported. Default `tool:<name>`. */
+  /**
+   * Under which name waiting times are learnt and reported. It belongs to the family `tool`, unless it is or begins with
+   * `human:`, `model:` or `environment:`. Default `tool:<name>`.
+   */
   kind?: string;
   /** A failed call is reported to the model, which goes on; or thrown, which ends the run. Default `'report'`. */
   onError?: 'report' | 'throw';

@@ -15,11 +15,25 @@ using Nanos = int64_t;  // A duration, or a point on the engine's (or the simula
 enum class SeqId : uint32_t {};
 // One block of one tier; the tier is said by where the id stands.
 enum class BlockId : uint32_t {};
-// An interned interception kind ("tool:calculator", "human", ...). The strings live in TypeScript.
+// An interned name under which durations are learnt ("tool", "tool:calculator", ...). The strings
+// live in TypeScript.
 enum class KindId : uint32_t {};
 
 inline constexpr BlockId kNoBlock{UINT32_MAX};
 inline constexpr KindId kUnknownKind{0};
+
+// What an interception is, from coarse to fine; any of it may be unknown.
+struct KindPath {
+  constexpr KindPath() = default;
+  // Implicit: a kind alone is a path.
+  constexpr KindPath(KindId kind) : kind(kind) {}
+  constexpr KindPath(KindId family, KindId kind, KindId shape)
+      : family(family), kind(kind), shape(shape) {}
+
+  KindId family = kUnknownKind;  // "human", "tool", "model", "environment"
+  KindId kind = kUnknownKind;    // "tool:search"
+  KindId shape = kUnknownKind;   // of the call's arguments: "tool:search(depth=3)"
+};
 
 // A copy of one block's bytes; the list that it stands in names the tiers.
 struct BlockCopy {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
@@ -145,10 +146,15 @@ SeqId ToSeq(const ObjectReader& reader, const char* key = "seq") {
   return SeqId{reader.Int<uint32_t>(key)};
 }
 
+KindPath ToKindPath(const ObjectReader& reader) {
+  const auto level = [&](const char* key) { return KindId{reader.Int<uint32_t>(key)}; };
+  return {level("family"), level("kind"), level("shape")};
+}
+
 InterceptionFacts ToFacts(const ObjectReader& reader) {
   constexpr double kRemainingMsMax = 1e12;  // three decades
   InterceptionFacts facts;
-  if (reader.Has("kind")) facts.kind = KindId{reader.Int<uint32_t>("kind")};
+  if (reader.Has("kind")) facts.kind = ToKindPath(reader);
   if (reader.Has("remainingMs")) {
     facts.remaining = static_cast<Nanos>(reader.Double("remainingMs", 0, kRemainingMsMax) * 1e6);
   }
@@ -210,6 +216,21 @@ constexpr CommandRow kCommands[] = {
     {"fork", ToFork},     {"suspend", ToSuspend}, {"release", ToRelease},
 };
 
+LearnedDurations ToDurations(const ObjectReader& reader) {
+  LearnedDurations durations{KindId{reader.Int<uint32_t>("kind")}, {}};
+  const std::vector<double> seconds = reader.Doubles("seconds");
+  const std::vector<double> weights = reader.Doubles("weights");
+  const auto wrong = [](double value) { return !(value >= 0 && std::isfinite(value)); };
+  if (seconds.size() != weights.size() || std::ranges::any_of(seconds, wrong) ||
+      std::ranges::any_of(weights, wrong)) {
+    ThrowInvalid(reader.env(),
+                 "durations must have as many seconds as weights, all of them finite "
+                 "and none negative.");
+  }
+  for (size_t i = 0; i < seconds.size(); ++i) durations.bins.push_back({seconds[i], weights[i]});
+  return durations;
+}
+
 }  // namespace
 
 ModelSpec ToModelSpec(Napi::Value value) {
@@ -247,6 +268,9 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   options.saturation_tokens = reader.Int<uint32_t>("saturationTokens");
   options.prefix_cache = reader.Bool("prefixCache");
   options.sequences_max = reader.Int<uint32_t>("sequencesMax", 1);
+  for (const ObjectReader& durations : reader.Objects("durations")) {
+    options.durations.push_back(ToDurations(durations));
+  }
   return options;
 }
 

@@ -78,7 +78,9 @@ Napi::Value NativeEngine::Stats(const Napi::CallbackInfo& info) {
 Napi::Value NativeEngine::Dump(const Napi::CallbackInfo& info) {
   if (!info[0].IsNumber()) ThrowInvalid(info.Env(), "id must be a number.");
   const uint32_t id = info[0].As<Napi::Number>().Uint32Value();
-  ThrowIfError(info.Env(), OpenEngine(info.Env()).RequestDump(id));
+  const DumpSubject subject =
+      info[1].ToString().Utf8Value() == "durations" ? DumpSubject::kDurations : DumpSubject::kState;
+  ThrowIfError(info.Env(), OpenEngine(info.Env()).RequestDump(id, subject));
   return info.Env().Undefined();
 }
 

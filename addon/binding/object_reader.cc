@@ -92,6 +92,11 @@ std::vector<uint32_t> ObjectReader::Uint32s(const char* key) const {
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
+std::vector<double> ObjectReader::Doubles(const char* key) const {
+  const auto array = TypedArrayAt(key, napi_float64_array).As<Napi::Float64Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
 std::string ObjectReader::Bytes(const char* key) const {
   const auto array = TypedArrayAt(key, napi_uint8_array).As<Napi::Uint8Array>();
   return {reinterpret_cast<const char*>(array.Data()), array.ElementLength()};

@@ -44,6 +44,7 @@ class ObjectReader {
   std::vector<int32_t> Int32s(const char* key) const;    // Int32Array
   std::vector<float> Floats(const char* key) const;      // Float32Array
   std::vector<uint32_t> Uint32s(const char* key) const;  // Uint32Array
+  std::vector<double> Doubles(const char* key) const;    // Float64Array
   std::string Bytes(const char* key) const;              // Uint8Array
 
   ObjectReader Object(const char* key) const;

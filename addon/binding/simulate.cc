@@ -6,6 +6,7 @@
 
 #include "binding/convert_out.h"
 #include "binding/object_reader.h"
+#include "sched/duration_predictor.h"
 #include "sim/simulation.h"
 
 namespace infercept {
@@ -23,7 +24,7 @@ Nanos ReadNanos(const ObjectReader& object, const char* key) {
 SimSegment ReadSegment(const ObjectReader& object) {
   SimSegment segment;
   segment.decode_tokens = object.Int<uint32_t>("decodeTokens", 1, kTokensMax);
-  segment.kind = KindId{object.Int<uint32_t>("kind", 0, 4096)};
+  segment.kind = KindId{object.Int<uint32_t>("kind", 0, DurationPredictor::kKindsMax - 1)};
   segment.duration = ReadNanos(object, "durationMs");
   segment.returned_tokens = object.Int<uint32_t>("returnedTokens", 0, kTokensMax);
   return segment;

@@ -95,4 +95,17 @@ std::string DumpJson(const DumpSource& source) {
   return json.Take();
 }
 
+std::string DurationsJson(std::span<const LearnedDurations> learned) {
+  JsonWriter json;
+  json.BeginArray();
+  for (const LearnedDurations& durations : learned) {
+    json.BeginObject().Field("kind", Index(durations.kind)).Key("bins").BeginArray();
+    for (const LearnedDurations::Bin& bin : durations.bins) {
+      json.BeginArray().Value(bin.seconds).Value(bin.weight).EndArray();
+    }
+    json.EndArray().EndObject();
+  }
+  return json.EndArray().Take();
+}
+
 }  // namespace infercept

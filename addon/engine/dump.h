@@ -2,6 +2,7 @@
 // steps.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,5 +21,8 @@ struct DumpSource {
 // { state, failure?, scheduler?: { device, host, cost, sequences: [...] }, steps: [...] }
 // A block is written as "d12" (device), "h3" (host) or "d12h3" (both).
 std::string DumpJson(const DumpSource& source);
+
+// [{ kind, bins: [[seconds, weight], ...] }, ...]; kind 0 is all interceptions.
+std::string DurationsJson(std::span<const LearnedDurations> learned);
 
 }  // namespace infercept

@@ -172,10 +172,10 @@ void Engine::Publish() {
 }
 
 void Engine::AnswerDumps() {
-  for (const uint32_t id : incoming_.dumps) {
+  for (const auto& [id, subject] : incoming_.dumps) {
     std::string json;
     try {
-      json = DumpJson();
+      json = DumpJson(subject);
     } catch (...) {
       json = "{\"error\":" + JsonString(CurrentException().message()) + "}";
     }
@@ -184,7 +184,11 @@ void Engine::AnswerDumps() {
   incoming_.dumps.clear();
 }
 
-std::string Engine::DumpJson() const {
+std::string Engine::DumpJson(DumpSubject subject) const {
+  if (subject == DumpSubject::kDurations) {
+    return DurationsJson(runtime_ ? runtime_->scheduler->durations().Export()
+                                  : std::vector<LearnedDurations>{});
+  }
   return infercept::DumpJson(
       {.failure = failure_,
        .scheduler = runtime_ ? runtime_->scheduler.get() : nullptr,

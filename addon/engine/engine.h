@@ -48,7 +48,9 @@ class Engine {
     return inbox_.PostTogether(std::move(commands));
   }
   // Answered by a DumpNotice, after all commands posted before.
-  Status RequestDump(uint32_t id) { return inbox_.RequestDump(id); }
+  Status RequestDump(uint32_t id, DumpSubject subject = DumpSubject::kState) {
+    return inbox_.RequestDump(id, subject);
+  }
   // Any thread, any time, any number of times. A load is cancelled at its next progress report.
   void Stop() { inbox_.Stop(); }
 
@@ -69,7 +71,7 @@ class Engine {
   void CheckIdle();
   void Publish();
   void Fail(Status status);
-  std::string DumpJson() const;
+  std::string DumpJson(DumpSubject subject) const;
   // Runs `body`; an exception or error makes the engine failed.
   template <typename Body>
   void Guard(const Body& body);

@@ -45,11 +45,11 @@ Status Inbox::PostTogether(std::vector<Command> commands) {
   return Status();
 }
 
-Status Inbox::RequestDump(uint32_t id) {
+Status Inbox::RequestDump(uint32_t id, DumpSubject subject) {
   {
     const std::lock_guard lock(mutex_);
     if (stopped_) return Stopped();
-    content_.dumps.push_back(id);
+    content_.dumps.push_back({id, subject});
   }
   arrived_.notify_one();
   return Status();

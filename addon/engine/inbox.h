@@ -15,11 +15,19 @@ namespace infercept {
 // steps.
 inline constexpr size_t kInboxCommandsMax = 1 << 16;
 
+// What is asked for: the engine's state, or what it learnt about how long interceptions last.
+enum class DumpSubject : uint8_t { kState, kDurations };
+
+struct DumpRequest {
+  uint32_t id = 0;
+  DumpSubject subject = DumpSubject::kState;
+};
+
 class Inbox {
  public:
   struct Content {
-    std::vector<Command> commands;  // in the order in which they were posted
-    std::vector<uint32_t> dumps;    // requests for a dump, by id; to be answered after `commands`
+    std::vector<Command> commands;   // in the order in which they were posted
+    std::vector<DumpRequest> dumps;  // to be answered after `commands`
     bool empty() const { return commands.empty() && dumps.empty(); }
   };
 
@@ -28,7 +36,7 @@ class Inbox {
   Status Post(Command command);
   // All of them, or none; they take effect at the same step boundary.
   Status PostTogether(std::vector<Command> commands);
-  Status RequestDump(uint32_t id);
+  Status RequestDump(uint32_t id, DumpSubject subject = DumpSubject::kState);
   // Nothing is taken in any more; a waiting drain returns.
   void Stop();
   bool stopped() const;

@@ -147,6 +147,7 @@ Result<Runtime> LoadRuntime(ModelSpec spec, const RuntimeOptions& options, Token
   }
   const CostModel cost = MeasureCost(runtime);
   runtime.scheduler = std::make_unique<Scheduler>(MakeSchedulerConfig(runtime, options), cost);
+  runtime.scheduler->ImportDurations(options.durations);
   runtime.generations = std::make_unique<GenerationTable>(
       std::move(table), runtime.model->hyperparameters().vocabulary_size,
       runtime.scheduler->context_tokens_max());

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "base/thread_pool.h"
@@ -37,6 +38,7 @@ struct RuntimeOptions {
   uint32_t saturation_tokens = 0;  // 0: measured
   bool prefix_cache = true;
   uint32_t sequences_max = 1 << 16;
+  std::vector<LearnedDurations> durations;  // what an earlier engine learnt
 };
 
 // Members are destroyed bottom up: what stands below uses what stands above.

@@ -88,6 +88,9 @@ class Scheduler {
 
   SchedulerStats Stats() const;
   const CostModel& cost_model() const { return cost_; }
+  const DurationPredictor& durations() const { return durations_; }
+  // What an earlier scheduler learnt about how long interceptions last.
+  void ImportDurations(std::span<const LearnedDurations> learned) { durations_.Import(learned); }
   // nullptr when unknown.
   const Sequence* Find(SeqId seq) const;
   // Tokens that one sequence can have: the model's limit, or what the whole pool holds.

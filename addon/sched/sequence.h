@@ -18,7 +18,7 @@ std::string_view StatusName(SequenceStatus status);
 
 // What the caller knows about a present or coming interception; absent values stay as they are.
 struct InterceptionFacts {
-  std::optional<KindId> kind;
+  std::optional<KindPath> kind;
   // Expected time from now until the resume: expectedMs, eta, progress, almostDone.
   std::optional<Nanos> remaining;
   // The caller's wish; a lease like any other, the oldest may revoke it.
@@ -28,7 +28,7 @@ struct InterceptionFacts {
 // The present interception of a paused sequence, or what was announced of the next one.
 struct InterceptionState {
   Nanos started = 0;
-  KindId kind = kUnknownKind;
+  KindPath kind;
   std::optional<Nanos> expected_end;
   std::optional<Disposition> wish;
   std::optional<Disposition> decided;          // by the last reported decision

@@ -18,7 +18,8 @@ struct Entry {
 constexpr Entry kEntries[] = {{"kernels", RunKernels},
                               {"model", RunModel},
                               {"attention", RunAttention},
-                              {"limits", RunLimits}};
+                              {"limits", RunLimits},
+                              {"estimator", RunEstimator}};
 
 int Main(int count, char** arguments) {
   Options options;
@@ -46,10 +47,10 @@ int Main(int count, char** arguments) {
     if (options.json) std::printf("%s\n", json.c_str());
     return 0;
   }
-  std::fprintf(
-      stderr,
-      "usage: infercept_bench kernels|model|attention|limits [--quick] [--json] [--threads N] "
-      "[--isa NAME] [--type NAME]\n");
+  std::fprintf(stderr,
+               "usage: infercept_bench kernels|model|attention|limits|estimator [--quick] [--json] "
+               "[--threads N] "
+               "[--isa NAME] [--type NAME]\n");
   return 2;
 }
 

@@ -34,5 +34,6 @@ std::string RunKernels(const Options& options);
 std::string RunModel(const Options& options);
 std::string RunAttention(const Options& options);
 std::string RunLimits(const Options& options);
+std::string RunEstimator(const Options& options);
 
 }  // namespace infercept::bench

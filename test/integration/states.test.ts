@@ -13,6 +13,7 @@ const engineTells = [
   'engine.stats',
   'engine.metrics',
   'engine.dump',
+  'engine.estimates',
   'engine.capacity',
 ];
 const sessionActs = ['session.checkpoint', 'session.rewind', 'session.fork', 'session.suspend', 'session.send'];

@@ -7,8 +7,8 @@ import {
   formatTrace,
   h200Llama8B,
   parseTrace,
-  type SimulateOptions,
   type SimulatedSession,
+  type SimulateOptions,
   simulate,
 } from '../../lib/index.js';
 

@@ -47,7 +47,7 @@ class NativeEngine {
   }
 
   stats = () => this.inner.stats();
-  dump = (id) => this.inner.dump(id);
+  dump = (id, subject) => this.inner.dump(id, subject);
   stop = () => this.inner.stop();
   setReferenced = (referenced) => this.inner.setReferenced(referenced);
 }

@@ -32,6 +32,7 @@ const methods: Record<string, (scene: Scene) => unknown> = {
   'engine.stats': ({ engine }) => engine.stats(),
   'engine.metrics': ({ engine }) => engine.metrics(),
   'engine.dump': ({ engine }) => engine.dump(),
+  'engine.estimates': ({ engine }) => engine.estimates(),
   'engine.capacity': ({ engine }) => engine.capacity(),
   'session.messages': ({ session }) => session.messages,
   'session.checkpoint': ({ session }) => session.checkpoint(),
