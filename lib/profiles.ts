@@ -9,6 +9,8 @@ export interface DeviceProfile {
   perQueryToken: number;
   /** Seconds per position that attention reads. */
   perKvToken: number;
+  /** Neighbouring query tokens of a sequence that read its context together. Default 1: each reads it for itself. */
+  queryTile?: number;
   /** Seconds of every copy between tiers, whatever its size. */
   copyStart: number;
   /** Seconds per byte, one direction; links are taken as full duplex. */
@@ -53,6 +55,8 @@ export interface Accelerator {
 const bandwidthShare = 0.94;
 /** Share of peak arithmetic that more query tokens get: GPT-J's 0.0463 ms for 12.1 GFLOP is 84 % of an A100's. */
 const arithmeticShare = 0.84;
+/** Query tokens of a tile in FlashAttention-2, which reads the context once for each tile. */
+const attentionTile = 128;
 /** Share of a device's memory that a server takes, as vLLM does by default. */
 const memoryShare = 0.9;
 /** Of that, bytes per device for activations: what GPT-J's 52,000 tokens leave of 40 GiB. */
@@ -62,7 +66,7 @@ const activationBytes = 2.7e9;
  * The profile that a model has on devices of which only data sheets are known:
  * - a step reads all weights once, and each layer has its overhead;
  * - a query token multiplies with each parameter once;
- * - a KV position is read at the memory's bandwidth;
+ * - a KV position is read at the memory's bandwidth, once per tile of query tokens (their arithmetic hides behind the rest);
  * - the KV pool is what weights and activations leave.
  */
 export function deriveProfile(model: ModelShape, accelerator: Accelerator): DeviceProfile {
@@ -76,6 +80,7 @@ export function deriveProfile(model: ModelShape, accelerator: Accelerator): Devi
     step: weightBytes / readBytesPerSecond + model.layers * accelerator.layerOverhead,
     perQueryToken: (2 * model.parameters) / (count * flops * arithmeticShare),
     perKvToken: bytesPerToken / readBytesPerSecond,
+    queryTile: attentionTile,
     copyStart: 0,
     secondsPerCopiedByte: 1 / linkBytesPerSecond,
     bytesPerToken,
@@ -121,6 +126,7 @@ export const a100GptJ: DeviceProfile = {
   step: 0.01,
   perQueryToken: 46.3e-6,
   perKvToken: 0.24e-6,
+  queryTile: attentionTile,
   copyStart: 0,
   secondsPerCopiedByte: 1e-10,
   bytesPerToken: 458_752,

@@ -135,6 +135,7 @@ function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: I
       step: profile.step,
       perQueryToken: profile.perQueryToken,
       perKvToken: profile.perKvToken,
+      queryTile: profile.queryTile ?? 1,
       copyOutStart: profile.copyStart,
       copyInStart: profile.copyStart,
       copyOutBlock: copyBlock,

@@ -75,6 +75,7 @@ CostProfile ReadProfile(const ObjectReader& object) {
   profile.step = seconds("step");
   profile.per_query_token = seconds("perQueryToken");
   profile.per_kv_token = seconds("perKvToken");
+  profile.query_tile = object.Int<uint32_t>("queryTile", 1, kTokensMax);
   profile.copy_start = {seconds("copyOutStart"), seconds("copyInStart")};
   profile.copy_block = {seconds("copyOutBlock"), seconds("copyInBlock")};
   return profile;

@@ -80,6 +80,7 @@ OnlineFit::Vector OnlineFit::coefficients() const {
 CostModel::CostModel(const CostProfile& profile)
     : forward_({profile.step, profile.per_query_token, profile.per_kv_token},
                {1, 1.0 / 64, 1.0 / 16384}),
+      query_tile_(profile.query_tile),
       copy_{MakeCopyFit(profile, 0), MakeCopyFit(profile, 1)} {}
 
 void CostModel::Calibrate(std::span<const ForwardSample> forward, std::span<const CopySample> out,
@@ -120,6 +121,12 @@ void CostModel::Observe(CopyDirection direction, const CopySample& sample) {
       static_cast<double>(sample.duration) * kSecondsPerNano, kOutlier);
 }
 
+uint64_t CostModel::KvReads(uint64_t first, uint64_t count) const {
+  const uint64_t tiles = count / query_tile_;
+  const uint64_t rest = count % query_tile_ > 0 ? first + count : 0;
+  return tiles * first + query_tile_ * tiles * (tiles + 1) / 2 + rest;
+}
+
 double CostModel::Forward(double query_tokens, double kv_tokens) const {
   return forward_.Predict(ForwardFeatures(query_tokens, kv_tokens));
 }
@@ -146,7 +153,7 @@ uint32_t CostModel::SaturationTokens() const {
 
 CostProfile CostModel::profile() const {
   const OnlineFit::Vector forward = forward_.coefficients();
-  CostProfile profile{forward[0], forward[1], forward[2], {}, {}};
+  CostProfile profile{forward[0], forward[1], forward[2], {}, {}, query_tile_};
   for (size_t direction = 0; direction < 2; ++direction) {
     const OnlineFit::Vector copy = copy_[direction].coefficients();
     profile.copy_start[direction] = copy[0];

@@ -18,7 +18,7 @@ namespace infercept {
 
 struct ForwardSample {
   uint32_t query_tokens = 0;
-  uint64_t kv_tokens = 0;  // sum over query tokens of the positions they attend to
+  uint64_t kv_tokens = 0;  // sum of KvReads over slices
   Nanos duration = 0;
 };
 
@@ -36,6 +36,10 @@ struct CostProfile {
   double per_kv_token = 1e-9;                       // b
   std::array<double, 2> copy_start = {0, 0};        // f, by CopyDirection
   std::array<double, 2> copy_block = {1e-5, 1e-5};  // g
+  // Neighbouring query tokens of a sequence that read its context together: 1 where each token's
+  // attention costs by itself (a processor, bound by arithmetic), a kernel's tile where reading
+  // binds.
+  uint32_t query_tile = 1;
 };
 
 // A straight line through up to three features, fitted by recursive least squares with forgetting;
@@ -72,6 +76,10 @@ class CostModel {
   void Observe(const ForwardSample& sample);
   void Observe(CopyDirection direction, const CopySample& sample);
 
+  // Positions that attention reads for `count` query tokens of a sequence, the first at position
+  // `first`: all up to its last token, for each tile.
+  uint64_t KvReads(uint64_t first, uint64_t count) const;
+
   // Seconds.
   double Forward(double query_tokens, double kv_tokens) const;
   // Seconds that query tokens, attending to kv_tokens in all, add to a step that runs anyway.
@@ -91,6 +99,7 @@ class CostModel {
 
  private:
   OnlineFit forward_;
+  uint32_t query_tile_;
   std::array<OnlineFit, 2> copy_;  // By CopyDirection.
   double relative_error_ = 0;
 };

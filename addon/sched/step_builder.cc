@@ -165,7 +165,7 @@ void StepBuilder::AddSlice(Sequence& sequence, uint32_t count) {
     plan_.block_tables.push_back(sequence.blocks[i].device);
   plan_.block_table_begin.push_back(static_cast<uint32_t>(plan_.block_tables.size()));
   notes_.query_tokens += count;
-  notes_.kv_tokens += uint64_t{count} * first + uint64_t{count} * (count + 1) / 2;
+  notes_.kv_tokens += context_.cost.KvReads(first, count);
   if (first < sequence.computed_once) {
     notes_.recompute_tokens += std::min(end, sequence.computed_once) - first;
   }

@@ -25,7 +25,7 @@ namespace infercept {
 struct PlanNotes {
   uint32_t recompute_tokens = 0;  // query tokens of the plan that were computed before
   uint32_t query_tokens = 0;
-  uint64_t kv_tokens = 0;       // sum over query tokens of the positions they attend to
+  uint64_t kv_tokens = 0;       // sum of CostModel::KvReads
   bool memory_refused = false;  // something runnable got less than it wanted for want of memory
 };
 

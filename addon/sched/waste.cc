@@ -9,12 +9,10 @@ double WastePreserve(const PausedContext& context, double seconds, const StepLoa
 }
 
 double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
-  const double tokens = std::min(context.tokens, context.device_blocks * context.block_tokens);
-  // Each recomputed token reads on average what stands before it: the kept prefix and half of
-  // itself.
-  const double kept = context.tokens - tokens;
-  const double seconds = cost.ForwardMarginal(tokens, tokens * (kept + tokens / 2));
-  return seconds * (tokens / 2 + static_cast<double>(load.running_tokens)) * load.bytes_per_token;
+  const uint32_t tokens = std::min(context.tokens, context.device_blocks * context.block_tokens);
+  const uint64_t reads = cost.KvReads(context.tokens - tokens, tokens);
+  const double seconds = cost.ForwardMarginal(tokens, static_cast<double>(reads));
+  return seconds * (tokens / 2.0 + static_cast<double>(load.running_tokens)) * load.bytes_per_token;
 }
 
 double WasteSwap(const PausedContext& context, uint32_t budget_blocks, const StepLoad& load,

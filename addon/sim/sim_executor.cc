@@ -21,8 +21,7 @@ Status SimExecutor::Execute(const StepPlan& plan, StepResult& result) {
   if (on_plan_) on_plan_(plan);
   uint64_t kv_tokens = 0;
   for (const Slice& slice : plan.slices) {
-    kv_tokens += uint64_t{slice.count} * slice.first_position +
-                 uint64_t{slice.count} * (slice.count + 1) / 2;
+    kv_tokens += cost_.KvReads(slice.first_position, slice.count);
     if (slice.sample)
       result.sampled.push_back(Sample(slice.seq, slice.first_position + slice.count));
   }

@@ -80,4 +80,17 @@ TEST(CostModel, NeverPredictsNegativeTimes) {
   }
 }
 
+TEST(CostModel, ReadsAContextOncePerTile) {
+  CostProfile profile;
+  // Each token by itself: 11 + 12 + 13.
+  EXPECT_EQ(CostModel(profile).KvReads(10, 3), 36u);
+  profile.query_tile = 2;
+  // Two tokens together up to 12, the third one up to 13.
+  EXPECT_EQ(CostModel(profile).KvReads(10, 3), 25u);
+  EXPECT_EQ(CostModel(profile).KvReads(10, 4), 26u);
+  EXPECT_EQ(CostModel(profile).KvReads(10, 0), 0u);
+  EXPECT_EQ(CostModel(CostModel(profile).profile()).KvReads(10, 1), 11u);
+  EXPECT_EQ(CostModel(profile).profile().query_tile, 2u);
+}
+
 }  // namespace infercept
