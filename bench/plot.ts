@@ -1,8 +1,10 @@
-// Draws the newest saved results: bench/results/peer.svg and agents.svg.
+// Draws the newest saved results: bench/results/peer.svg, agents.svg and policies.svg.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CaseFigures } from './policies/measure.js';
 import type { Bench } from './run.js';
 import { type Bar, barChart, columnChart, type Group } from './support/charts.js';
+import { type LinePanel, lineChart, type Series } from './support/line-chart.js';
 import { UsageError } from './support/options.js';
 import { newestResult, type Result, resultsFolder } from './support/results.js';
 
@@ -29,7 +31,7 @@ interface AgentsFigures {
 }
 
 export const bench: Bench = async () => {
-  const charts = { peer: drawPeer, agents: drawAgents };
+  const charts = { peer: drawPeer, agents: drawAgents, policies: drawPolicies };
   const written: string[] = [];
   for (const [name, draw] of Object.entries(charts)) {
     const result = newestResult(name);
@@ -98,4 +100,42 @@ export function drawAgents({ figures, machine, date }: Result): string {
   };
   const note = `${peer.toFixed(1)}  (${peerSequences} sequences)`;
   return barChart(titles, [{ label: 'node-llama-cpp', value: peer, note, series: 'peer' }, ...policies]);
+}
+
+/** The part of the figures that is drawn. */
+interface PoliciesFigures {
+  /** By profile and workload. */
+  cases: Record<string, Record<string, CaseFigures>>;
+}
+
+const policySeries: readonly Series[] = [
+  { name: 'adaptive', light: '#0969da', dark: '#4493f8' },
+  { name: 'infercept', light: '#1a7f37', dark: '#3fb950' },
+  { name: 'preserve', light: '#8250df', dark: '#ab7df8' },
+  { name: 'swap', light: '#bf8700', dark: '#d29922' },
+  { name: 'discard', light: '#bc4c00', dark: '#db6d28' },
+  { name: 'discard-requeue', light: '#cf222e', dark: '#f85149' },
+];
+
+/** One panel per profile: the mix. */
+export function drawPolicies({ figures, date }: Result): string {
+  const { cases } = figures as unknown as PoliciesFigures;
+  const panels = Object.entries(cases).flatMap(([profile, { mix }]) =>
+    mix !== undefined && mix.policies.adaptive.curve.length > 0 ? [toLinePanel(profile, mix)] : [],
+  );
+  const titles = {
+    title: "The paper's mix, simulated: median normalized latency against load",
+    subtitle: `sampled and returned tokens count as output, as in the paper; dashed: the bound of sustained load; ${date}`,
+    x: 'sessions per second',
+    y: 'ms per token',
+  };
+  return lineChart(titles, policySeries, panels);
+}
+
+function toLinePanel(title: string, { boundMs, policies }: CaseFigures): LinePanel {
+  const lines = Object.entries(policies).map(([series, { curve }]) => ({
+    series,
+    points: curve.map(({ rate, latencyMs }) => ({ x: rate, y: latencyMs })),
+  }));
+  return { title, lines, bound: boundMs };
 }

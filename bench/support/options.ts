@@ -18,16 +18,22 @@ export interface BenchOptions {
   policies?: (typeof policyNames)[number][];
   /** Tokens that fit into the KV cache. */
   kvTokens?: number;
+  /** Of devices that are simulated. */
+  profiles?: string[];
+  /** That are simulated. */
+  workloads?: string[];
 }
 
 /** The options that not every benchmark takes. */
-export type ExtraOption = 'type' | 'types' | 'policies' | 'kv-tokens';
+export type ExtraOption = 'type' | 'types' | 'policies' | 'kv-tokens' | 'profiles' | 'workloads';
 
 const extraUsage: Record<ExtraOption, string> = {
   type: '[--type q4_k]',
   types: '[--types q4_k,q8_0,...]',
   policies: `[--policies adaptive,...]`,
   'kv-tokens': '[--kv-tokens N]',
+  profiles: '[--profiles a100-gpt-j-6b,...]',
+  workloads: '[--workloads mix,agents,...]',
 };
 
 /** A command line that cannot be understood, and what would have been right. */
@@ -51,6 +57,8 @@ export function readOptions(bench: string, args: readonly string[], extras: read
   if (values['kv-tokens'] !== undefined) options.kvTokens = toCount('kv-tokens', values['kv-tokens'], 2 ** 24, fail);
   if (values.type !== undefined) options.type = toName('type', values.type, fail);
   if (values.types !== undefined) options.types = toList('types', values.types, fail);
+  if (values.profiles !== undefined) options.profiles = toList('profiles', values.profiles, fail);
+  if (values.workloads !== undefined) options.workloads = toList('workloads', values.workloads, fail);
   if (values.policies !== undefined) {
     options.policies = toList('policies', values.policies, fail).map(
       (name) =>

@@ -1,6 +1,7 @@
 // Charts as text: well-formed, to scale, and with everything that was given.
 import { describe, expect, it } from 'vitest';
 import { barChart, columnChart } from '../../bench/support/charts.js';
+import { lineChart } from '../../bench/support/line-chart.js';
 import { element, text } from '../../bench/support/svg.js';
 
 const titles = { title: 'Title', subtitle: 'a & b' };
@@ -57,5 +58,37 @@ describe('charts', () => {
     expectWellFormed(svg);
     expect(attributes(svg, 'width', 'ours')[0]! / attributes(svg, 'width', 'peer')[0]!).toBeCloseTo(8, 1);
     expect(svg).toContain('>40.0<');
+  });
+});
+
+describe('line charts', () => {
+  const series = [
+    { name: 'one', light: '#000', dark: '#fff' },
+    { name: 'two', light: '#111', dark: '#eee' },
+  ];
+  const line = (name: string, ys: number[]) => ({ series: name, points: ys.map((y, index) => ({ x: index + 1, y })) });
+  const draw = (...lines: ReturnType<typeof line>[]) =>
+    lineChart({ ...titles, x: 'load', y: 'latency' }, series, [{ title: 'Panel', bound: 10, lines }]);
+  const points = (svg: string) =>
+    [...svg.matchAll(/<polyline points="([^"]*)"/g)].map(([, list]) =>
+      list!.split(' ').map((pair) => pair.split(',').map(Number)),
+    );
+
+  it('draw points to scale and the bound across', () => {
+    const svg = draw(line('one', [0, 10, 20]), line('two', [5, 5, 5]));
+    expectWellFormed(svg);
+    const [first, second] = points(svg);
+    const [zero, ten, twenty] = first!.map(([, y]) => y!);
+    expect(zero! - ten!).toBeCloseTo(ten! - twenty!, 0);
+    expect(zero! - second![0]![1]!).toBeCloseTo((zero! - ten!) / 2, 0);
+    expect(svg).toMatch(new RegExp(`y1="${ten}"[^>]*stroke-dasharray`));
+    for (const label of ['Panel', 'load', 'latency', 'one', 'two']) expect(svg).toContain(`>${label}<`);
+  });
+
+  it('end lines where they leave the panel, at three times the bound', () => {
+    const [path] = points(draw(line('one', [10, 50, 90])));
+    expect(path).toHaveLength(2);
+    // From 10 to 50: 30 is half way between the first two of three places.
+    expect(path![1]![0]! - path![0]![0]!).toBeCloseTo((400 - 44) / 6, 0);
   });
 });
