@@ -38,7 +38,7 @@ expect() { # processor, instruction sets
   [ "$actual" = "$2 " ] || { echo "expected $2"; exit 1; }
 }
 expect cortex-a72 'neon scalar' # ARMv8.0
-expect max 'neondot neon scalar'
+expect max 'neoni8mm neondot neon scalar'
 
 # Without dot products first: nothing outside their own region may use ARMv8.2.
 QEMU_CPU=cortex-a72 $emulator $folder/infercept_test --file ops_elementwise_test | tail -n 1

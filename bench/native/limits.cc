@@ -84,6 +84,24 @@ namespace neondot {
 #include "limits.inc"
 }  // namespace neondot
 IC_END_TARGET_REGION
+
+IC_TARGET_REGION("arch=armv8.2-a+dotprod+i8mm")
+uint64_t DotMatrixRegisters(uint32_t rounds) {
+  // As kChains in limits.inc.
+  constexpr uint32_t kSums = 12;
+  const int8x16_t factors = vdupq_n_s8(3);
+  int32x4_t sums[kSums];
+#pragma GCC unroll 12
+  for (uint32_t i = 0; i < kSums; ++i) sums[i] = vdupq_n_s32(static_cast<int32_t>(i));
+  for (uint32_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 12
+    for (uint32_t i = 0; i < kSums; ++i) sums[i] = vmmlaq_s32(sums[i], factors, factors);
+  }
+#pragma GCC unroll 12
+  for (uint32_t i = 0; i < kSums; ++i) Keep(sums[i]);
+  return uint64_t{rounds} * kSums * 64;
+}
+IC_END_TARGET_REGION
 #endif
 
 struct Loops {
@@ -101,6 +119,7 @@ Loops LoopsOf(std::string_view isa) {
   if (isa == "avxvnni") return {avxvnni::DotRegisters, avxvnni::MultiplyAddRegisters};
   if (isa == "avx2") return {avx2::DotRegisters, avx2::MultiplyAddRegisters};
 #elif defined(__aarch64__)
+  if (isa == "neoni8mm") return {DotMatrixRegisters, neondot::MultiplyAddRegisters};
   if (isa == "neondot") return {neondot::DotRegisters, neondot::MultiplyAddRegisters};
   if (isa == "neon") return {neon::DotRegisters, neon::MultiplyAddRegisters};
 #endif

@@ -43,22 +43,27 @@ void AddVectorOps(std::vector<const Ops*>& supported) {
 
 #elif defined(__aarch64__)
 
-bool HasDotProducts() {
-#if defined(__linux__)
-  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
-#elif defined(__APPLE__)
+#if defined(__APPLE__)
+bool HasFeature(const char* name) {
   int present = 0;
   size_t bytes = sizeof(present);
-  const char* name = "hw.optional.arm.FEAT_DotProd";
   return sysctlbyname(name, &present, &bytes, nullptr, 0) == 0 && present != 0;
-#else
-  return false;
-#endif
 }
+bool HasDotProducts() { return HasFeature("hw.optional.arm.FEAT_DotProd"); }
+bool HasMatrixProducts() { return HasFeature("hw.optional.arm.FEAT_I8MM"); }
+#elif defined(__linux__)
+bool HasDotProducts() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+bool HasMatrixProducts() { return (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0; }
+#else
+bool HasDotProducts() { return false; }
+bool HasMatrixProducts() { return false; }
+#endif
 
 void AddVectorOps(std::vector<const Ops*>& supported) {
+  static const CpuOps neoni8mm(cpu::NeonI8mmKernels());
   static const CpuOps neondot(cpu::NeonDotKernels());
   static const CpuOps neon(cpu::NeonKernels());
+  if (HasDotProducts() && HasMatrixProducts()) supported.push_back(&neoni8mm);
   if (HasDotProducts()) supported.push_back(&neondot);
   supported.push_back(&neon);
 }

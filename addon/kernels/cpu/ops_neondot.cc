@@ -1,6 +1,5 @@
 // The kernels for NEON with dot products of bytes (ARMv8.2's FEAT_DotProd): nearly every aarch64
-// core since 2018, all of Apple's and every server's. Products of int8 matrices (FEAT_I8MM) are not
-// used: they take two rows by two tokens by 8 columns, and here one lane is one row and 4 columns.
+// core since 2018, all of Apple's and every server's.
 #if defined(__aarch64__)
 
 #include <arm_neon.h>

@@ -14,8 +14,9 @@ const Kernels& AvxVnniKernels();     // and AVX-VNNI
 const Kernels& Avx512Kernels();      // AVX-512 F, BW, DQ, VL, VNNI
 const Kernels& Avx512Bf16Kernels();  // and BF16
 #elif defined(__aarch64__)
-const Kernels& NeonKernels();     // NEON
-const Kernels& NeonDotKernels();  // and dot products
+const Kernels& NeonKernels();      // NEON
+const Kernels& NeonDotKernels();   // and dot products
+const Kernels& NeonI8mmKernels();  // and products of int8 matrices
 #endif
 
 }  // namespace infercept::cpu
