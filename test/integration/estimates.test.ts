@@ -48,7 +48,8 @@ describe('estimates', () => {
       const names = ['', 'human', 'tool', 'tool:calculator', 'tool:calculator(expression=text4)'];
       expect(learnt.keys.map(({ key }) => key).sort()).toEqual(names);
       for (const name of names) expect(weight(find(learnt, name))).toBeCloseTo(name === '' ? 2 : 1, 1);
-      expect(JSON.stringify(learnt)).not.toContain('4821');
+      // Durations may have any digits.
+      expect(JSON.stringify(learnt.keys.map(({ key }) => key))).not.toContain('4821');
     });
   });
 
