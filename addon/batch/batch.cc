@@ -10,14 +10,14 @@ void Batch::Assign(const StepPlan& plan, uint32_t block_tokens) {
   slices_.clear();
   logit_rows_.clear();
   sampled_slices_.clear();
-  IC_CHECK(plan.slices.empty() || plan.block_table_begin.size() == plan.slices.size() + 1);
+  IC_CHECK(plan.block_tables.size() == plan.slices.size());
   for (uint32_t i = 0; i < plan.slices.size(); ++i) AddSlice(plan, i, block_tokens);
   IC_CHECK(positions_.size() == tokens_.size());
 }
 
 void Batch::AddSlice(const StepPlan& plan, uint32_t index, uint32_t block_tokens) {
   const Slice& slice = plan.slices[index];
-  const std::span<const BlockId> blocks = plan.block_table(index);
+  const std::span<const BlockId> blocks = plan.block_tables[index];
   IC_CHECK(slice.count > 0);
   IC_CHECK(blocks.size() >= DivCeil(slice.first_position + slice.count, block_tokens));
   slices_.push_back({.first_row = static_cast<uint32_t>(positions_.size()),

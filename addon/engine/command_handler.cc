@@ -119,7 +119,7 @@ Status CommandHandler::Handle(ReleaseCommand& command, Nanos) {
 }
 
 void CommandHandler::TakeEvents(std::vector<Event>& events) {
-  std::vector<SchedulerEvent> reported = scheduler_.TakeEvents();
+  std::vector<SchedulerEvent>& reported = scheduler_.TakeEvents();
   // Planning came first (decisions, resumes), then sampling, then commit (pauses, finishes).
   const auto committed = std::ranges::find_if_not(reported, [](const SchedulerEvent& event) {
     return std::holds_alternative<DecisionEvent>(event) ||

@@ -23,7 +23,7 @@ void WriteSequence(JsonWriter& json, const Sequence& sequence) {
       .Field("computed", sequence.computed)
       .Key("blocks")
       .BeginArray();
-  for (const BlockRef& block : sequence.blocks) json.Value(BlockText(block));
+  for (uint32_t i = 0; i < sequence.blocks.size(); ++i) json.Value(BlockText(sequence.blocks[i]));
   json.EndArray().EndObject();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/types.h"
@@ -23,9 +24,57 @@ struct BlockRef {
   bool on_host() const { return host != kNoBlock; }
 };
 
+// How firmly a table holds its blocks when memory is wanted.
+enum class Hold : uint8_t {
+  kFirm,    // of an active sequence
+  kLent,    // the policy may take them
+  kWaived,  // the caller wants them to be given up
+  kKept,    // the caller wants them to stay: taken only for the oldest sequence
+};
+inline constexpr size_t kHolds = 4;
+
 // Entry i covers positions [i * block_tokens, (i + 1) * block_tokens). What was discarded is not in
 // the table: it always gives up a suffix. Invariant: every entry has at least one copy. Only
-// KvManager writes entries.
-using BlockTable = std::vector<BlockRef>;
+// KvManager writes entries; it knows a table by its address, so tables stay where they are.
+class BlockTable {
+ public:
+  BlockTable() = default;
+  BlockTable(const BlockTable&) = delete;
+  BlockTable& operator=(const BlockTable&) = delete;
+
+  uint32_t size() const { return static_cast<uint32_t>(device_.size()); }
+  bool empty() const { return device_.empty(); }
+  BlockRef operator[](uint32_t i) const { return {device_[i], other_[i].host, other_[i].content}; }
+  // The device copies alone, kNoBlock where there is none: what a step reads.
+  std::span<const BlockId> device() const { return device_; }
+
+  uint32_t on_device() const { return on_device_; }
+  uint32_t missing() const { return size() - on_device_; }
+  // Blocks on the device that no other table and no copy under way refers to: giving them up frees
+  // memory.
+  uint32_t private_blocks() const { return private_; }
+  Hold hold() const { return hold_; }
+  // The last block may be shared although it is not full: it has to be copied before it is written.
+  bool forked() const { return forked_; }
+
+  // A number of its owner's, to know it again by.
+  uint32_t tag = 0;
+
+ private:
+  friend class KvManager;
+  struct Other {
+    BlockId host = kNoBlock;
+    ContentId content = kNoContent;
+  };
+
+  std::vector<BlockId> device_;
+  std::vector<Other> other_;   // as long as device_
+  uint32_t on_device_ = 0;     // entries of device_ that are not kNoBlock
+  uint32_t private_ = 0;       // of them, blocks with one reference
+  uint32_t sealed_ = 0;        // entries with a content; they are the first ones
+  uint32_t holder_index_ = 0;  // in KvManager::holders(hold_); valid iff private_ > 0
+  Hold hold_ = Hold::kFirm;
+  bool forked_ = false;
+};
 
 }  // namespace infercept

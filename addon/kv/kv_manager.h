@@ -4,10 +4,12 @@
 // a copy stay allocated, so that none is reused before its copy is complete.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "base/vector_pool.h"
 #include "kv/block_pool.h"
 #include "kv/block_table.h"
 #include "kv/prefix_cache.h"
@@ -33,7 +35,7 @@ class KvManager {
   uint32_t available() const { return device_.free() + cache_.unreferenced(); }
   // Device blocks that will be available when the planned copies are complete. A block that is
   // copied out may have been found in the cache meanwhile: that one stays.
-  uint32_t leaving() const;
+  uint32_t leaving() const { return leaving_; }
   uint32_t cached() const { return cache_.unreferenced(); }
   uint32_t device_free() const { return device_.free(); }
   uint32_t host_free() const { return host_.free(); }
@@ -45,6 +47,9 @@ class KvManager {
 
   // Device blocks that Extend would take.
   uint32_t ExtendCost(const BlockTable& table, uint32_t computed, uint32_t tokens) const;
+  // Of them, 1 if the block that position `computed` stands in has to be copied before it is
+  // written.
+  uint32_t CopyCost(const BlockTable& table, uint32_t computed) const;
   // Makes positions [computed, tokens) writable: appends blocks, and copies the last one if it is
   // shared (adds to `copies`). REQUIRES: ExtendCost <= available(), [0, computed) on the device.
   void Extend(BlockTable& table, uint32_t computed, uint32_t tokens,
@@ -54,41 +59,74 @@ class KvManager {
   // the same content is on the device already.
   void Seal(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed);
 
+  // Seal of the same will come soon.
+  void PrefetchSeal(const BlockTable& table, std::span<const TokenId> tokens,
+                    uint32_t computed) const;
+
   // Gives up all blocks from `first` on; sealed ones stay findable on the device until evicted.
   void Truncate(BlockTable& table, uint32_t first);
 
   // True if giving up the device copy of this block makes memory available: nobody else references
   // it.
-  bool IsPrivate(const BlockRef& ref) const {
-    return ref.on_device() && device_.references(ref.device) == 1;
+  bool IsPrivate(const BlockTable& table, uint32_t index) const {
+    const BlockId block = table.device_[index];
+    return block != kNoBlock && device_.references(block) == 1;
   }
   // Plans to move a private block to the host. REQUIRES: IsPrivate, host_free() > 0.
-  void SwapOut(BlockRef& ref, std::vector<BlockCopy>& swap_out);
+  void SwapOut(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_out);
   // Brings a block back: by a copy, or without one if its content is still on the device. Returns
   // true if a copy was planned. REQUIRES: on the host only, available() > 0.
-  bool SwapIn(BlockRef& ref, std::vector<BlockCopy>& swap_in);
+  bool SwapIn(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_in);
+
+  void SetHold(BlockTable& table, Hold hold);
+  // Tables with this hold that have private blocks, in no particular order.
+  const std::vector<BlockTable*>& holders(Hold hold) const {
+    return holders_[static_cast<size_t>(hold)];
+  }
+  // Grows whenever a table that is not held firmly has more or fewer private blocks by what
+  // happened to another one.
+  uint64_t sharing_changes() const { return sharing_changes_; }
 
   // The copies of the last plan are done (or will never be: then the engine has failed).
   void CompleteCopies();
 
-  // A second table that references every block of `parent`, wherever it is.
-  BlockTable Share(const BlockTable& parent);
+  // Makes `child` reference every block of `parent`, wherever it is. REQUIRES: child.empty().
+  void Share(BlockTable& parent, BlockTable& child);
 
   // Every block is free, cached or referenced exactly as often as the tables (all that exist) say;
   // throws InternalError.
   void CheckIntegrity(std::span<const BlockTable* const> tables) const;
 
  private:
-  BlockId AllocateDevice();
-  void ReleaseDevice(BlockId block);
+  // In all of these `table` is the one that begins or ceases to refer to the block; nullptr: a copy
+  // under way.
+  BlockId AllocateDevice(BlockTable* table);
+  void AddReference(BlockId block, BlockTable* table);
+  void AddCached(BlockId block, BlockTable* table);
+  void ReleaseDevice(BlockId block, BlockTable* table);
+  void ChangeReferrer(BlockId block, const BlockTable* table);
+  void CountPrivate(BlockId block, const BlockTable* table);
+  void UncountPrivate(BlockId block, const BlockTable* table);
   void ReleaseHost(BlockId block);
+  void Append(BlockTable& table, const BlockRef& ref);
+  void ListHolder(BlockTable& table);
+  void UnlistHolder(BlockTable& table);
   std::vector<uint32_t> ExpectedReferences(std::span<const BlockTable* const> tables,
                                            BlockId BlockRef::*tier, uint32_t blocks) const;
+  void CheckCounts(const BlockTable& table) const;
 
   const KvConfig config_;
   BlockPool device_;
   BlockPool host_;
   PrefixCache cache_;
+  // By device block: the addresses of all tables that refer to it, combined by exclusive or. Where
+  // there is one reference, that is the table whose private block it is.
+  std::vector<uintptr_t> referrers_;
+  std::array<std::vector<BlockTable*>, kHolds> holders_;  // Entries have private blocks.
+  uint64_t sharing_changes_ = 0;
+  uint32_t leaving_ = 0;  // Blocks whose only reference is that of a copy under way.
+  VectorPool<BlockId> device_entries_;
+  VectorPool<BlockTable::Other> other_entries_;
   // Sources of planned swap-outs: one reference each, in no table.
   std::vector<BlockId> leaving_device_;
   std::vector<BlockId> arriving_device_;  // Targets of planned swap-ins: a second reference each.

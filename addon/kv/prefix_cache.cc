@@ -24,8 +24,7 @@ PrefixCache::PrefixCache(uint32_t device_blocks, uint32_t block_tokens)
       entries_(device_blocks),
       tokens_(static_cast<size_t>(device_blocks) * block_tokens),
       // Two buckets per block keep chains at about half an entry.
-      by_key_(std::bit_ceil(std::max(device_blocks, 1u) * 2), kNone),
-      by_content_(by_key_.size(), kNone) {}
+      by_key_(std::bit_ceil(std::max(device_blocks, 1u) * 2), kNone) {}
 
 std::span<const TokenId> PrefixCache::TokensOf(uint32_t block) const {
   return std::span(tokens_).subspan(static_cast<size_t>(block) * block_tokens_, block_tokens_);
@@ -37,41 +36,41 @@ uint32_t PrefixCache::KeyBucket(ContentId parent, std::span<const TokenId> token
   return static_cast<uint32_t>(Mix(hash) & (by_key_.size() - 1));
 }
 
-uint32_t PrefixCache::ContentBucket(ContentId content) const {
-  return static_cast<uint32_t>(Mix(content) & (by_content_.size() - 1));
-}
-
 PrefixCache::Hit PrefixCache::Find(ContentId parent, std::span<const TokenId> tokens) const {
   IC_CHECK(tokens.size() == block_tokens_);
-  uint32_t block = by_key_[KeyBucket(parent, tokens)];
-  for (; block != kNone; block = entries_[block].next_by_key) {
+  const uint32_t bucket = KeyBucket(parent, tokens);
+  for (uint32_t block = by_key_[bucket]; block != kNone; block = entries_[block].next_by_key) {
     const Entry& entry = entries_[block];
     if (entry.parent == parent && std::ranges::equal(TokensOf(block), tokens)) {
-      return {BlockId{block}, entry.content};
+      return {BlockId{block}, entry.content, bucket};
     }
   }
-  return {};
+  return {kNoBlock, kNoContent, bucket};
+}
+
+void PrefixCache::Prefetch(ContentId parent, std::span<const TokenId> tokens, BlockId block) const {
+  __builtin_prefetch(&by_key_[KeyBucket(parent, tokens)], /*write=*/1);
+  __builtin_prefetch(&entries_[Index(block)], /*write=*/1);
+  __builtin_prefetch(TokensOf(Index(block)).data(), /*write=*/1);
 }
 
 BlockId PrefixCache::FindContent(ContentId content) const {
-  uint32_t block = by_content_[ContentBucket(content)];
-  while (block != kNone && entries_[block].content != content)
-    block = entries_[block].next_by_content;
-  return block == kNone ? kNoBlock : BlockId{block};
+  const auto block = static_cast<uint32_t>(content % entries_.size());
+  return entries_[block].content == content ? BlockId{block} : kNoBlock;
 }
 
-ContentId PrefixCache::Insert(ContentId parent, std::span<const TokenId> tokens, BlockId block) {
+ContentId PrefixCache::Insert(const Hit& miss, ContentId parent, std::span<const TokenId> tokens,
+                              BlockId block) {
   const uint32_t index = Index(block);
   Entry& entry = entries_[index];
-  IC_CHECK(entry.content == kNoContent);
+  IC_CHECK(!miss.found() && entry.content == kNoContent);
   entry = Entry{};
-  entry.content = next_content_++;
+  // Says where it is: FindContent needs no table.
+  entry.content = ++insertions_ * entries_.size() + index;
   entry.parent = parent;
   std::ranges::copy(tokens, tokens_.begin() + static_cast<ptrdiff_t>(index) * block_tokens_);
-  uint32_t& key_head = by_key_[KeyBucket(parent, tokens)];
-  entry.next_by_key = std::exchange(key_head, index);
-  uint32_t& content_head = by_content_[ContentBucket(entry.content)];
-  entry.next_by_content = std::exchange(content_head, index);
+  entry.key_bucket = miss.bucket;
+  entry.next_by_key = std::exchange(by_key_[entry.key_bucket], index);
   return entry.content;
 }
 
@@ -102,17 +101,19 @@ BlockId PrefixCache::Evict() {
   SetReferenced(BlockId{block});
   Unlink(block);
   entries_[block] = Entry{};
+  // The next one to go, and the chain that it is in.
+  if (oldest_ != kNone) {
+    __builtin_prefetch(&by_key_[entries_[oldest_].key_bucket], /*write=*/1);
+    if (entries_[oldest_].newer != kNone) __builtin_prefetch(&entries_[entries_[oldest_].newer], 1);
+  }
   return BlockId{block};
 }
 
 void PrefixCache::Unlink(uint32_t block) {
   const Entry& entry = entries_[block];
-  uint32_t* link = &by_key_[KeyBucket(entry.parent, TokensOf(block))];
+  uint32_t* link = &by_key_[entry.key_bucket];
   while (*link != block) link = &entries_[*link].next_by_key;
   *link = entry.next_by_key;
-  link = &by_content_[ContentBucket(entry.content)];
-  while (*link != block) link = &entries_[*link].next_by_content;
-  *link = entry.next_by_content;
 }
 
 std::vector<BlockId> PrefixCache::Unreferenced() const {

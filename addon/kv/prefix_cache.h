@@ -21,17 +21,22 @@ class PrefixCache {
   struct Hit {
     BlockId block = kNoBlock;
     ContentId content = kNoContent;
+    uint32_t bucket = 0;  // where it is, or would be
     bool found() const { return block != kNoBlock; }
   };
 
   // The block that holds `tokens` after a prefix with content `parent` (kNoContent: at position 0).
   Hit Find(ContentId parent, std::span<const TokenId> tokens) const;
-  // The block that holds this content, or kNoBlock.
+  // Begins to fetch from memory what Find and Insert will look at: with many blocks each of them is
+  // a cache miss or three.
+  void Prefetch(ContentId parent, std::span<const TokenId> tokens, BlockId block) const;
+  // The block that holds this content, or kNoBlock: a content never moves to another block.
   BlockId FindContent(ContentId content) const;
 
-  // Makes a block findable; returns the id of what it holds, never used before. REQUIRES: not found
-  // by Find, block not in the cache.
-  ContentId Insert(ContentId parent, std::span<const TokenId> tokens, BlockId block);
+  // Makes a block findable; returns the id of what it holds, never used before. REQUIRES: `miss` is
+  // what Find answered just now, block not in the cache.
+  ContentId Insert(const Hit& miss, ContentId parent, std::span<const TokenId> tokens,
+                   BlockId block);
 
   bool Contains(BlockId block) const { return entries_[Index(block)].content != kNoContent; }
   // Blocks that nobody references, but which can still be found.
@@ -52,8 +57,8 @@ class PrefixCache {
   struct Entry {
     ContentId content = kNoContent;  // kNoContent: the block is not in the cache
     ContentId parent = kNoContent;
+    uint32_t key_bucket = 0;  // the chain in by_key_ that the block is in
     uint32_t next_by_key = kNone;
-    uint32_t next_by_content = kNone;
     uint32_t older = kNone;  // Neighbours among the unreferenced; valid iff `evictable`.
     uint32_t newer = kNone;
     bool evictable = false;
@@ -61,18 +66,16 @@ class PrefixCache {
 
   std::span<const TokenId> TokensOf(uint32_t block) const;
   uint32_t KeyBucket(ContentId parent, std::span<const TokenId> tokens) const;
-  uint32_t ContentBucket(ContentId content) const;
   void Unlink(uint32_t block);
 
   const uint32_t block_tokens_;
-  std::vector<Entry> entries_;        // by device block
-  std::vector<TokenId> tokens_;       // [device_blocks][block_tokens]
-  std::vector<uint32_t> by_key_;      // bucket -> first block of its chain
-  std::vector<uint32_t> by_content_;  // likewise
+  std::vector<Entry> entries_;    // by device block
+  std::vector<TokenId> tokens_;   // [device_blocks][block_tokens]
+  std::vector<uint32_t> by_key_;  // bucket -> first block of its chain
   uint32_t oldest_ = kNone;
   uint32_t newest_ = kNone;
   uint32_t unreferenced_ = 0;
-  ContentId next_content_ = 1;
+  uint64_t insertions_ = 0;
 };
 
 }  // namespace infercept

@@ -29,6 +29,7 @@ std::optional<PolicyKind> ParsePolicy(std::string_view name);
 // What a policy knows about one paused context.
 struct PausedContext {
   SeqId seq{};
+  uint32_t place = 0;          // among all paused ones: of equal ones the first gives way
   uint32_t tokens = 0;         // C: computed tokens, wherever they are
   uint32_t device_blocks = 0;  // private device blocks: what giving up would free
   uint32_t block_tokens = 0;
@@ -50,10 +51,15 @@ struct StepLoad {
   double bytes_per_token = 0;    // M
 };
 
-using Policy = void (*)(std::span<const PausedContext> paused, const StepLoad& load,
+using Policy = void (*)(std::span<PausedContext> paused, const StepLoad& load,
                         const CostModel& cost, std::vector<Decision>& decisions);
 
-// Decisions list contexts in the order in which they give way; those not listed are preserved.
+// Decisions list contexts in the order in which they give way; those not listed are preserved. They
+// do not depend on the order of `paused`, which a policy may change. No allocation once the vector
+// had as many decisions as there are contexts.
 Policy PolicyFunction(PolicyKind kind);
+
+// False: whatever is paused, the policy would decide nothing.
+bool PolicyActs(PolicyKind kind, const StepLoad& load);
 
 }  // namespace infercept

@@ -16,7 +16,7 @@ Status Unknown(SeqId seq, std::string_view wanted) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerConfig& config, const CostModel& cost)
-    : config_(config), cost_(cost), kv_(config.kv), account_(config_, sequences_) {
+    : config_(config), cost_(cost), kv_(config.kv), sequences_(kv_), account_(config_, sequences_) {
   IC_CHECK(config.kv.device_blocks > 0 && config.kv.block_tokens > 0);
   // Room for one decode per slice and a block's worth of prefill.
   IC_CHECK(config.step_tokens_max >= config.kv.block_tokens && config.slices_max > 0);
@@ -48,7 +48,7 @@ Status Scheduler::Submit(SeqId seq, std::vector<TokenId> prompt, int32_t priorit
   // One more than the prompt: a sequence that cannot take a single new token is of no use.
   if (Status status = CheckFits(prompt.size() + 1); !status.ok()) return status;
   Sequence& sequence = sequences_.Add(seq);
-  sequence.tokens = std::move(prompt);
+  sequences_.AppendTokens(sequence, prompt);
   sequence.priority = priority;
   sequence.keep = keep;
   sequence.order = now;
@@ -75,7 +75,7 @@ Status Scheduler::Resume(SeqId seq, std::span<const TokenId> returned, bool new_
     return status;
   const Nanos waited = now - sequence->interception.started;
   if (config_.learn_durations) durations_.Observe(sequence->interception.kind, waited);
-  sequence->tokens.insert(sequence->tokens.end(), returned.begin(), returned.end());
+  sequences_.AppendTokens(*sequence, returned);
   sequence->resumed = sequence->interception;
   sequence->resumed_at = now;
   sequence->interception = {};
@@ -98,7 +98,10 @@ Status Scheduler::Mark(SeqId seq, const InterceptionFacts& facts, Nanos now) {
   InterceptionState& interception = sequence->interception;
   if (facts.kind) interception.kind = *facts.kind;
   if (facts.remaining) interception.expected_end = now + *facts.remaining;
-  if (facts.disposition) interception.wish = facts.disposition;
+  if (facts.disposition && interception.wish != facts.disposition) {
+    interception.wish = facts.disposition;
+    if (sequence->status == SequenceStatus::kPaused) sequences_.Place(*sequence);
+  }
   return {};
 }
 
@@ -143,6 +146,7 @@ void Scheduler::CutBack(Sequence& sequence, uint32_t tokens) {
     sequence.computed = full * config_.kv.block_tokens;
   }
   sequence.computed_once = std::min(sequence.computed_once, tokens);
+  sequences_.Update(sequence);
 }
 
 Status Scheduler::Fork(SeqId parent, SeqId child, Nanos now) {
@@ -151,16 +155,17 @@ Status Scheduler::Fork(SeqId parent, SeqId child, Nanos now) {
   if (sequences_.Find(child))
     return {StatusCode::kInvalidArgument, "the child's sequence id is in use"};
   Sequence& copy = sequences_.Add(child);
-  copy.tokens = source->tokens;
+  sequences_.AppendTokens(copy, source->tokens);
   copy.computed = source->computed;
   copy.computed_once = source->computed_once;
-  copy.blocks = kv_.Share(source->blocks);
+  kv_.Share(source->blocks, copy.blocks);
   copy.priority = source->priority;
   copy.keep = true;
   copy.order = now;
   copy.turn.arrival = now;
   copy.status = SequenceStatus::kPaused;
   copy.interception.started = now;
+  sequences_.Update(*source);
   sequences_.Place(copy);
   return {};
 }
@@ -169,6 +174,7 @@ Status Scheduler::Suspend(SeqId seq) {
   Sequence* sequence = FindPaused(seq);
   if (!sequence) return Unknown(seq, "paused");
   sequence->suspended = true;
+  sequences_.Place(*sequence);
   return {};
 }
 
@@ -219,7 +225,8 @@ const StepPlan& Scheduler::Plan(Nanos now) {
   account_.ChargeIdle(now);
   plan_.Clear();
   plan_.step = ++planned_;
-  const StepContext context{config_, cost_, durations_, kv_, sequences_, stats_, events_, now};
+  const StepContext context{config_, cost_,   durations_, kv_, sequences_,
+                            stats_,  events_, buffers_,   now};
   StepBuilder(context, plan_, notes_).Build();
   return plan_;
 }
@@ -229,8 +236,19 @@ void Scheduler::Commit(const StepResult& result, Nanos now) {
   account_.ChargeStep(result, notes_, now);
   ++stats_.steps;
   kv_.CompleteCopies();
-  for (const Slice& slice : plan_.slices) CommitSlice(slice);
-  for (const SampledToken& sampled : result.sampled) CommitSample(sampled, now);
+  for (size_t i = 0; i < plan_.slices.size(); ++i) {
+    const Sequence& sequence = *notes_.sequences[i];
+    kv_.PrefetchSeal(sequence.blocks, sequence.tokens, sequence.computed + plan_.slices[i].count);
+  }
+  auto sampled = result.sampled.begin();
+  for (size_t i = 0; i < plan_.slices.size(); ++i) {
+    Sequence& sequence = *notes_.sequences[i];
+    CommitSlice(sequence, plan_.slices[i]);
+    if (plan_.slices[i].sample) CommitToken(sequence, *sampled++, now);
+    sequences_.Update(sequence);
+  }
+  plan_.block_tables.clear();  // The tables change from here on.
+  for (const SampledToken& token : result.sampled) CommitOutcome(token, now);
   stats_.query_tokens += notes_.query_tokens;
   stats_.recomputed_tokens += notes_.recompute_tokens;
   cost_.Observe(ForwardSample{notes_.query_tokens, notes_.kv_tokens, result.compute});
@@ -241,36 +259,45 @@ void Scheduler::Commit(const StepResult& result, Nanos now) {
 
 void Scheduler::CheckAnswers(const StepResult& result) const {
   auto sampled = result.sampled.begin();
-  for (const Slice& slice : plan_.slices) {
-    if (!slice.sample) continue;
-    IC_CHECK(sampled != result.sampled.end() && sampled->seq == slice.seq);
-    IC_CHECK(sequences_.Find(slice.seq)->tokens.size() < context_tokens_max());
+  for (size_t i = 0; i < plan_.slices.size(); ++i) {
+    if (!plan_.slices[i].sample) continue;
+    IC_CHECK(sampled != result.sampled.end() && sampled->seq == plan_.slices[i].seq);
+    IC_CHECK(notes_.sequences[i]->tokens.size() < context_tokens_max());
     ++sampled;
   }
   IC_CHECK(sampled == result.sampled.end());
 }
 
-void Scheduler::CommitSlice(const Slice& slice) {
-  Sequence& sequence = *sequences_.Find(slice.seq);
+void Scheduler::CommitSlice(Sequence& sequence, const Slice& slice) {
   IC_CHECK(sequence.computed == slice.first_position);
   sequence.computed += slice.count;
   sequence.computed_once = std::max(sequence.computed_once, sequence.computed);
   kv_.Seal(sequence.blocks, sequence.tokens, sequence.computed);
 }
 
-void Scheduler::CommitSample(const SampledToken& sampled, Nanos now) {
-  Sequence& sequence = *sequences_.Find(sampled.seq);
+void Scheduler::CommitToken(Sequence& sequence, const SampledToken& sampled, Nanos now) {
   IC_CHECK(sequence.status == SequenceStatus::kRunning && sequence.pending() == 0);
-  sequence.tokens.push_back(sampled.token);
+  sequences_.AppendToken(sequence, sampled.token);
   ++sequence.turn.generated_tokens;
   if (sequence.turn.first_token < 0) sequence.turn.first_token = now;
-  if (sampled.outcome == Outcome::kPause) BeginPause(sequence, sampled.pause_reason, now);
-  if (sampled.outcome != Outcome::kFinish) return;
+}
+
+void Scheduler::CommitOutcome(const SampledToken& sampled, Nanos now) {
+  if (sampled.outcome == Outcome::kContinue) return;
+  Sequence& sequence = *sequences_.Find(sampled.seq);
+  if (sampled.outcome == Outcome::kPause) {
+    BeginPause(sequence, sampled.pause_reason, now);
+    return;
+  }
   EndTurn(sequence, sampled.finish_reason, now);
   if (!sequence.keep) IC_CHECK(Release(sampled.seq).ok());
 }
 
-std::vector<SchedulerEvent> Scheduler::TakeEvents() { return std::exchange(events_, {}); }
+std::vector<SchedulerEvent>& Scheduler::TakeEvents() {
+  taken_events_.clear();
+  std::swap(taken_events_, events_);
+  return taken_events_;
+}
 
 SchedulerStats Scheduler::Stats() const {
   SchedulerStats stats = stats_;
@@ -300,6 +327,7 @@ void Scheduler::CheckIntegrity() const {
     tables.push_back(&sequence->blocks);
   }
   kv_.CheckIntegrity(tables);
+  sequences_.CheckIntegrity();
 }
 
 std::string Scheduler::DebugString() const {

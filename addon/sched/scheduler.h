@@ -83,8 +83,9 @@ class Scheduler {
   // longer than context_tokens_max) throws InternalError, and nothing is recorded.
   void Commit(const StepResult& result, Nanos now);
 
-  // Events since the last call, oldest first (pauses, resumes, finishes, decisions).
-  std::vector<SchedulerEvent> TakeEvents();
+  // Events since the last call, oldest first (pauses, resumes, finishes, decisions). Valid until
+  // the next call; the caller may move from them.
+  std::vector<SchedulerEvent>& TakeEvents();
 
   SchedulerStats Stats() const;
   const CostModel& cost_model() const { return cost_; }
@@ -98,8 +99,9 @@ class Scheduler {
   // Sequences of every state, ordered by id.
   std::vector<const Sequence*> Sequences() const;
   const KvManager& kv() const { return kv_; }
-  // Each block is free or referenced exactly as often as its count says, in every tier; throws
-  // InternalError if not.
+  // Each block is free or referenced exactly as often as its count says, in every tier, and all
+  // that is kept up to date is what it would be if it were computed anew; throws InternalError if
+  // not.
   void CheckIntegrity() const;
   std::string DebugString() const;
 
@@ -110,8 +112,9 @@ class Scheduler {
   void EndTurn(Sequence& sequence, FinishReason reason, Nanos now);
   void CutBack(Sequence& sequence, uint32_t tokens);
   void CheckAnswers(const StepResult& result) const;
-  void CommitSlice(const Slice& slice);
-  void CommitSample(const SampledToken& sampled, Nanos now);
+  void CommitSlice(Sequence& sequence, const Slice& slice);
+  void CommitToken(Sequence& sequence, const SampledToken& sampled, Nanos now);
+  void CommitOutcome(const SampledToken& sampled, Nanos now);
 
   const SchedulerConfig config_;
   CostModel cost_;
@@ -120,8 +123,10 @@ class Scheduler {
   SequenceTable sequences_;
   StepPlan plan_;
   PlanNotes notes_;  // What Plan learnt that Commit accounts.
+  PlanBuffers buffers_;
   SchedulerStats stats_;
   std::vector<SchedulerEvent> events_;
+  std::vector<SchedulerEvent> taken_events_;  // Those that TakeEvents gave out.
   WasteAccount account_;
   uint64_t planned_ = 0;  // Plans made, empty ones included: numbers steps.
 };

@@ -47,6 +47,20 @@ struct TurnState {
   uint32_t cached_tokens = 0;
 };
 
+// What a sequence adds to the sums of its table (SequenceSums).
+struct SequenceShare {
+  uint32_t device_blocks = 0;
+  uint32_t device_tokens = 0;
+  uint32_t incoming_blocks = 0;
+  uint32_t pending_tokens = 0;
+  uint32_t decodes = 0;
+  uint32_t wanted_blocks = 0;
+  uint32_t forked = 0;
+
+  bool operator==(const SequenceShare&) const = default;
+};
+
+// Members that every step of a running sequence looks at come first.
 struct Sequence {
   SeqId id{};
   int32_t priority = 0;
@@ -58,17 +72,22 @@ struct Sequence {
   uint32_t computed = 0;        // prefix whose keys and values exist, on the device or on the host
   // Prefix that was computed at any time: below it, prefill is recompute
   uint32_t computed_once = 0;
+  uint64_t planned_step = 0;  // last step whose plan has a slice of this sequence
+  // Last step whose plan swaps blocks of this sequence in; it runs only after
+  uint64_t incoming_step = 0;
   BlockTable blocks;  // covers at least [0, computed)
+  // SequenceTable's: which of its lists the sequence is in, and what it adds to their sums.
+  bool listed_active = false;
+  bool listed_paused = false;
+  bool listed_decode = false;
+  SequenceShare share;
 
+  TurnState turn;
   Nanos order = 0;  // queue position: the turn's arrival (discard-requeue: of the last resume)
   // The interception that just ended, until its first slice is planned.
   std::optional<InterceptionState> resumed;
   Nanos resumed_at = 0;
   InterceptionState interception;
-  TurnState turn;
-  uint64_t planned_step = 0;  // last step whose plan has a slice of this sequence
-  // Last step whose plan swaps blocks of this sequence in; it runs only after
-  uint64_t incoming_step = 0;
 
   uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - computed; }
   bool active() const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "base/check.h"
 
@@ -11,6 +12,40 @@ namespace {
 bool Before(const Sequence* a, const Sequence* b) {
   return std::tuple(-int64_t{a->priority}, a->order, Index(a->id)) <
          std::tuple(-int64_t{b->priority}, b->order, Index(b->id));
+}
+
+void Insert(std::vector<Sequence*>& sorted, Sequence& sequence) {
+  sorted.insert(std::ranges::lower_bound(sorted, &sequence, Before), &sequence);
+}
+
+void Erase(std::vector<Sequence*>& sorted, Sequence& sequence) {
+  const auto at = std::ranges::lower_bound(sorted, &sequence, Before);
+  IC_CHECK(at != sorted.end() && *at == &sequence);
+  sorted.erase(at);
+}
+
+bool IsDecode(const Sequence& sequence) { return sequence.active() && sequence.pending() == 1; }
+
+Hold HoldOf(const Sequence& sequence) {
+  if (sequence.status != SequenceStatus::kPaused) return Hold::kFirm;
+  if (sequence.suspended) return Hold::kWaived;
+  if (!sequence.interception.wish) return Hold::kLent;
+  return *sequence.interception.wish == Disposition::kPreserve ? Hold::kKept : Hold::kWaived;
+}
+
+// One after the other: most are as they were.
+void Replace(uint64_t& sum, uint32_t was, uint32_t is) {
+  if (was != is) sum += uint64_t{is} - was;
+}
+
+void Replace(SequenceSums& sums, const SequenceShare& was, const SequenceShare& is) {
+  Replace(sums.device_blocks, was.device_blocks, is.device_blocks);
+  Replace(sums.device_tokens, was.device_tokens, is.device_tokens);
+  Replace(sums.incoming_blocks, was.incoming_blocks, is.incoming_blocks);
+  Replace(sums.pending_tokens, was.pending_tokens, is.pending_tokens);
+  Replace(sums.decodes, was.decodes, is.decodes);
+  Replace(sums.wanted_blocks, was.wanted_blocks, is.wanted_blocks);
+  Replace(sums.forked, was.forked, is.forked);
 }
 
 }  // namespace
@@ -23,8 +58,10 @@ Sequence& SequenceTable::Add(SeqId id) {
 }
 
 void SequenceTable::Remove(SeqId id) {
-  Unlist(*Find(id));
-  sequences_.erase(Index(id));
+  const auto entry = sequences_.find(Index(id));
+  Unlist(*entry->second);
+  tokens_.Give(std::move(entry->second->tokens));
+  sequences_.erase(entry);
 }
 
 Sequence* SequenceTable::Find(SeqId id) {
@@ -36,21 +73,75 @@ const Sequence* SequenceTable::Find(SeqId id) const {
   return const_cast<SequenceTable*>(this)->Find(id);
 }
 
+SequenceShare SequenceTable::ShareOf(const Sequence& sequence) const {
+  const BlockTable& blocks = sequence.blocks;
+  const auto tokens = static_cast<uint32_t>(sequence.tokens.size());
+  SequenceShare share;
+  share.device_blocks = blocks.on_device();
+  share.device_tokens = static_cast<uint32_t>(std::min<uint64_t>(
+      sequence.computed, uint64_t{blocks.on_device()} * kv_.config().block_tokens));
+  share.incoming_blocks = blocks.missing() > 0 ? blocks.on_device() : 0;
+  share.pending_tokens = sequence.pending();
+  share.decodes = sequence.status == SequenceStatus::kRunning && sequence.pending() == 1;
+  share.wanted_blocks = std::max(kv_.BlocksFor(tokens), blocks.size()) - blocks.on_device();
+  share.forked = blocks.forked();
+  return share;
+}
+
 void SequenceTable::Place(Sequence& sequence) {
   Unlist(sequence);
+  sequence.share = ShareOf(sequence);
+  kv_.SetHold(sequence.blocks, HoldOf(sequence));
   if (sequence.active()) {
-    active_.insert(std::ranges::lower_bound(active_, &sequence, Before), &sequence);
+    Insert(active_, sequence);
+    sequence.listed_active = true;
+    Replace(active_sums_, {}, sequence.share);
+    ListDecode(sequence);
   } else if (sequence.status == SequenceStatus::kPaused) {
+    sequence.blocks.tag = static_cast<uint32_t>(paused_.size());
     paused_.push_back(&sequence);
+    sequence.listed_paused = true;
+    Replace(paused_sums_, {}, sequence.share);
+    undecided_.push_back(sequence.id);
   }
 }
 
-void SequenceTable::Unlist(const Sequence& sequence) {
-  if (const auto at = std::ranges::find(active_, &sequence); at != active_.end()) active_.erase(at);
-  if (const auto at = std::ranges::find(paused_, &sequence); at != paused_.end()) {
-    *at = paused_.back();
-    paused_.pop_back();
+void SequenceTable::Unlist(Sequence& sequence) {
+  if (std::exchange(sequence.listed_decode, false)) Erase(decodes_, sequence);
+  if (std::exchange(sequence.listed_active, false)) {
+    Erase(active_, sequence);
+    Replace(active_sums_, sequence.share, {});
   }
+  if (std::exchange(sequence.listed_paused, false)) {
+    const uint32_t at = sequence.blocks.tag;
+    paused_[at] = paused_.back();
+    paused_[at]->blocks.tag = at;
+    paused_.pop_back();
+    Replace(paused_sums_, sequence.share, {});
+  }
+}
+
+void SequenceTable::Update(Sequence& sequence) {
+  SequenceSums& sums = sequence.listed_active ? active_sums_ : paused_sums_;
+  const SequenceShare share = ShareOf(sequence);
+  Replace(sums, sequence.share, share);
+  sequence.share = share;
+  if (sequence.listed_active) ListDecode(sequence);
+}
+
+void SequenceTable::ListDecode(Sequence& sequence) {
+  const bool decode = IsDecode(sequence);
+  if (std::exchange(sequence.listed_decode, decode) == decode) return;
+  if (decode) {
+    Insert(decodes_, sequence);
+  } else {
+    Erase(decodes_, sequence);
+  }
+}
+
+void SequenceTable::AppendTokens(Sequence& sequence, std::span<const TokenId> tokens) {
+  tokens_.Grow(sequence.tokens, sequence.tokens.size() + tokens.size());
+  sequence.tokens.insert(sequence.tokens.end(), tokens.begin(), tokens.end());
 }
 
 std::vector<const Sequence*> SequenceTable::All() const {
@@ -59,6 +150,28 @@ std::vector<const Sequence*> SequenceTable::All() const {
   for (const auto& [id, sequence] : sequences_) all.push_back(sequence.get());
   std::ranges::sort(all, {}, [](const Sequence* sequence) { return Index(sequence->id); });
   return all;
+}
+
+void SequenceTable::CheckIntegrity() const {
+  SequenceSums active;
+  SequenceSums paused;
+  size_t actives = 0;
+  size_t decodes = 0;
+  for (const auto& [id, sequence] : sequences_) {
+    const bool is_paused = sequence->status == SequenceStatus::kPaused;
+    IC_CHECK(sequence->listed_active == sequence->active());
+    IC_CHECK(sequence->listed_decode == IsDecode(*sequence));
+    IC_CHECK(sequence->listed_paused == is_paused);
+    IC_CHECK(!is_paused || paused_[sequence->blocks.tag] == sequence.get());
+    IC_CHECK(sequence->blocks.hold() == HoldOf(*sequence));
+    actives += sequence->active();
+    decodes += IsDecode(*sequence);
+    if (sequence->active()) Replace(active, {}, ShareOf(*sequence));
+    if (is_paused) Replace(paused, {}, ShareOf(*sequence));
+  }
+  IC_CHECK(active == active_sums_ && paused == paused_sums_);
+  IC_CHECK(active_.size() == actives && std::ranges::is_sorted(active_, Before));
+  IC_CHECK(decodes_.size() == decodes && std::ranges::is_sorted(decodes_, Before));
 }
 
 }  // namespace infercept

@@ -5,25 +5,18 @@
 #include "base/check.h"
 
 namespace infercept {
-namespace {
-
-bool OnDevice(const Sequence& sequence) {
-  return std::ranges::all_of(sequence.blocks, &BlockRef::on_device);
+void PlanNotes::Clear() {
+  recompute_tokens = query_tokens = 0;
+  kv_tokens = 0;
+  memory_refused = false;
+  sequences.clear();
 }
-
-uint32_t MissingBlocks(const Sequence& sequence) {
-  return static_cast<uint32_t>(
-      std::ranges::count_if(sequence.blocks, [](const BlockRef& ref) { return !ref.on_device(); }));
-}
-
-}  // namespace
 
 StepBuilder::StepBuilder(const StepContext& context, StepPlan& plan, PlanNotes& notes)
     : context_(context), kv_(context.kv), plan_(plan), notes_(notes) {}
 
 void StepBuilder::Build() {
-  notes_ = {};
-  plan_.block_table_begin.push_back(0);
+  notes_.Clear();
   load_ = MeasureLoad();
   // Decodes come first, but prefill always gets a block's worth: else many decodes would starve it.
   tokens_left_ =
@@ -34,7 +27,7 @@ void StepBuilder::Build() {
       context_.cost.Forward(load_.saturation_tokens, static_cast<double>(load_.running_tokens));
   swap_in_left_ =
       synchronous() ? UINT32_MAX : context_.cost.CopyBlocksWithin(CopyDirection::kIn, step_seconds);
-  ReclaimByPolicy();
+  Reclaim();
   AddOldest();
   AddDecodes();
   AddPrefills();
@@ -43,7 +36,7 @@ void StepBuilder::Build() {
 // Device blocks that the sequence needs beyond what it has, to compute all its pending tokens.
 uint32_t StepBuilder::Demand(const Sequence& sequence) const {
   const auto tokens = static_cast<uint32_t>(sequence.tokens.size());
-  return MissingBlocks(sequence) + kv_.ExtendCost(sequence.blocks, sequence.computed, tokens);
+  return sequence.blocks.missing() + kv_.ExtendCost(sequence.blocks, sequence.computed, tokens);
 }
 
 // The oldest runnable sequence can always take what it needs; one that could not even then was
@@ -67,22 +60,25 @@ bool StepBuilder::StepIsFull() const {
 }
 
 void StepBuilder::AddDecodes() {
-  for (Sequence* sequence : context_.sequences.active()) {
-    if (StepIsFull()) return;
-    if (sequence->pending() != 1 || !OnDevice(*sequence) || InPlan(*sequence)) continue;
-    if (sequence->incoming_step == plan_.step) continue;
-    const auto tokens = static_cast<uint32_t>(sequence->tokens.size());
-    const uint32_t cost = kv_.ExtendCost(sequence->blocks, sequence->computed, tokens);
-    const uint32_t needed = cost + (cost > 0 ? ReservedFrom(*sequence) : 0);
-    if (needed > kv_.available() && !MakeRoom(*sequence, needed, /*revoke=*/false)) {
+  // By index: making room may take younger sequences off the list.
+  const std::vector<Sequence*>& decodes = context_.sequences.decodes();
+  for (size_t i = 0; i < decodes.size() && !StepIsFull(); ++i) {
+    Sequence& sequence = *decodes[i];
+    if (sequence.blocks.missing() > 0 || InPlan(sequence)) continue;
+    if (sequence.incoming_step == plan_.step) continue;
+    const auto tokens = static_cast<uint32_t>(sequence.tokens.size());
+    const uint32_t cost = kv_.ExtendCost(sequence.blocks, sequence.computed, tokens);
+    const uint32_t needed = cost + (cost > 0 ? ReservedFrom(sequence) : 0);
+    if (needed > kv_.available() && !MakeRoom(sequence, needed, /*revoke=*/false)) {
       notes_.memory_refused = true;
       continue;
     }
-    AddSlice(*sequence, 1);
+    AddSlice(sequence, 1);
   }
 }
 
 void StepBuilder::AddPrefills() {
+  if (plan_.slices.size() == context_.sequences.active().size()) return;
   for (Sequence* sequence : context_.sequences.active()) {
     if (StepIsFull() || tokens_left_ == 0) return;
     if (InPlan(*sequence) || sequence->incoming_step == plan_.step) continue;
@@ -92,7 +88,7 @@ void StepBuilder::AddPrefills() {
 
 // False: memory refused it, and nobody younger may overtake.
 bool StepBuilder::AddPrefill(Sequence& sequence) {
-  const auto held = static_cast<uint32_t>(sequence.blocks.size());
+  const uint32_t held = sequence.blocks.size();
   const uint32_t computed = sequence.computed;
   AttachCached(sequence);
   if (!Fits(sequence, Demand(sequence))) {
@@ -100,9 +96,10 @@ bool StepBuilder::AddPrefill(Sequence& sequence) {
     // What it cannot use now stays available.
     kv_.Truncate(sequence.blocks, held);
     sequence.computed = computed;
+    context_.sequences.Update(sequence);
     return false;
   }
-  if (!OnDevice(sequence) && !BringBack(sequence)) return true;
+  if (sequence.blocks.missing() > 0 && !BringBack(sequence)) return true;
   const uint32_t room =
       context_.config.step_tokens_max - static_cast<uint32_t>(plan_.tokens.size());
   const uint32_t count = std::min({tokens_left_, room, sequence.pending()});
@@ -131,16 +128,17 @@ uint32_t StepBuilder::Watermark() const {
 // without a copy.
 bool StepBuilder::BringBack(Sequence& sequence) {
   bool copied = false;
-  for (BlockRef& ref : sequence.blocks) {
-    if (ref.on_device()) continue;
-    if (swap_in_left_ == 0) return false;
-    const bool copy = kv_.SwapIn(ref, plan_.swap_in);
+  for (uint32_t i = 0; i < sequence.blocks.size() && swap_in_left_ > 0; ++i) {
+    if (sequence.blocks.device()[i] != kNoBlock) continue;
+    const bool copy = kv_.SwapIn(sequence.blocks, i, plan_.swap_in);
     swap_in_left_ -= copy;
     copied |= copy;
     sequence.interception.swapped_in_blocks += copy;
     context_.stats.swapped_in_blocks += copy;
     if (copy) sequence.incoming_step = plan_.step;
   }
+  context_.sequences.Update(sequence);
+  if (sequence.blocks.missing() > 0) return false;
   if (copied && synchronous()) plan_.swaps_block_compute = true;
   return !copied;
 }
@@ -150,27 +148,36 @@ void StepBuilder::AttachCached(Sequence& sequence) {
   if (sequence.pending() <= 1) return;
   if (sequence.computed != sequence.blocks.size() * kv_.config().block_tokens) return;
   const uint32_t covered = kv_.AttachPrefix(sequence.blocks, sequence.tokens, sequence.computed);
+  if (covered == sequence.computed) return;
   sequence.computed = covered;
+  context_.sequences.Update(sequence);
 }
 
 void StepBuilder::AddSlice(Sequence& sequence, uint32_t count) {
   NoteResume(sequence);
   const uint32_t first = sequence.computed;
   const uint32_t end = first + count;
+  const uint32_t held = sequence.blocks.size();
+  const bool forked = sequence.blocks.forked();
   kv_.Extend(sequence.blocks, first, end, plan_.copies);
   plan_.slices.push_back({sequence.id, first, count, end == sequence.tokens.size()});
-  plan_.tokens.insert(plan_.tokens.end(), sequence.tokens.begin() + first,
-                      sequence.tokens.begin() + end);
-  for (uint32_t i = 0; i < kv_.BlocksFor(end); ++i)
-    plan_.block_tables.push_back(sequence.blocks[i].device);
-  plan_.block_table_begin.push_back(static_cast<uint32_t>(plan_.block_tables.size()));
+  plan_.tokens.push_back(sequence.tokens[first]);
+  if (count > 1) {
+    plan_.tokens.insert(plan_.tokens.end(), sequence.tokens.begin() + first + 1,
+                        sequence.tokens.begin() + end);
+  }
+  plan_.block_tables.push_back(sequence.blocks.device().first(kv_.BlocksFor(end)));
+  notes_.sequences.push_back(&sequence);
   notes_.query_tokens += count;
   notes_.kv_tokens += context_.cost.KvReads(first, count);
   if (first < sequence.computed_once) {
     notes_.recompute_tokens += std::min(end, sequence.computed_once) - first;
   }
-  sequence.status = SequenceStatus::kRunning;
   sequence.planned_step = plan_.step;
+  if (sequence.status == SequenceStatus::kRunning && sequence.blocks.size() == held && !forked)
+    return;
+  sequence.status = SequenceStatus::kRunning;
+  context_.sequences.Update(sequence);
 }
 
 // The first slice of a turn, or after an interception: says what waiting and coming back have cost.

@@ -7,6 +7,7 @@
 // first that memory refuses.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "kv/kv_manager.h"
@@ -27,6 +28,18 @@ struct PlanNotes {
   uint32_t query_tokens = 0;
   uint64_t kv_tokens = 0;       // sum of CostModel::KvReads
   bool memory_refused = false;  // something runnable got less than it wanted for want of memory
+  std::vector<Sequence*> sequences;  // [slices]
+
+  void Clear();  // keeps capacity
+};
+
+// Memory of a builder that the next one uses again.
+struct PlanBuffers {
+  std::vector<PausedContext> paused;     // The policy's input: contexts lent to it.
+  std::vector<PausedContext> undecided;  // Nothing was said of them yet.
+  std::vector<Decision> decisions;       // The policy's output.
+  std::vector<Decision> candidates;      // A heap; see StepBuilder::TakeFromPaused.
+  std::vector<SeqId> waived;
 };
 
 // Everything a builder looks at or changes; owned by the scheduler.
@@ -38,6 +51,7 @@ struct StepContext {
   SequenceTable& sequences;
   SchedulerStats& stats;
   std::vector<SchedulerEvent>& events;
+  PlanBuffers& buffers;
   Nanos now;
 };
 
@@ -52,8 +66,10 @@ class StepBuilder {
   uint32_t Shortage() const;
   PausedContext Describe(const Sequence& sequence) const;
   Decision Weigh(const PausedContext& paused, Disposition disposition, uint32_t blocks) const;
-  void ReclaimByPolicy();
-  bool HonourWish(Sequence& sequence);
+  void Reclaim();
+  void GiveUpWaived();
+  void NoteUndecided();
+  void AskPolicy();
   void CarryOut(Decision decision);
   void Report(Sequence& sequence, const Decision& decision);
   uint32_t SwapOutSuffix(Sequence& sequence, uint32_t blocks);
@@ -63,7 +79,9 @@ class StepBuilder {
   // this step.
   bool MakeRoom(const Sequence& sequence, uint32_t blocks, bool revoke);
   bool TakeFromPaused(uint32_t blocks, bool revoke);
-  std::vector<Decision> Candidates(bool revoke) const;
+  void GatherCandidates(bool revoke);
+  bool AddCandidate(const Sequence& sequence, bool revoke);
+  void TakeFrom(Sequence& victim, Decision decision, uint32_t blocks, bool revoke);
   void DropAllPaused();
   bool PreemptYoungerThan(const Sequence& sequence, uint32_t blocks);
 
@@ -89,11 +107,12 @@ class StepBuilder {
   StepPlan& plan_;
   PlanNotes& notes_;
   StepLoad load_;
-  uint32_t tokens_left_ = 0;           // query tokens that prefill may still take
-  uint32_t swap_out_left_ = 0;         // blocks
-  uint32_t swap_in_left_ = 0;          // blocks
-  std::vector<PausedContext> paused_;  // The policy's input and output.
-  std::vector<Decision> decisions_;
+  uint32_t tokens_left_ = 0;    // query tokens that prefill may still take
+  uint32_t swap_out_left_ = 0;  // blocks
+  uint32_t swap_in_left_ = 0;   // blocks
+  // What the candidates in the buffers were gathered for; nothing: there are none yet.
+  std::optional<bool> candidates_revoke_;
+  uint64_t candidates_as_of_ = 0;  // KvManager::sharing_changes() then.
 };
 
 }  // namespace infercept

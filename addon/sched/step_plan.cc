@@ -36,7 +36,6 @@ void StepPlan::Clear() {
   slices.clear();
   tokens.clear();
   block_tables.clear();
-  block_table_begin.clear();
   copies.clear();
   swap_out.clear();
   swap_in.clear();
@@ -46,13 +45,10 @@ void StepPlan::Clear() {
 
 std::string StepPlan::DebugString() const {
   std::string text = "step " + std::to_string(step) + "\n";
-  for (size_t i = 0; i < slices.size(); ++i) {
-    const Slice& slice = slices[i];
+  for (const Slice& slice : slices) {
     text += "  seq " + std::to_string(Index(slice.seq)) + " [" +
             std::to_string(slice.first_position) + ", +" + std::to_string(slice.count) + ")" +
-            (slice.sample ? " sample" : "") + " blocks";
-    for (BlockId block : block_table(i)) text += " " + std::to_string(Index(block));
-    text += "\n";
+            (slice.sample ? " sample" : "") + "\n";
   }
   text += CopiesString("copies", copies) + CopiesString("swap_out", swap_out) +
           CopiesString("swap_in", swap_in);

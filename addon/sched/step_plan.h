@@ -1,6 +1,6 @@
 // The contract between deciding (Scheduler::Plan), doing (Executor::Execute) and recording
-// (Scheduler::Commit). Both sides are plain values without pointers to live objects: they can be
-// logged, replayed and diffed.
+// (Scheduler::Commit). Both sides are plain values, but for the block tables: they can be logged
+// and diffed.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,7 @@ struct Decision {
   double waste_preserve = 0;
   double waste_swap = 0;
   double waste_discard = 0;
+  uint32_t place = 0;  // PausedContext::place
 
   std::string DebugString() const;
 };
@@ -43,9 +44,9 @@ struct StepPlan {
   uint64_t step = 0;
   std::vector<Slice> slices;    // the oldest sequence's, then decodes, then prefill and recompute
   std::vector<TokenId> tokens;  // of all slices, concatenated
-  // Device blocks of all slices, concatenated; each slice's reach to its last token.
-  std::vector<BlockId> block_tables;
-  std::vector<uint32_t> block_table_begin;  // [slices + 1]
+  // [slices] The device blocks of each slice's sequence, up to its last token. They are the
+  // sequences' own: valid until the plan is committed.
+  std::vector<std::span<const BlockId>> block_tables;
   // Device -> device (copy-on-write); complete before any slice reads
   std::vector<BlockCopy> copies;
   // Device -> host; sources are neither written nor reused by this plan
@@ -59,11 +60,8 @@ struct StepPlan {
   bool empty() const {
     return slices.empty() && copies.empty() && swap_out.empty() && swap_in.empty();
   }
-  std::span<const BlockId> block_table(size_t slice) const {
-    return std::span(block_tables)
-        .subspan(block_table_begin[slice], block_table_begin[slice + 1] - block_table_begin[slice]);
-  }
   void Clear();  // keeps capacity: no allocation after warm-up
+  // Without block tables: Sequence::DebugString has them.
   std::string DebugString() const;
 };
 

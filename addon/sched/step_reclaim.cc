@@ -1,5 +1,6 @@
 // The half of StepBuilder that takes memory back.
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -11,15 +12,10 @@ namespace {
 
 constexpr double kSecondsPerNano = 1e-9;
 
-uint32_t PrivateBlocks(const KvManager& kv, const Sequence& sequence) {
-  return static_cast<uint32_t>(std::ranges::count_if(
-      sequence.blocks, [&](const BlockRef& ref) { return kv.IsPrivate(ref); }));
-}
-
-uint64_t DeviceTokens(const KvManager& kv, const Sequence& sequence) {
-  const auto blocks = std::ranges::count_if(sequence.blocks, &BlockRef::on_device);
-  return std::min<uint64_t>(sequence.computed,
-                            static_cast<uint64_t>(blocks) * kv.config().block_tokens);
+// The candidate that loses least by recomputing per block that it frees is taken first.
+bool TakenLater(const Decision& a, const Decision& b) {
+  return std::tuple(a.waste_discard / a.blocks, a.place) >
+         std::tuple(b.waste_discard / b.blocks, b.place);
 }
 
 }  // namespace
@@ -30,15 +26,11 @@ StepLoad StepBuilder::MeasureLoad() const {
   load.saturation_tokens = std::min(
       config.saturation_tokens ? config.saturation_tokens : context_.cost.SaturationTokens(),
       config.step_tokens_max);
-  uint64_t pending = 0;
-  for (const Sequence* sequence : context_.sequences.active()) {
-    load.running_tokens += DeviceTokens(kv_, *sequence);
-    pending += sequence->pending();
-    load.decode_tokens += sequence->status == SequenceStatus::kRunning && sequence->pending() == 1;
-  }
-  for (const Sequence* sequence : context_.sequences.paused()) {
-    load.paused_tokens += DeviceTokens(kv_, *sequence);
-  }
+  const SequenceSums& active = context_.sequences.active_sums();
+  load.running_tokens = active.device_tokens;
+  load.decode_tokens = static_cast<uint32_t>(active.decodes);
+  load.paused_tokens = context_.sequences.paused_sums().device_tokens;
+  const uint64_t pending = active.pending_tokens;
   // T_copy(N) = T_step (InferCept §4.1). An idle step may copy for as long as a saturated one would
   // take.
   const double query =
@@ -61,7 +53,13 @@ constexpr uint32_t kReserveShare = 16;
 // way.
 uint32_t StepBuilder::Shortage() const {
   uint64_t wanted = kv_.config().device_blocks / kReserveShare;
-  for (const Sequence* sequence : context_.sequences.active()) wanted += Demand(*sequence);
+  const SequenceSums& active = context_.sequences.active_sums();
+  wanted += active.wanted_blocks;
+  if (active.forked > 0) {
+    for (const Sequence* sequence : context_.sequences.active()) {
+      wanted += kv_.CopyCost(sequence->blocks, sequence->computed);
+    }
+  }
   const uint64_t has = uint64_t{kv_.available()} + kv_.leaving();
   return wanted > has ? static_cast<uint32_t>(wanted - has) : 0;
 }
@@ -70,8 +68,9 @@ PausedContext StepBuilder::Describe(const Sequence& sequence) const {
   const InterceptionState& interception = sequence.interception;
   PausedContext paused;
   paused.seq = sequence.id;
+  paused.place = sequence.blocks.tag;
   paused.tokens = sequence.computed;
-  paused.device_blocks = PrivateBlocks(kv_, sequence);
+  paused.device_blocks = sequence.blocks.private_blocks();
   paused.block_tokens = kv_.config().block_tokens;
   paused.elapsed_seconds =
       static_cast<double>(context_.now - interception.started) * kSecondsPerNano;
@@ -89,38 +88,65 @@ Decision StepBuilder::Weigh(const PausedContext& paused, Disposition disposition
           blocks,
           WastePreserve(paused, paused.residual_seconds, load_),
           WasteSwap(paused, load_.swap_out_blocks, load_, context_.cost),
-          WasteDiscard(paused, load_, context_.cost)};
+          WasteDiscard(paused, load_, context_.cost),
+          paused.place};
 }
 
-// The policy is asked about contexts for which the caller has no wish of its own.
-void StepBuilder::ReclaimByPolicy() {
-  paused_.clear();
-  for (Sequence* sequence : context_.sequences.paused()) {
-    if (!HonourWish(*sequence)) paused_.push_back(Describe(*sequence));
-  }
-  decisions_.clear();
-  PolicyFunction(context_.config.policy)(paused_, load_, context_.cost, decisions_);
-  for (const Decision& decision : decisions_) CarryOut(decision);
-  for (const PausedContext& paused : paused_) {
+void StepBuilder::Reclaim() {
+  GiveUpWaived();
+  NoteUndecided();
+  if (PolicyActs(context_.config.policy, load_)) AskPolicy();
+  for (const PausedContext& paused : context_.buffers.undecided) {
     Sequence& sequence = *context_.sequences.Find(paused.seq);
     if (!sequence.interception.decided) Report(sequence, Weigh(paused, Disposition::kPreserve, 0));
   }
 }
 
-// A tool's `disposition`, or session.suspend. False: there is no wish.
-bool StepBuilder::HonourWish(Sequence& sequence) {
-  const std::optional<Disposition> wish =
-      sequence.suspended ? Disposition::kSwap : sequence.interception.wish;
-  if (!wish) return false;
-  const PausedContext paused = Describe(sequence);
-  const bool swap = wish == Disposition::kSwap && kv_.host_free() > 0;
-  if (wish == Disposition::kPreserve) {
-    Report(sequence, Weigh(paused, Disposition::kPreserve, 0));
-  } else if (paused.device_blocks > 0) {
+// A tool's `disposition`, or session.suspend.
+void StepBuilder::GiveUpWaived() {
+  std::vector<SeqId>& waived = context_.buffers.waived;
+  waived.clear();
+  for (const BlockTable* table : kv_.holders(Hold::kWaived)) {
+    waived.push_back(context_.sequences.PausedOwner(*table).id);
+  }
+  for (const SeqId seq : waived) {
+    const Sequence& sequence = *context_.sequences.Find(seq);
+    const PausedContext paused = Describe(sequence);
+    if (paused.device_blocks == 0) continue;  // One before it let go of what they shared.
+    const bool to_host = sequence.suspended || sequence.interception.wish == Disposition::kSwap;
+    const bool swap = to_host && kv_.host_free() > 0;
     CarryOut(
         Weigh(paused, swap ? Disposition::kSwap : Disposition::kDiscard, paused.device_blocks));
   }
-  return true;
+}
+
+// Contexts of which nothing was said yet: they are reported as preserved if nothing else is
+// decided.
+void StepBuilder::NoteUndecided() {
+  std::vector<PausedContext>& undecided = context_.buffers.undecided;
+  undecided.clear();
+  for (const SeqId seq : context_.sequences.undecided()) {
+    Sequence* sequence = context_.sequences.Find(seq);
+    if (sequence == nullptr) continue;
+    if (sequence->blocks.hold() == Hold::kLent && !sequence->interception.decided) {
+      undecided.push_back(Describe(*sequence));
+    } else if (sequence->blocks.hold() == Hold::kKept) {
+      Report(*sequence, Weigh(Describe(*sequence), Disposition::kPreserve, 0));
+    }
+  }
+  context_.sequences.undecided().clear();
+}
+
+// About contexts for which the caller has no wish of its own, as far as they hold memory.
+void StepBuilder::AskPolicy() {
+  PlanBuffers& buffers = context_.buffers;
+  buffers.paused.clear();
+  for (const BlockTable* table : kv_.holders(Hold::kLent)) {
+    buffers.paused.push_back(Describe(context_.sequences.PausedOwner(*table)));
+  }
+  buffers.decisions.clear();
+  PolicyFunction(context_.config.policy)(buffers.paused, load_, context_.cost, buffers.decisions);
+  for (const Decision& decision : buffers.decisions) CarryOut(decision);
 }
 
 void StepBuilder::CarryOut(Decision decision) {
@@ -150,14 +176,14 @@ void StepBuilder::Report(Sequence& sequence, const Decision& decision) {
 // Plans to move up to `blocks` private blocks to the host, last ones first. Returns how many.
 uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks) {
   uint32_t moved = 0;
-  for (auto ref = sequence.blocks.rbegin(); ref != sequence.blocks.rend() && moved < blocks;
-       ++ref) {
+  for (uint32_t i = sequence.blocks.size(); i > 0 && moved < blocks; --i) {
     if (swap_out_left_ == 0 || kv_.host_free() == 0) break;
-    if (!kv_.IsPrivate(*ref)) continue;
-    kv_.SwapOut(*ref, plan_.swap_out);
+    if (!kv_.IsPrivate(sequence.blocks, i - 1)) continue;
+    kv_.SwapOut(sequence.blocks, i - 1, plan_.swap_out);
     --swap_out_left_;
     ++moved;
   }
+  if (moved > 0) context_.sequences.Update(sequence);
   context_.stats.swapped_out_blocks += moved;
   return moved;
 }
@@ -165,11 +191,12 @@ uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks) {
 // Gives up table entries from the end until `blocks` private device blocks became available.
 // Returns how many did.
 uint32_t StepBuilder::DiscardSuffix(Sequence& sequence, uint32_t blocks) {
-  auto first = static_cast<uint32_t>(sequence.blocks.size());
+  uint32_t first = sequence.blocks.size();
   uint32_t freed = 0;
-  while (first > 0 && freed < blocks) freed += kv_.IsPrivate(sequence.blocks[--first]);
+  while (first > 0 && freed < blocks) freed += kv_.IsPrivate(sequence.blocks, --first);
   kv_.Truncate(sequence.blocks, first);
   sequence.computed = std::min(sequence.computed, first * kv_.config().block_tokens);
+  context_.sequences.Update(sequence);
   context_.stats.discarded_blocks += freed;
   return freed;
 }
@@ -185,38 +212,60 @@ bool StepBuilder::MakeRoom(const Sequence& sequence, uint32_t blocks, bool revok
 // that preserves is asked for nothing unless the oldest sequence needs it (`revoke`).
 bool StepBuilder::TakeFromPaused(uint32_t blocks, bool revoke) {
   const auto secured = [&] { return kv_.available() + kv_.leaving() >= blocks; };
+  const auto nothing_to_take = [&] {
+    return !revoke && swap_out_left_ == 0 && kv_.host_free() > 0;
+  };
   if (secured() || (context_.config.policy == PolicyKind::kPreserve && !revoke)) {
     return kv_.available() >= blocks;
   }
-  for (const Decision& candidate : Candidates(revoke)) {
-    if (secured()) break;
+  if (!nothing_to_take()) GatherCandidates(revoke);
+  std::vector<Decision>& candidates = context_.buffers.candidates;
+  while (!secured() && !nothing_to_take() && !candidates.empty()) {
+    std::ranges::pop_heap(candidates, TakenLater);
+    const Decision candidate = candidates.back();
+    candidates.pop_back();
     Sequence& victim = *context_.sequences.Find(candidate.seq);
-    Decision decision = candidate;
-    decision.blocks = SwapOutSuffix(victim, blocks - kv_.available() - kv_.leaving());
-    if (!secured() && (revoke || kv_.host_free() == 0)) {
-      decision.disposition = Disposition::kDiscard;
-      decision.blocks += DiscardSuffix(victim, blocks - kv_.available() - kv_.leaving());
-    }
-    if (decision.blocks > 0) Report(victim, decision);
+    TakeFrom(victim, candidate, blocks, revoke);
+    if (AddCandidate(victim, revoke)) std::ranges::push_heap(candidates, TakenLater);
   }
   if (revoke && !secured()) DropAllPaused();
   return kv_.available() >= blocks;
 }
 
-std::vector<Decision> StepBuilder::Candidates(bool revoke) const {
-  std::vector<Decision> candidates;
-  for (const Sequence* sequence : context_.sequences.paused()) {
-    const PausedContext paused = Describe(*sequence);
-    if (paused.device_blocks == 0) continue;
-    const Decision decision = Weigh(paused, Disposition::kSwap, paused.device_blocks);
-    const bool worth = decision.waste_discard <= decision.waste_preserve &&
-                       sequence->interception.wish != Disposition::kPreserve;
-    if (revoke || worth) candidates.push_back(decision);
+// Gathered once per step, unless what the candidates share with others has changed since.
+void StepBuilder::GatherCandidates(bool revoke) {
+  if (candidates_revoke_ == revoke && candidates_as_of_ == kv_.sharing_changes()) return;
+  candidates_revoke_ = revoke;
+  candidates_as_of_ = kv_.sharing_changes();
+  context_.buffers.candidates.clear();
+  for (const Hold hold : {Hold::kLent, Hold::kWaived, Hold::kKept}) {
+    if (hold == Hold::kKept && !revoke) continue;
+    for (const BlockTable* table : kv_.holders(hold)) {
+      AddCandidate(context_.sequences.PausedOwner(*table), revoke);
+    }
   }
-  std::ranges::sort(candidates, {}, [](const Decision& decision) {
-    return decision.waste_discard / decision.blocks;
-  });
-  return candidates;
+  std::ranges::make_heap(context_.buffers.candidates, TakenLater);
+}
+
+// At the end of the list. False: the sequence has nothing to give, or it would be a loss.
+bool StepBuilder::AddCandidate(const Sequence& sequence, bool revoke) {
+  const PausedContext paused = Describe(sequence);
+  if (paused.device_blocks == 0) return false;
+  const Decision decision = Weigh(paused, Disposition::kSwap, paused.device_blocks);
+  if (!revoke && decision.waste_discard > decision.waste_preserve) return false;
+  context_.buffers.candidates.push_back(decision);
+  return true;
+}
+
+// What is missing of `blocks`, as far as the victim has it: to the host first.
+void StepBuilder::TakeFrom(Sequence& victim, Decision decision, uint32_t blocks, bool revoke) {
+  const auto missing = [&] { return blocks - std::min(blocks, kv_.available() + kv_.leaving()); };
+  decision.blocks = SwapOutSuffix(victim, missing());
+  if (missing() > 0 && (revoke || kv_.host_free() == 0)) {
+    decision.disposition = Disposition::kDiscard;
+    decision.blocks += DiscardSuffix(victim, missing());
+  }
+  if (decision.blocks > 0) Report(victim, decision);
 }
 
 // Last resort: what paused contexts share among themselves is private to none of them, so all let
@@ -228,6 +277,7 @@ void StepBuilder::DropAllPaused() {
     decision.blocks = DiscardSuffix(*sequence, UINT32_MAX);
     Report(*sequence, decision);
   }
+  candidates_revoke_.reset();
 }
 
 bool StepBuilder::PreemptYoungerThan(const Sequence& sequence, uint32_t blocks) {
@@ -237,8 +287,8 @@ bool StepBuilder::PreemptYoungerThan(const Sequence& sequence, uint32_t blocks) 
     if ((*victim)->blocks.empty() || InPlan(**victim)) continue;
     if ((*victim)->incoming_step == plan_.step)
       continue;  // Its blocks are targets of copies in this plan.
-    DiscardSuffix(**victim, blocks - kv_.available());
     (*victim)->status = SequenceStatus::kWaiting;
+    DiscardSuffix(**victim, blocks - kv_.available());
     ++context_.stats.preemptions;
   }
   return kv_.available() >= blocks;

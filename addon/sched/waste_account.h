@@ -23,9 +23,7 @@ class WasteAccount {
   const WasteStats& waste() const { return waste_; }
 
  private:
-  double PausedBytes() const;
-  double ActiveBytes() const;
-  double IncomingBytes() const;
+  double Bytes(uint64_t blocks) const;
 
   const SchedulerConfig& config_;
   const SequenceTable& sequences_;

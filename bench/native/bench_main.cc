@@ -15,11 +15,9 @@ struct Entry {
   std::string_view name;
   std::string (*run)(const Options& options);
 };
-constexpr Entry kEntries[] = {{"kernels", RunKernels},
-                              {"model", RunModel},
-                              {"attention", RunAttention},
-                              {"limits", RunLimits},
-                              {"estimator", RunEstimator}};
+constexpr Entry kEntries[] = {{"kernels", RunKernels},     {"model", RunModel},
+                              {"attention", RunAttention}, {"limits", RunLimits},
+                              {"estimator", RunEstimator}, {"overhead", RunOverhead}};
 
 int Main(int count, char** arguments) {
   Options options;
@@ -48,8 +46,8 @@ int Main(int count, char** arguments) {
     return 0;
   }
   std::fprintf(stderr,
-               "usage: infercept_bench kernels|model|attention|limits|estimator [--quick] [--json] "
-               "[--threads N] "
+               "usage: infercept_bench kernels|model|attention|limits|estimator|overhead [--quick] "
+               "[--json] [--threads N] "
                "[--isa NAME] [--type NAME]\n");
   return 2;
 }

@@ -35,5 +35,6 @@ std::string RunModel(const Options& options);
 std::string RunAttention(const Options& options);
 std::string RunLimits(const Options& options);
 std::string RunEstimator(const Options& options);
+std::string RunOverhead(const Options& options);
 
 }  // namespace infercept::bench

@@ -26,14 +26,12 @@ std::vector<TokenId> Tokens(size_t count, TokenId first = 0) {
   return tokens;
 }
 
-// Extends and seals a table as a prefill of all tokens would.
-BlockTable Fill(KvManager& kv, const std::vector<TokenId>& tokens) {
-  BlockTable table;
+// Extends and seals an empty table as a prefill of all tokens would.
+void Fill(KvManager& kv, BlockTable& table, const std::vector<TokenId>& tokens) {
   std::vector<BlockCopy> copies;
   const uint32_t computed = kv.AttachPrefix(table, tokens, 0);
   kv.Extend(table, computed, static_cast<uint32_t>(tokens.size()), copies);
   kv.Seal(table, tokens, static_cast<uint32_t>(tokens.size()));
-  return table;
 }
 
 void Check(const KvManager& kv, const std::vector<const BlockTable*>& tables) {
@@ -59,19 +57,22 @@ TEST(BlockPool, HandsOutEachBlockOnceAndTakesItBack) {
 TEST(KvManager, SharesAPrefixByContent) {
   KvManager kv(Config(8));
   const auto tokens = Tokens(10);
-  BlockTable first = Fill(kv, tokens);
+  BlockTable first;
+  Fill(kv, first, tokens);
   BlockTable second;
   EXPECT_EQ(kv.AttachPrefix(second, tokens, 0), 8u);
   EXPECT_EQ(second[1].device, first[1].device);
-  EXPECT_FALSE(kv.IsPrivate(first[0]));
-  EXPECT_TRUE(kv.IsPrivate(first[2]));
+  EXPECT_FALSE(kv.IsPrivate(first, 0));
+  EXPECT_TRUE(kv.IsPrivate(first, 2));
+  EXPECT_EQ(first.private_blocks(), 1u);
   Check(kv, {&first, &second});
 }
 
 TEST(KvManager, LeavesOneTokenToCompute) {
   KvManager kv(Config(8));
   const auto tokens = Tokens(8);
-  BlockTable first = Fill(kv, tokens);
+  BlockTable first;
+  Fill(kv, first, tokens);
   BlockTable second;
   EXPECT_EQ(kv.AttachPrefix(second, tokens, 0), 4u);
 }
@@ -80,7 +81,8 @@ TEST(KvManager, SameTokensAfterAnotherPrefixAreOtherContent) {
   KvManager kv(Config(8));
   std::vector<TokenId> a = {1, 1, 1, 1, 7, 7, 7, 7, 9};
   std::vector<TokenId> b = {2, 2, 2, 2, 7, 7, 7, 7, 9};
-  BlockTable first = Fill(kv, a);
+  BlockTable first;
+  Fill(kv, first, a);
   BlockTable second;
   EXPECT_EQ(kv.AttachPrefix(second, b, 0), 0u);
 }
@@ -88,7 +90,8 @@ TEST(KvManager, SameTokensAfterAnotherPrefixAreOtherContent) {
 TEST(KvManager, DiscardedBlocksStayFindableUntilMemoryIsWanted) {
   KvManager kv(Config(4));
   const auto tokens = Tokens(13);
-  BlockTable table = Fill(kv, tokens);
+  BlockTable table;
+  Fill(kv, table, tokens);
   EXPECT_EQ(kv.available(), 0u);
   kv.Truncate(table, 0);
   EXPECT_EQ(kv.available(), 4u);
@@ -97,7 +100,8 @@ TEST(KvManager, DiscardedBlocksStayFindableUntilMemoryIsWanted) {
   kv.Truncate(table, 0);
   // Another context takes two blocks: the free one, then the suffix of the discarded one goes
   // first.
-  BlockTable other = Fill(kv, Tokens(8, 100));
+  BlockTable other;
+  Fill(kv, other, Tokens(8, 100));
   EXPECT_EQ(kv.AttachPrefix(table, tokens, 0), 8u);
   Check(kv, {&table, &other});
 }
@@ -121,8 +125,10 @@ TEST(KvManager, ComputingTheSameTwiceKeepsOneCopy) {
 
 TEST(KvManager, WritingASharedPartialBlockCopiesIt) {
   KvManager kv(Config(8));
-  BlockTable parent = Fill(kv, Tokens(6));
-  BlockTable child = kv.Share(parent);
+  BlockTable parent;
+  Fill(kv, parent, Tokens(6));
+  BlockTable child;
+  kv.Share(parent, child);
   std::vector<BlockCopy> copies;
   EXPECT_EQ(kv.ExtendCost(child, 6, 7), 1u);
   kv.Extend(child, 6, 7, copies);
@@ -137,16 +143,17 @@ TEST(KvManager, WritingASharedPartialBlockCopiesIt) {
 TEST(KvManager, NoBlockIsReusedBeforeItsCopyIsComplete) {
   KvManager kv(Config(2, 2));
   const auto tokens = Tokens(6);
-  BlockTable table = Fill(kv, tokens);
+  BlockTable table;
+  Fill(kv, table, tokens);
   std::vector<BlockCopy> out;
-  kv.SwapOut(table[1], out);
+  kv.SwapOut(table, 1, out);
   EXPECT_EQ(kv.available(), 0u);
   EXPECT_EQ(kv.leaving(), 1u);
   Check(kv, {&table});
   kv.CompleteCopies();
   EXPECT_EQ(kv.available(), 1u);
   std::vector<BlockCopy> in;
-  EXPECT_TRUE(kv.SwapIn(table[1], in));
+  EXPECT_TRUE(kv.SwapIn(table, 1, in));
   EXPECT_EQ(kv.host_free(), 1u);
   kv.CompleteCopies();
   EXPECT_EQ(kv.host_free(), 2u);
@@ -156,9 +163,10 @@ TEST(KvManager, NoBlockIsReusedBeforeItsCopyIsComplete) {
 TEST(KvManager, ABlockThatIsFoundWhileItLeavesStays) {
   KvManager kv(Config(2, 2));
   const auto tokens = Tokens(6);
-  BlockTable table = Fill(kv, tokens);
+  BlockTable table;
+  Fill(kv, table, tokens);
   std::vector<BlockCopy> out;
-  kv.SwapOut(table[0], out);
+  kv.SwapOut(table, 0, out);
   EXPECT_EQ(kv.leaving(), 1u);
   BlockTable other;
   EXPECT_EQ(kv.AttachPrefix(other, tokens, 0), 4u);
@@ -168,22 +176,42 @@ TEST(KvManager, ABlockThatIsFoundWhileItLeavesStays) {
   Check(kv, {&table, &other});
 }
 
+TEST(KvManager, KnowsWhoHasPrivateBlocks) {
+  KvManager kv(Config(8));
+  BlockTable parent;
+  Fill(kv, parent, Tokens(6));
+  kv.SetHold(parent, Hold::kLent);
+  ASSERT_EQ(kv.holders(Hold::kLent).size(), 1u);
+  BlockTable child;
+  kv.Share(parent, child);
+  EXPECT_EQ(parent.private_blocks(), 0u);
+  EXPECT_TRUE(kv.holders(Hold::kLent).empty());
+  const uint64_t changes = kv.sharing_changes();
+  kv.Truncate(child, 0);
+  // Nobody touched the parent, but its blocks are its own again.
+  EXPECT_EQ(parent.private_blocks(), 2u);
+  EXPECT_TRUE(kv.holders(Hold::kLent) == std::vector<BlockTable*>{&parent});
+  EXPECT_GT(kv.sharing_changes(), changes);
+}
+
 // A context may be discarded in the very step that moves it: where the copy goes stays taken.
 TEST(KvManager, NoTargetIsReusedBeforeItsCopyIsComplete) {
   KvManager kv(Config(2, 1));
-  BlockTable table = Fill(kv, Tokens(6));
+  BlockTable table;
+  Fill(kv, table, Tokens(6));
   std::vector<BlockCopy> copies;
-  kv.SwapOut(table[1], copies);
+  kv.SwapOut(table, 1, copies);
   kv.Truncate(table, 1);
   EXPECT_EQ(kv.host_free(), 0u);
   Check(kv, {&table});
   kv.CompleteCopies();
   EXPECT_EQ(kv.host_free(), 1u);
-  kv.SwapOut(table[0], copies);
+  kv.SwapOut(table, 0, copies);
   kv.CompleteCopies();
-  BlockTable other = Fill(kv, Tokens(8, 100));  // Nothing of the first context is cached any more.
+  BlockTable other;
+  Fill(kv, other, Tokens(8, 100));  // Nothing of the first context is cached any more.
   kv.Truncate(other, 0);
-  EXPECT_TRUE(kv.SwapIn(table[0], copies));
+  EXPECT_TRUE(kv.SwapIn(table, 0, copies));
   const uint32_t available = kv.available();
   kv.Truncate(table, 0);
   EXPECT_EQ(kv.available(), available);
@@ -194,12 +222,13 @@ TEST(KvManager, NoTargetIsReusedBeforeItsCopyIsComplete) {
 
 TEST(KvManager, ASwappedBlockThatIsStillCachedNeedsNoCopyBack) {
   KvManager kv(Config(2, 2));
-  BlockTable table = Fill(kv, Tokens(6));
+  BlockTable table;
+  Fill(kv, table, Tokens(6));
   std::vector<BlockCopy> out;
-  kv.SwapOut(table[0], out);
+  kv.SwapOut(table, 0, out);
   kv.CompleteCopies();
   std::vector<BlockCopy> in;
-  EXPECT_FALSE(kv.SwapIn(table[0], in));
+  EXPECT_FALSE(kv.SwapIn(table, 0, in));
   EXPECT_TRUE(in.empty());
   EXPECT_EQ(kv.host_free(), 2u);
   Check(kv, {&table});
@@ -219,8 +248,8 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
       const uint32_t i = below(4);
       BlockTable& table = tables[i];
       std::vector<BlockCopy> copies;
-      const bool on_device = std::ranges::all_of(table, &BlockRef::on_device);
-      const uint32_t kind = below(4);
+      const bool on_device = table.missing() == 0;
+      const uint32_t kind = below(5);
       if (kind == 0 && on_device) {
         if (computed[i] == table.size() * 4)
           computed[i] = kv.AttachPrefix(table, tokens[i], computed[i]);
@@ -235,12 +264,14 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
         kv.Truncate(table, first);
         computed[i] = std::min(computed[i], first * 4);
       } else if (kind == 2 && !table.empty()) {
-        BlockRef& ref = table[below(table.size())];
-        if (kv.IsPrivate(ref) && kv.host_free() > 0) kv.SwapOut(ref, copies);
+        const uint32_t index = below(table.size());
+        if (kv.IsPrivate(table, index) && kv.host_free() > 0) kv.SwapOut(table, index, copies);
       } else if (kind == 3) {
-        for (BlockRef& ref : table) {
-          if (!ref.on_device() && kv.available() > 0) kv.SwapIn(ref, copies);
+        for (uint32_t index = 0; index < table.size(); ++index) {
+          if (!table[index].on_device() && kv.available() > 0) kv.SwapIn(table, index, copies);
         }
+      } else {
+        kv.SetHold(table, static_cast<Hold>(below(kHolds)));
       }
       Check(kv, {&tables[0], &tables[1], &tables[2], &tables[3]});
       if (below(2) == 0) kv.CompleteCopies();

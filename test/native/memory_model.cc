@@ -57,7 +57,7 @@ void MemoryModel::NoteCopies(const StepPlan& plan) {
 }
 
 void MemoryModel::NoteSlice(const StepPlan& plan, size_t slice) {
-  const auto table = plan.block_table(slice);
+  const auto table = plan.block_tables[slice];
   const uint32_t first_written = plan.slices[slice].first_position / config_.block_tokens;
   for (uint32_t i = 0; i < table.size(); ++i) {
     if (i < first_written) {
@@ -99,7 +99,7 @@ void MemoryModel::Spoil(const StepPlan& plan) {
 void MemoryModel::Compute(const StepPlan& plan, size_t slice_index,
                           std::span<const uint64_t> context) {
   const Slice& slice = plan.slices[slice_index];
-  const auto table = plan.block_table(slice_index);
+  const auto table = plan.block_tables[slice_index];
   const uint32_t end = slice.first_position + slice.count;
   Require(end <= context.size(), "a slice lies within its context");
   Require(table.size() == DivCeil(end, config_.block_tokens), "a block table reaches to the slice");

@@ -56,7 +56,7 @@ class PlanChecker {
 
   void Compute(const StepPlan& plan, size_t slice_index) {
     const Slice& slice = plan.slices[slice_index];
-    const auto table = plan.block_table(slice_index);
+    const auto table = plan.block_tables[slice_index];
     const uint32_t session = Index(slice.seq);
     uint64_t digest = 0;
     for (uint32_t position = 0; position < slice.first_position + slice.count; ++position) {

@@ -30,7 +30,7 @@ StepLoad Load() {
   return load;
 }
 
-std::vector<Decision> Decide(PolicyKind kind, const std::vector<PausedContext>& paused,
+std::vector<Decision> Decide(PolicyKind kind, std::vector<PausedContext> paused,
                              const StepLoad& load) {
   std::vector<Decision> decisions;
   PolicyFunction(kind)(paused, load, CostModel(kProfile), decisions);

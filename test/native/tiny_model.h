@@ -1,6 +1,7 @@
 // A very small random model with storage and threads, and plans written by hand.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -46,9 +47,9 @@ inline void AddSlice(StepPlan& plan, SeqId seq, uint32_t first_position,
                      bool sample = true) {
   plan.slices.push_back({seq, first_position, static_cast<uint32_t>(tokens.size()), sample});
   plan.tokens.insert(plan.tokens.end(), tokens.begin(), tokens.end());
-  if (plan.block_table_begin.empty()) plan.block_table_begin.push_back(0);
-  plan.block_tables.insert(plan.block_tables.end(), blocks.begin(), blocks.end());
-  plan.block_table_begin.push_back(static_cast<uint32_t>(plan.block_tables.size()));
+  // A plan refers to tables that others keep; these stay until the tests end.
+  static std::deque<std::vector<BlockId>> tables;
+  plan.block_tables.push_back(tables.emplace_back(blocks));
 }
 
 inline std::vector<BlockId> Blocks(std::initializer_list<uint32_t> ids) {

@@ -521,7 +521,7 @@ class WorldRunner final : private Executor, private Clock {
       const uint32_t number = life_of_[Index(sequence->id)];
       if (allowance.head >= 0 && !Before(lives_[number], lives_[Size_t(allowance.head)])) continue;
       allowance.head = number;
-      allowance.head_host_blocks = Size(sequence->blocks) - on_device;
+      allowance.head_host_blocks = sequence->blocks.size() - on_device;
     }
     allowance.prefill_tokens =
         std::max(saturation - std::min(saturation, decodes), config.kv.block_tokens);
@@ -535,9 +535,7 @@ class WorldRunner final : private Executor, private Clock {
 
   static size_t Size_t(int64_t index) { return static_cast<size_t>(index); }
 
-  static uint32_t OnDevice(const Sequence& sequence) {
-    return static_cast<uint32_t>(std::ranges::count_if(sequence.blocks, &BlockRef::on_device));
-  }
+  static uint32_t OnDevice(const Sequence& sequence) { return sequence.blocks.on_device(); }
 
   // The queue, by the model's own record of arrivals.
   static bool Before(const Life& a, const Life& b) {
@@ -584,7 +582,7 @@ class WorldRunner final : private Executor, private Clock {
       return;
     }
     const Sequence& sequence = *scheduler_->Find(life.id);
-    const uint32_t missing = Size(sequence.blocks) - OnDevice(sequence);
+    const uint32_t missing = sequence.blocks.size() - OnDevice(sequence);
     if (missing < allowance_.head_host_blocks) {
       Require(missing == 0 || plan.swap_in.size() == allowance_.swap_in_blocks,
               "the head of the queue comes back as fast as the link allows");
@@ -625,7 +623,9 @@ class WorldRunner final : private Executor, private Clock {
       add(slice.first_position);
       add(slice.count);
     }
-    for (const BlockId block : plan.block_tables) add(Index(block));
+    for (const std::span<const BlockId> table : plan.block_tables) {
+      for (const BlockId block : table) add(Index(block));
+    }
     for (const auto* copies : {&plan.copies, &plan.swap_out, &plan.swap_in}) {
       add(copies->size());
       for (const BlockCopy& copy : *copies)
