@@ -73,14 +73,19 @@ describe('events', () => {
           sampling,
         }),
       );
+      let over = false;
+      const all = Promise.all(runs).finally(() => {
+        over = true;
+      });
       for (let round = 0; round < 4; round += 1) {
         // What is posted at once takes effect at once: a run paused before its first step has no context to decide about.
-        for (const before = steps.length; steps.length < before + 3; ) await wait(1);
-        const handles = await Promise.all(runs.map((run) => run.intercept({ kind: 'slow' })));
+        for (const before = steps.length; steps.length < before + 3 && !over; ) await wait(1);
+        // On a busy machine a run may have ended meanwhile.
+        const handles = await Promise.allSettled(runs.map((run) => run.intercept({ kind: 'slow' })));
         await wait(10);
-        await Promise.all(handles.map((handle) => handle.resume('')));
+        for (const handle of handles) if (handle.status === 'fulfilled') await handle.value.resume('');
       }
-      await Promise.all(runs);
+      await all;
     });
     expect(steps.length).toBeGreaterThan(10);
     expect(steps.every(({ slices, tokens, decodes }) => slices <= tokens && decodes <= slices)).toBe(true);
