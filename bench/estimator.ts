@@ -1,6 +1,6 @@
 // What estimates of interceptions' durations cost, and what they bring: the paper's mix under `adaptive`, with what is learnt,
 // with elapsed times (the paper's rule), and with an oracle that knows every duration.
-import { type SimulateOptions, simulate } from '../lib/index.js';
+import { type SimulateOptions, simulate } from 'infercept';
 import type { Bench } from './run.js';
 import { runNative } from './support/native.js';
 
