@@ -108,7 +108,7 @@ interface PoliciesFigures {
   cases: Record<string, Record<string, CaseFigures>>;
 }
 
-const policySeries: readonly Series[] = [
+export const policySeries: readonly Series[] = [
   { name: 'adaptive', light: '#0969da', dark: '#4493f8' },
   { name: 'infercept', light: '#1a7f37', dark: '#3fb950' },
   { name: 'preserve', light: '#8250df', dark: '#ab7df8' },

@@ -1,20 +1,14 @@
 // The two charts of the benchmarks: columns in groups with a mark for the limit of each, and labelled bars.
-import { document, element, type Palette, text } from './svg.js';
+import { document, element, heading, type Palette, text } from './svg.js';
 
 const palette: Palette = {
   light: {
-    ink: '#1f2328',
-    soft: '#59636e',
-    line: '#d1d9e0',
     peer: '#b6bfc8',
     batch: '#818b98',
     ours: '#0969da',
     limit: '#cf222e',
   },
   dark: {
-    ink: '#f0f6fc',
-    soft: '#9198a1',
-    line: '#3d444d',
     peer: '#656c76',
     batch: '#9198a1',
     ours: '#4493f8',
@@ -56,14 +50,7 @@ export function columnChart(
     return element('g', { transform: `translate(${x} ${y})` }, ...drawPanel(panel));
   });
   const height = headHeight + rows * (panelSize.height + panelSize.gap);
-  return document(width, height, palette, [...drawTitles(titles), drawLegend(names), ...drawn]);
-}
-
-function drawTitles({ title, subtitle }: { title: string; subtitle: string }): string[] {
-  return [
-    text(title, { x: 0, y: 18, class: 'ink', style: 'font-size:16px;font-weight:600' }),
-    text(subtitle, { x: 0, y: 38, class: 'soft' }),
-  ];
+  return document(width, height, palette, [...heading(titles), drawLegend(names), ...drawn]);
 }
 
 function drawLegend(names: Record<Series | 'limit', string>): string {
@@ -144,5 +131,5 @@ export function barChart(titles: { title: string; subtitle: string }, bars: read
     ].join('');
   });
   const bottom = 56 + bars.length * (height + gap);
-  return document(labels + longest + notes, bottom, palette, [...drawTitles(titles), ...drawn]);
+  return document(labels + longest + notes, bottom, palette, [...heading(titles), ...drawn]);
 }

@@ -1,5 +1,5 @@
 // Lines in panels: one line per series, and a dashed line for the bound of each panel.
-import { document, element, type Palette, text } from './svg.js';
+import { document, element, heading, type Palette, text } from './svg.js';
 
 export interface Line {
   /** One of the chart's series. */
@@ -44,21 +44,13 @@ export function lineChart(titles: LineTitles, series: readonly Series[], panels:
   });
   const rows = Math.ceil(panels.length / 2);
   const height = headHeight + rows * (panelSize.height + panelSize.gap);
-  const head = [
-    text(titles.title, { x: 0, y: 18, class: 'ink', style: 'font-size:16px;font-weight:600' }),
-    text(titles.subtitle, { x: 0, y: 38, class: 'soft' }),
-    drawLegend(series),
-  ];
-  return document(width, height, toPalette(series), [...head, ...drawn]);
+  return document(width, height, toPalette(series), [...heading(titles), drawLegend(series), ...drawn]);
 }
 
 function toPalette(series: readonly Series[]): Palette {
   const colours = (ground: 'light' | 'dark') =>
     Object.fromEntries(series.map((entry, index) => [`s${index}`, entry[ground]]));
-  return {
-    light: { ink: '#1f2328', soft: '#59636e', line: '#d1d9e0', ...colours('light') },
-    dark: { ink: '#f0f6fc', soft: '#9198a1', line: '#3d444d', ...colours('dark') },
-  };
+  return { light: colours('light'), dark: colours('dark') };
 }
 
 function drawLegend(series: readonly Series[]): string {

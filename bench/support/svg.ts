@@ -18,7 +18,24 @@ export interface Palette {
   dark: Record<string, string>;
 }
 
-/** A whole document on a transparent ground; `palette` gives each class its colour. */
+/** Of what every picture has: text, less important text, lines, and the ground. */
+export const neutral: Palette = {
+  light: { ink: '#1f2328', soft: '#59636e', line: '#d1d9e0', ground: '#ffffff' },
+  dark: { ink: '#f0f6fc', soft: '#9198a1', line: '#3d444d', ground: '#0d1117' },
+};
+
+/** Around the picture, so that nothing touches the end of its ground. */
+const margin = 16;
+
+/** Title and subtitle, in the first 44 pixels. */
+export function heading({ title, subtitle }: { title: string; subtitle: string }): string[] {
+  return [
+    text(title, { x: 0, y: 18, class: 'ink', style: 'font-size:16px;font-weight:600' }),
+    text(subtitle, { x: 0, y: 38, class: 'soft' }),
+  ];
+}
+
+/** A whole document, on a ground of its own: pages differ; `palette` gives each further class its colour. */
 export function document(width: number, height: number, palette: Palette, children: readonly string[]): string {
   const rules = (colours: Record<string, string>): string =>
     Object.entries(colours)
@@ -27,11 +44,14 @@ export function document(width: number, height: number, palette: Palette, childr
   const style = [
     'text{font:12px system-ui,sans-serif;stroke:none!important}',
     'rect{stroke:none!important}',
-    rules(palette.light),
-    `@media (prefers-color-scheme:dark){${rules(palette.dark)}}`,
+    rules({ ...neutral.light, ...palette.light }),
+    `@media (prefers-color-scheme:dark){${rules({ ...neutral.dark, ...palette.dark })}}`,
   ].join('\n');
-  const attributes = { xmlns: 'http://www.w3.org/2000/svg', viewBox: `0 0 ${width} ${height}`, width, height };
-  return `${element('svg', attributes, element('style', {}, style), ...children.map((child) => `\n${child}`))}\n`;
+  const frame = { width: width + 2 * margin, height: height + 2 * margin };
+  const viewBox = [-margin, -margin, frame.width, frame.height].join(' ');
+  const ground = element('rect', { x: -margin, y: -margin, ...frame, class: 'ground' });
+  const lines = [ground, ...children].map((child) => `\n${child}`);
+  return `${element('svg', { xmlns: 'http://www.w3.org/2000/svg', viewBox, ...frame }, element('style', {}, style), ...lines)}\n`;
 }
 
 /** Pixels need no more than a tenth. */
