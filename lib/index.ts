@@ -1,5 +1,6 @@
 export { type AgentWorkload, agentSessions } from './agent-workload.js';
 export type { Forecast } from './augmentation.js';
+export type { CostProfile } from './cost-profile.js';
 export { Engine, type EngineCapacity, type EngineEvents } from './engine.js';
 export { type ErrorCode, InferceptError } from './errors.js';
 export type { DurationEstimate, Estimates } from './estimates.js';
@@ -9,8 +10,9 @@ export type { InterceptionContext, Interceptor } from './interception.js';
 export type { JsonSchema } from './json-schema.js';
 export { type SystemInfo, systemInfo } from './native.js';
 export type { StepRecord } from './native-protocol.js';
-export type { LoadOptions, LoadProgress, PolicyName, RunOptions, SamplingOptions } from './options.js';
+export type { LoadOptions, LoadProgress, RunOptions, SamplingOptions } from './options.js';
 export type * from './part.js';
+export type { PolicyName } from './policy-names.js';
 export {
   type Accelerator,
   a100,

@@ -18,22 +18,33 @@ export function familyOf(kind: string): string {
   return families.includes(prefix) ? prefix : 'tool';
 }
 
+const cut = (name: string): string => name.slice(0, nameCharactersMax);
+
+function levels(kind: string, shape: string | undefined, number: (name: string) => number): NativeKind {
+  const family = familyOf(kind);
+  return {
+    family: number(family),
+    kind: kind === family ? 0 : number(kind),
+    shape: shape === undefined ? 0 : number(`${kind}(${shape})`),
+  };
+}
+
 export class KindTable {
   /** Longest unused first. */
   private readonly ids = new Map<string, number>();
 
   /** All levels of one interception. 0 where a level adds nothing. */
   path(kind: string, shape?: string): NativeKind {
-    const family = familyOf(kind);
-    return {
-      family: this.id(family),
-      kind: kind === family ? 0 : this.id(kind),
-      shape: shape === undefined ? 0 : this.id(`${kind}(${shape})`),
-    };
+    return levels(kind, shape, (name) => this.id(name));
+  }
+
+  /** As `path`, but nothing is numbered, and nothing counts as used: 0 for a name that is not known. */
+  find(kind: string, shape?: string): NativeKind {
+    return levels(kind, shape, (name) => this.ids.get(cut(name)) ?? 0);
   }
 
   id(name: string): number {
-    const key = name.slice(0, nameCharactersMax);
+    const key = cut(name);
     const id = this.ids.get(key) ?? this.nextId();
     this.ids.delete(key);
     this.ids.set(key, id);

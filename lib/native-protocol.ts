@@ -4,7 +4,7 @@
  */
 import type { ErrorCode } from './errors.js';
 import type { ModelSpec } from './model-spec.js';
-import type { NativeCommand } from './native-commands.js';
+import type { NativeCommand, NativeKind } from './native-commands.js';
 import type { Disposition } from './part.js';
 
 /** Sampled tokens of one sequence: `count` entries of {@link NativeBatch.tokens} from `begin` on. */
@@ -227,8 +227,88 @@ export interface NativeSimulation {
   cancel(): void;
 }
 
+/** Seconds; copies by blocks. */
+export interface NativeCostProfile {
+  step: number;
+  perQueryToken: number;
+  perKvToken: number;
+  queryTile: number;
+  copyOutStart: number;
+  copyInStart: number;
+  copyOutBlock: number;
+  copyInBlock: number;
+}
+
+export interface NativePolicyOptions {
+  policy: string;
+  blockTokens: number;
+  bytesPerToken: number;
+  /** 0: from the profile. */
+  saturationTokens: number;
+  profile: NativeCostProfile;
+  durations: NativeDurations[];
+}
+
+/** Contexts to decide about, as columns of equal length: the numbers of their kinds, their sizes, and seconds. */
+export interface NativePaused {
+  families: Uint32Array;
+  kinds: Uint32Array;
+  shapes: Uint32Array;
+  tokens: Uint32Array;
+  deviceBlocks: Uint32Array;
+  elapsedSeconds: Float64Array;
+  /** 0: not known. */
+  expectedSeconds: Float64Array;
+}
+
+export interface NativeLoad {
+  runningTokens: number;
+  /** On the device, of paused contexts that are not asked about. */
+  otherPausedTokens: number;
+  /** That active sequences have yet to compute. */
+  queryTokens: number;
+  shortageBlocks: number;
+  hostBlocksFree: number;
+  /** Default: what the link copies while the step computes. */
+  swapOutBlocks?: number;
+}
+
+/** Columns with one row per decision, in their order. */
+export interface NativeDecisions {
+  /** Places among those that were asked about. */
+  contexts: Uint32Array;
+  /** 0: preserve, 1: swap, 2: discard. */
+  dispositions: Uint8Array;
+  blocks: Uint32Array;
+  /** Byte-seconds. */
+  preserve: Float64Array;
+  swap: Float64Array;
+  discard: Float64Array;
+  residualSeconds: Float64Array;
+}
+
+/** What the scheduler asks, without sequences and blocks. The twin of `addon/binding/native_policy`. */
+export interface NativePolicy {
+  observeStep(step: { queryTokens: number; kvTokens: number; seconds: number }): void;
+  observeCopy(copy: { direction: 'out' | 'in'; blocks: number; seconds: number }): void;
+  observeInterception(interception: NativeKind & { seconds: number }): void;
+  decide(paused: NativePaused, load: NativeLoad): NativeDecisions;
+  /** One row per context, none of them moved. */
+  weigh(paused: NativePaused, load: NativeLoad): NativeDecisions;
+  /** How long an interception that has lasted `seconds` goes on. */
+  residual(interception: NativeKind & { seconds: number }): number;
+  stepSeconds(step: { queryTokens: number; kvTokens: number }): number;
+  copySeconds(copy: { direction: 'out' | 'in'; blocks: number }): number;
+  copyBlocksWithin(copy: { direction: 'out' | 'in'; seconds: number }): number;
+  kvReads(slice: { first: number; count: number }): number;
+  costs(): NativeCostProfile & { saturationTokens: number; relativeError: number };
+  /** JSON: what was learnt about durations, by kinds' numbers. */
+  durations(): string;
+}
+
 export interface NativeBinding {
   NativeEngine: new (spec: ModelSpec, options: NativeOptions, onBatch: (batch: NativeBatch) => void) => NativeEngine;
+  NativePolicy: new (options: NativePolicyOptions) => NativePolicy;
   /** Workload and options as `lib/simulate.ts` writes them. Throws at once for values out of range. */
   simulate(workload: object, options: object): NativeSimulation;
   systemInfo(): NativeSystemInfo;

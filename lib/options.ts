@@ -4,6 +4,7 @@ import { InferceptError } from './errors.js';
 import { type Estimates, estimates } from './estimates.js';
 import { type QuantizedType, quantizedTypes } from './model-spec.js';
 import type { NativeSampling } from './native-commands.js';
+import { type PolicyName, policyNames } from './policy-names.js';
 import {
   abortSignal,
   arrayOf,
@@ -20,14 +21,6 @@ import {
   options,
   real,
 } from './validate.js';
-
-/**
- * How the scheduler treats paused contexts. `adaptive` gives up memory only under pressure, by least waste; `infercept`
- * is the paper's rule; the others are its baselines.
- */
-export type PolicyName = 'adaptive' | 'infercept' | 'preserve' | 'swap' | 'discard' | 'discard-requeue';
-
-export const policyNames = ['adaptive', 'infercept', 'preserve', 'swap', 'discard', 'discard-requeue'] as const;
 
 /** Where loading stands. */
 export interface LoadProgress {

@@ -1,27 +1,12 @@
-/** Cost profiles of devices and models, as data for `simulate`. */
+/** Cost profiles of devices and models, as data for `simulate` and `infercept/policy`. */
+import type { CostProfile } from './cost-profile.js';
 
-/** What a step and a copy cost, and how much memory there is. A step takes `step + perQueryToken * q + perKvToken * kv`. */
-export interface DeviceProfile {
+/** What a step and a copy cost, and how much memory there is. */
+export interface DeviceProfile extends CostProfile {
   name: string;
-  /** Seconds of every step. */
-  step: number;
-  /** Seconds per query token. */
-  perQueryToken: number;
-  /** Seconds per position that attention reads. */
-  perKvToken: number;
-  /** Neighbouring query tokens of a sequence that read its context together. Default 1: each reads it for itself. */
-  queryTile?: number;
-  /** Seconds of every copy between tiers, whatever its size. */
-  copyStart: number;
-  /** Seconds per byte, one direction; links are taken as full duplex. */
-  secondsPerCopiedByte: number;
-  /** Keys and values of one token in all layers. */
-  bytesPerToken: number;
   /** KV tokens on the device and in host memory. */
   deviceTokens: number;
   hostTokens: number;
-  /** Tokens per step beyond which step time grows in proportion; 0: from the line. */
-  saturationTokens: number;
 }
 
 /** What of a model decides what a step costs. Weights, keys and values have two bytes each. */

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { InferceptError } from './errors.js';
-import { type PolicyName, policyNames } from './options.js';
+import { type PolicyName, policyNames } from './policy-names.js';
 import { type DeviceProfile, profiles } from './profiles.js';
 import { type SimulationReport, simulate } from './simulate.js';
 import { parseTrace } from './trace.js';

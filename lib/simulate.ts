@@ -1,9 +1,10 @@
 /** `simulate()`: the engine's own scheduler under virtual time. No model, no clock: a workload, a cost profile, a policy. */
+import { toNativeProfile } from './cost-profile.js';
 import { throwIfAborted } from './errors.js';
 import { fromNative, loadNative } from './native.js';
 import type { NativeSimulation, NativeSimulationReport } from './native-protocol.js';
-import { type PolicyName, policyNames } from './options.js';
 import type { Disposition } from './part.js';
+import { dispositions, type PolicyName, policyNames } from './policy-names.js';
 import { a100GptJ, type DeviceProfile } from './profiles.js';
 import { type EngineStats, toEngineStats } from './stats.js';
 import { abortSignal, anything, boolean, integer, invalid, oneOf, options, real } from './validate.js';
@@ -96,9 +97,6 @@ function distribution(values: number[]): Distribution {
   return { mean, p50: at(0.5), p90: at(0.9), p99: at(0.99) };
 }
 
-/** In the order of `addon/sched/step_plan.h`. */
-const dispositions = ['preserve', 'swap', 'discard'] as const;
-
 /** By the kind's number: the disposition's, or -1. Kinds that the workload does not have are none to wait for. */
 function toWishes(wishes: Readonly<Record<string, Disposition>>, kinds: ReadonlyMap<string, number>): Int32Array {
   const numbers = new Int32Array(Math.max(...kinds.values()) + 1).fill(-1);
@@ -115,7 +113,6 @@ function toWishes(wishes: Readonly<Record<string, Disposition>>, kinds: Readonly
 function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: Int32Array): object {
   const profile = checked.profile ?? a100GptJ;
   const blockTokens = checked.blockTokens ?? 16;
-  const copyBlock = profile.bytesPerToken * blockTokens * profile.secondsPerCopiedByte;
   return {
     policy: checked.policy ?? 'adaptive',
     deviceBlocks: Math.floor((checked.deviceTokens ?? profile.deviceTokens) / blockTokens),
@@ -125,22 +122,13 @@ function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: I
     prefixCache: checked.prefixCache ?? true,
     contextTokens,
     stepTokens: Math.max(checked.stepTokens ?? 512, blockTokens),
-    saturationTokens: checked.saturationTokens ?? profile.saturationTokens,
+    saturationTokens: checked.saturationTokens ?? profile.saturationTokens ?? 0,
     durationsKnown: checked.durationsKnown ?? false,
     durationsLearned: checked.durationsLearned ?? true,
     wishes,
     untilMs: checked.untilMs ?? 0,
     checkIntegrity: checked.checkIntegrity ?? false,
-    profile: {
-      step: profile.step,
-      perQueryToken: profile.perQueryToken,
-      perKvToken: profile.perKvToken,
-      queryTile: profile.queryTile ?? 1,
-      copyOutStart: profile.copyStart,
-      copyInStart: profile.copyStart,
-      copyOutBlock: copyBlock,
-      copyInBlock: copyBlock,
-    },
+    profile: toNativeProfile(profile, blockTokens),
   };
 }
 

@@ -163,6 +163,22 @@ export function options<Checks extends Record<string, Check<unknown>>>(checks: C
   };
 }
 
+/** As {@link options}, but the object and the keys that are named have to be there. */
+export function required<Checks extends Record<string, Check<unknown>>, Key extends keyof Checks & string>(
+  checks: Checks,
+  ...keys: Key[]
+): Check<Checked<Checks> & { [Needed in Key]: ReturnType<Checks[Needed]> }> {
+  const read = options(checks);
+  return (value, name) => {
+    if (value === undefined && name !== '') throw invalid(name, undefined, 'given');
+    const result = read(value, name);
+    for (const key of keys) {
+      if (result[key] === undefined) throw invalid(name === '' ? key : `${name}.${key}`, undefined, 'given');
+    }
+    return result as Checked<Checks> & { [Needed in Key]: ReturnType<Checks[Needed]> };
+  };
+}
+
 function unknownOption(where: string, key: string, allowed: readonly string[]): InferceptError {
   const suggestion = nearest(key, allowed);
   const place = where === '' ? '' : ` in \`${where}\``;

@@ -4,6 +4,7 @@
 
 #include "binding/napi_setup.h"
 #include "binding/native_engine.h"
+#include "binding/native_policy.h"
 #include "binding/simulate.h"
 #include "kernels/ops.h"
 
@@ -24,6 +25,7 @@ Napi::Value SystemInfo(const Napi::CallbackInfo& info) {
 
 Napi::Object Export(Napi::Env env, Napi::Object exports) {
   exports.Set("NativeEngine", NativeEngine::Define(env));
+  exports.Set("NativePolicy", NativePolicy::Define(env));
   exports.Set("simulate", Napi::Function::New(env, StartSimulation, "simulate"));
   exports.Set("systemInfo", Napi::Function::New(env, SystemInfo, "systemInfo"));
   return exports;

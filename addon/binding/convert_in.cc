@@ -146,11 +146,6 @@ SeqId ToSeq(const ObjectReader& reader, const char* key = "seq") {
   return SeqId{reader.Int<uint32_t>(key)};
 }
 
-KindPath ToKindPath(const ObjectReader& reader) {
-  const auto level = [&](const char* key) { return KindId{reader.Int<uint32_t>(key)}; };
-  return {level("family"), level("kind"), level("shape")};
-}
-
 InterceptionFacts ToFacts(const ObjectReader& reader) {
   constexpr double kRemainingMsMax = 1e12;  // three decades
   InterceptionFacts facts;
@@ -216,7 +211,7 @@ constexpr CommandRow kCommands[] = {
     {"fork", ToFork},     {"suspend", ToSuspend}, {"release", ToRelease},
 };
 
-LearnedDurations ToDurations(const ObjectReader& reader) {
+LearnedDurations ToLearned(const ObjectReader& reader) {
   LearnedDurations durations{KindId{reader.Int<uint32_t>("kind")}, {}};
   const std::vector<double> seconds = reader.Doubles("seconds");
   const std::vector<double> weights = reader.Doubles("weights");
@@ -268,10 +263,33 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   options.saturation_tokens = reader.Int<uint32_t>("saturationTokens");
   options.prefix_cache = reader.Bool("prefixCache");
   options.sequences_max = reader.Int<uint32_t>("sequencesMax", 1);
-  for (const ObjectReader& durations : reader.Objects("durations")) {
-    options.durations.push_back(ToDurations(durations));
-  }
+  options.durations = ToDurations(reader, "durations");
   return options;
+}
+
+CostProfile ToCostProfile(const ObjectReader& reader) {
+  constexpr double kSecondsMax = 1e9;
+  constexpr uint32_t kTileMax = 1u << 24;  // tokens of the longest context
+  const auto seconds = [&](const char* key) { return reader.Double(key, 0, kSecondsMax); };
+  CostProfile profile;
+  profile.step = seconds("step");
+  profile.per_query_token = seconds("perQueryToken");
+  profile.per_kv_token = seconds("perKvToken");
+  profile.query_tile = reader.Int<uint32_t>("queryTile", 1, kTileMax);
+  profile.copy_start = {seconds("copyOutStart"), seconds("copyInStart")};
+  profile.copy_block = {seconds("copyOutBlock"), seconds("copyInBlock")};
+  return profile;
+}
+
+KindPath ToKindPath(const ObjectReader& reader) {
+  const auto level = [&](const char* key) { return KindId{reader.Int<uint32_t>(key)}; };
+  return {level("family"), level("kind"), level("shape")};
+}
+
+std::vector<LearnedDurations> ToDurations(const ObjectReader& reader, const char* key) {
+  std::vector<LearnedDurations> durations;
+  for (const ObjectReader& learned : reader.Objects(key)) durations.push_back(ToLearned(learned));
+  return durations;
 }
 
 TokenTable ToTokenTable(Napi::Value value) {

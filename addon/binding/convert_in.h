@@ -3,10 +3,15 @@
 // call.
 #pragma once
 
+#include <vector>
+
 #include "binding/napi_setup.h"
+#include "binding/object_reader.h"
 #include "engine/command.h"
 #include "engine/runtime.h"
 #include "model/model_spec.h"
+#include "sched/cost_model.h"
+#include "sched/duration_predictor.h"
 #include "text/token_table.h"
 
 namespace infercept {
@@ -15,5 +20,8 @@ ModelSpec ToModelSpec(Napi::Value value);
 RuntimeOptions ToRuntimeOptions(Napi::Value value);
 TokenTable ToTokenTable(Napi::Value value);
 Command ToCommand(Napi::Value value);
+CostProfile ToCostProfile(const ObjectReader& reader);
+KindPath ToKindPath(const ObjectReader& reader);
+std::vector<LearnedDurations> ToDurations(const ObjectReader& reader, const char* key);
 
 }  // namespace infercept

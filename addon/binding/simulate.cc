@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "binding/convert_in.h"
 #include "binding/convert_out.h"
 #include "binding/object_reader.h"
 #include "sched/duration_predictor.h"
@@ -69,18 +70,6 @@ MixOptions ReadMix(const ObjectReader& object) {
   return mix;
 }
 
-CostProfile ReadProfile(const ObjectReader& object) {
-  const auto seconds = [&](const char* key) { return object.Double(key, 0, kSecondsMax); };
-  CostProfile profile;
-  profile.step = seconds("step");
-  profile.per_query_token = seconds("perQueryToken");
-  profile.per_kv_token = seconds("perKvToken");
-  profile.query_tile = object.Int<uint32_t>("queryTile", 1, kTokensMax);
-  profile.copy_start = {seconds("copyOutStart"), seconds("copyInStart")};
-  profile.copy_block = {seconds("copyOutBlock"), seconds("copyInBlock")};
-  return profile;
-}
-
 // As lib/simulate.ts numbers dispositions; -1: no wish.
 std::optional<Disposition> ToWish(int32_t wish) {
   if (wish < 0 || wish > static_cast<int32_t>(Disposition::kDiscard)) return std::nullopt;
@@ -103,7 +92,7 @@ SimOptions ReadOptions(const ObjectReader& object) {
   scheduler.step_tokens_max =
       object.Int<uint32_t>("stepTokens", scheduler.kv.block_tokens, kTokensMax);
   scheduler.saturation_tokens = object.Int<uint32_t>("saturationTokens", 0, kTokensMax);
-  options.profile = ReadProfile(object.Object("profile"));
+  options.profile = ToCostProfile(object.Object("profile"));
   options.until = ReadNanos(object, "untilMs");
   options.durations_known = object.Bool("durationsKnown");
   scheduler.learn_durations = object.Bool("durationsLearned");

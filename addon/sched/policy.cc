@@ -149,6 +149,17 @@ Policy PolicyFunction(PolicyKind kind) {
   IC_CHECK(false);
 }
 
+uint32_t SwapOutBudget(PolicyKind kind, uint64_t pending_tokens, const StepLoad& load,
+                       const CostModel& cost) {
+  if (kind == PolicyKind::kSwap) return UINT32_MAX;
+  const uint64_t query = pending_tokens == 0
+                             ? load.saturation_tokens
+                             : std::min<uint64_t>(pending_tokens, load.saturation_tokens);
+  const double seconds =
+      cost.Forward(static_cast<double>(query), static_cast<double>(load.running_tokens));
+  return cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
+}
+
 bool PolicyActs(PolicyKind kind, const StepLoad& load) {
   if (kind == PolicyKind::kAdaptive) return load.shortage_blocks > 0;
   return kind != PolicyKind::kPreserve;

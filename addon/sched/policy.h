@@ -59,6 +59,13 @@ using Policy = void (*)(std::span<PausedContext> paused, const StepLoad& load,
 // had as many decisions as there are contexts.
 Policy PolicyFunction(PolicyKind kind);
 
+// Blocks that may leave in one step: what the link copies while the step computes, T_copy(N) =
+// T_step (InferCept §4.1). `pending_tokens` are those that active sequences have yet to compute; an
+// idle step may copy for as long as a saturated one would take. `swap` waits, however long it
+// takes.
+uint32_t SwapOutBudget(PolicyKind kind, uint64_t pending_tokens, const StepLoad& load,
+                       const CostModel& cost);
+
 // False: whatever is paused, the policy would decide nothing.
 bool PolicyActs(PolicyKind kind, const StepLoad& load);
 

@@ -30,16 +30,9 @@ StepLoad StepBuilder::MeasureLoad() const {
   load.running_tokens = active.device_tokens;
   load.decode_tokens = static_cast<uint32_t>(active.decodes);
   load.paused_tokens = context_.sequences.paused_sums().device_tokens;
-  const uint64_t pending = active.pending_tokens;
-  // T_copy(N) = T_step (InferCept §4.1). An idle step may copy for as long as a saturated one would
-  // take.
-  const double query =
-      pending == 0 ? load.saturation_tokens
-                   : static_cast<double>(std::min<uint64_t>(pending, load.saturation_tokens));
-  const double seconds = context_.cost.Forward(query, static_cast<double>(load.running_tokens));
-  load.host_blocks_free = kv_.host_free();
   load.swap_out_blocks =
-      synchronous() ? UINT32_MAX : context_.cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
+      SwapOutBudget(context_.config.policy, active.pending_tokens, load, context_.cost);
+  load.host_blocks_free = kv_.host_free();
   load.bytes_per_token = static_cast<double>(kv_.config().block_bytes) / kv_.config().block_tokens;
   load.shortage_blocks = Shortage();
   return load;

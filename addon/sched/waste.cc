@@ -4,15 +4,21 @@
 
 namespace infercept {
 
+uint64_t DeviceTokens(const PausedContext& context) {
+  return std::min<uint64_t>(context.tokens, uint64_t{context.device_blocks} * context.block_tokens);
+}
+
 double WastePreserve(const PausedContext& context, double seconds, const StepLoad& load) {
   return seconds * context.device_blocks * context.block_tokens * load.bytes_per_token;
 }
 
 double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
-  const uint32_t tokens = std::min(context.tokens, context.device_blocks * context.block_tokens);
+  const uint64_t tokens = DeviceTokens(context);
   const uint64_t reads = cost.KvReads(context.tokens - tokens, tokens);
-  const double seconds = cost.ForwardMarginal(tokens, static_cast<double>(reads));
-  return seconds * (tokens / 2.0 + static_cast<double>(load.running_tokens)) * load.bytes_per_token;
+  const double seconds =
+      cost.ForwardMarginal(static_cast<double>(tokens), static_cast<double>(reads));
+  return seconds * (static_cast<double>(tokens) / 2.0 + static_cast<double>(load.running_tokens)) *
+         load.bytes_per_token;
 }
 
 double WasteSwap(const PausedContext& context, uint32_t budget_blocks, const StepLoad& load,

@@ -6,6 +6,9 @@
 
 namespace infercept {
 
+// Computed tokens that are on the device.
+uint64_t DeviceTokens(const PausedContext& context);
+
 // InferCept (ICML 2024) eq. 2: T_INT * C * M. `seconds` is the estimate of the interception's
 // remaining time.
 double WastePreserve(const PausedContext& context, double seconds, const StepLoad& load);

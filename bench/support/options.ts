@@ -1,7 +1,7 @@
 // The command line of benchmarks: which options there are, which benchmark takes which, and what to say of wrong ones.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { policyNames } from '../../lib/options.js';
+import { policyNames } from '../../lib/policy-names.js';
 
 /** What every benchmark takes, and what some do. */
 export interface BenchOptions {

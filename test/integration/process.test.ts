@@ -106,6 +106,22 @@ describe('the package', () => {
     expect(output).toBe('true ERR_MODEL_NOT_FOUND\ntrue\n');
   });
 
+  const decide = `
+    const core = new PolicyCore({ policy: 'discard', profile: profiles['h200-llama3-8b'] });
+    const paused = [{ id: 'a', tokens: 100, deviceBlocks: 7, elapsedSeconds: 1 }];
+    const [{ id, disposition, blocks }] = core.decide({ paused, load: { shortageBlocks: 0, runningTokens: 0 } });
+    console.log(id, disposition, blocks);`;
+
+  it('has the policy alone, as an ES module', async () => {
+    const source = `import { PolicyCore, profiles } from 'infercept/policy'; ${decide}`;
+    expect(await run(source, ['--input-type=module'])).toEqual({ code: 0, output: 'a discard 7\n' });
+  });
+
+  it('has the policy alone, as a CommonJS module', async () => {
+    const source = `const { PolicyCore, profiles } = require('infercept/policy'); ${decide}`;
+    expect(await run(source, ['--input-type=commonjs'])).toEqual({ code: 0, output: 'a discard 7\n' });
+  });
+
   it('says what it tried when there is no addon', async () => {
     const source = `import { Engine } from 'infercept';
       await Engine.load('demo', { nativeBinding: '/nowhere/infercept.node' }).catch((error) => console.log(error.code, error.message));`;

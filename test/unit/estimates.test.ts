@@ -37,6 +37,16 @@ describe('KindTable', () => {
     expect(new Set(kinds.entries().map(([, id]) => id % kindsMax)).size).toBe(kindsMax - 1);
   });
 
+  it('finds what it knows without numbering what it does not', () => {
+    const kinds = new KindTable();
+    kinds.path('tool:search', 'depth=3');
+    const before = kinds.entries();
+    expect(kinds.find('tool:search', 'depth=3')).toEqual({ family: 1, kind: 2, shape: 3 });
+    expect(kinds.find('tool:other', 'depth=3')).toEqual({ family: 1, kind: 0, shape: 0 });
+    expect(kinds.find('human')).toEqual({ family: 0, kind: 0, shape: 0 });
+    expect(kinds.entries()).toEqual(before);
+  });
+
   it('cuts names that are too long to keep', () => {
     const kinds = new KindTable();
     expect(kinds.id('x'.repeat(5000))).toBe(kinds.id('x'.repeat(6000)));

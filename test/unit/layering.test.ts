@@ -142,6 +142,18 @@ describe('lib', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('has the policy alone without engine, model or text', () => {
+    const reached = new Set<string>();
+    const visit = (file: string): void => {
+      if (reached.has(file)) return;
+      reached.add(file);
+      graph.get(file)?.forEach(visit);
+    };
+    visit('policy.ts');
+    expect([...reached]).toContain('native.ts');
+    expect([...reached].filter((file) => /engine|session|load|model|formats\/|text\//.test(file))).toEqual([]);
+  });
+
   it('loads the addon in one place', () => {
     const wrong = [...graph.keys()].filter(
       (file) => file !== 'native.ts' && /infercept\.node/.test(readFileSync(join(root, 'lib', file), 'utf8')),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { agentSessions, formatTrace, profiles, type SimulationReport } from '../../lib/index.js';
-import { policyNames } from '../../lib/options.js';
+import { policyNames } from '../../lib/policy-names.js';
 import { simulateCommand, simulateUsage } from '../../lib/simulate-command.js';
 
 const short = ['--seconds', '20'];
