@@ -12,6 +12,7 @@ import {
   profiles,
   type StepLoad,
 } from '../../lib/policy.js';
+import { simulate } from '../../lib/simulate.js';
 
 /** A block of 16 tokens has 1600 bytes, and takes a millisecond. */
 const profile: CostProfile = {
@@ -144,6 +145,54 @@ describe('policies', () => {
     for (const { disposition, waste } of decisions) {
       if (disposition === 'discard') expect(waste.discard).toBeLessThanOrEqual(waste.preserve);
     }
+  });
+});
+
+describe('the scheduler in simulation', () => {
+  // A session of 2,010 tokens pauses beside one that decodes on from 3,000, and there is no host. Under `infercept` its context
+  // is worth keeping for a while; the core says for how long, and the scheduler has to agree.
+  const device = { ...profiles['a100-gpt-j-6b'], hostTokens: 0 };
+  const core = new PolicyCore({ policy: 'infercept', profile: device });
+  const paused: PausedContext = { id: 'it', tokens: 2009, deviceBlocks: 126, elapsedSeconds: 0 };
+  const gives = (elapsedSeconds: number) =>
+    core.decide({
+      paused: [{ ...paused, elapsedSeconds }],
+      load: { shortageBlocks: 0, runningTokens: 3020, queryTokens: 1 },
+    });
+
+  /** By halving. */
+  function longestKept(): number {
+    let [kept, given] = [0, 100];
+    while (given - kept > 1e-6) {
+      const middle = (kept + given) / 2;
+      if (gives(middle).length === 0) kept = middle;
+      else given = middle;
+    }
+    return kept;
+  }
+
+  async function discarded(seconds: number): Promise<number> {
+    const call = { decodeTokens: 10, durationMs: 1000 * seconds, returnedTokens: 10 };
+    const report = await simulate(
+      {
+        sessions: [
+          { arrivalMs: 0, promptTokens: 2000, segments: [call, { decodeTokens: 1 }] },
+          { arrivalMs: 0, promptTokens: 3000, segments: [{ decodeTokens: 200 }] },
+        ],
+      },
+      { policy: 'infercept', profile: device, prefixCache: false },
+    );
+    expect(report.stats.interceptions.total).toBe(1);
+    return report.stats.interceptions.discarded;
+  }
+
+  it('keeps a context for as long as the core says', async () => {
+    const seconds = longestKept();
+    // 93.0 ms for the arithmetic and 4.2 for reading, times half of 2,009 and 3,020, over 2,016.
+    expect(seconds).toBeCloseTo(0.194, 3);
+    expect(await discarded(seconds - 0.001)).toBe(0);
+    // The next step begins within 11 ms.
+    expect(await discarded(seconds + 0.012)).toBe(1);
   });
 });
 
