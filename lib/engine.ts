@@ -4,14 +4,16 @@ import type { EngineCore } from './engine-core.js';
 import { InferceptError } from './errors.js';
 import type { Estimates } from './estimates.js';
 import { type GenerateOptions, generate } from './generate.js';
+import type { InterceptionRecord } from './interception-record.js';
 import { type LoadedEngine, loadEngine } from './load.js';
+import { formatMetrics, RunMetrics } from './metrics.js';
 import type { StepRecord } from './native-protocol.js';
 import { checkLoadOptions, type LoadOptions } from './options.js';
-import type { InterceptionDecisionPart, InterceptionRecord, RunResult } from './part.js';
+import type { InterceptionDecisionPart, RunResult } from './part.js';
 import type { Run } from './run.js';
 import { Session } from './session.js';
 import type { SessionOptions } from './session-options.js';
-import { type EngineStats, formatMetrics, RunMetrics, toEngineStats } from './stats.js';
+import { type EngineStats, toEngineStats } from './stats.js';
 import { nonEmptyString, string, tokenIds } from './validate.js';
 
 /** What an engine can hold. */
@@ -129,7 +131,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** Counters and state as of the last step boundary. Works on a failed engine. */
   stats(): EngineStats {
     this.#assertNotDisposed();
-    return toEngineStats(this.#core.link.stats());
+    const { link } = this.#core;
+    return toEngineStats(link.stats(), link.kinds.entries());
   }
 
   /** Counters, state and latencies in the text format of Prometheus. */

@@ -7,6 +7,7 @@ export type { DurationEstimate, Estimates } from './estimates.js';
 export type { GenerateOptions } from './generate.js';
 export type { InterceptionHandle, InterceptOptions } from './intercept.js';
 export type { InterceptionContext, Interceptor } from './interception.js';
+export type * from './interception-record.js';
 export type { JsonSchema } from './json-schema.js';
 export { type SystemInfo, systemInfo } from './native.js';
 export type { StepRecord } from './native-protocol.js';
@@ -33,7 +34,7 @@ export { Session } from './session.js';
 export type { Checkpoint } from './session-history.js';
 export type { SendOptions, SessionOptions } from './session-options.js';
 export { type Distribution, type SimulateOptions, type SimulationReport, simulate } from './simulate.js';
-export type { EngineStats, TierStats, WasteStats } from './stats.js';
+export type { EngineStats, KindWaste, TierStats, WasteStats } from './stats.js';
 export type { JsonValue, Message, ToolCall, ToolDescription } from './text/messages.js';
 export {
   defineTool,

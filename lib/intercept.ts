@@ -4,7 +4,7 @@ import { deferred } from './deferred.js';
 import { InferceptError } from './errors.js';
 import type { TextCodec } from './interception.js';
 import { toAnswer } from './interception.js';
-import type { Disposition } from './part.js';
+import type { Disposition } from './interception-record.js';
 import type { InterceptionFacts } from './sequence.js';
 import { nonEmptyString, oneOf, options, real } from './validate.js';
 

@@ -2,7 +2,7 @@
  * What crosses the boundary to the native engine. The twin of `addon/engine/{command,turn}.h`; `addon/binding/convert_in`
  * translates and checks bounds.
  */
-import type { Disposition } from './part.js';
+import type { Disposition } from './interception-record.js';
 
 export interface NativeSampling {
   temperature: number;

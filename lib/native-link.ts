@@ -18,9 +18,9 @@ import type {
   NativeInfo,
   NativeOptions,
   NativeSequenceEvent,
-  NativeStats,
   StepRecord,
 } from './native-protocol.js';
+import type { NativeStats } from './native-stats.js';
 import type { LoadProgress } from './options.js';
 
 /** Called for each event of one sequence. */

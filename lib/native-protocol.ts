@@ -3,9 +3,10 @@
  * `addon/binding/convert_out` translates. Commands are in native-commands.ts.
  */
 import type { ErrorCode } from './errors.js';
+import type { Disposition, EstimateSource } from './interception-record.js';
 import type { ModelSpec } from './model-spec.js';
 import type { NativeCommand, NativeKind } from './native-commands.js';
-import type { Disposition } from './part.js';
+import type { NativeStats } from './native-stats.js';
 
 /** Sampled tokens of one sequence: `count` entries of {@link NativeBatch.tokens} from `begin` on. */
 export interface NativeTokensEvent {
@@ -42,6 +43,10 @@ export interface NativeResumeEvent {
   delayMs: number;
   recomputedTokens: number;
   swappedBlocks: number;
+  givenUpBlocks: number;
+  disposition: Disposition;
+  /** Byte-seconds; see `addon/sched/hindsight.h`. `swap` is null where it cannot be done. */
+  hindsight: { waste: number; preserve: number; swap: number | null; discard: number; regret: number };
 }
 
 export interface NativeFinishEvent {
@@ -66,6 +71,15 @@ export interface NativeDecisionEvent {
   wastePreserve: number;
   wasteSwap: number;
   wasteDiscard: number;
+  elapsedMs: number;
+  expectedMs: number;
+  estimateSource: EstimateSource;
+  freeBlocks: number;
+  availableBlocks: number;
+  shortageBlocks: number;
+  hostFreeBlocks: number;
+  /** 4294967295: no limit. */
+  copyBudgetBlocks: number;
 }
 
 export interface NativeFailureEvent {
@@ -169,22 +183,6 @@ export interface NativeVocabulary {
   bytes: Uint8Array;
   /** [tokens + 1]: where each token begins. */
   offsets: Uint32Array;
-}
-
-/** The counters of `addon/sched/stats.h`, field by field in camel case. */
-export interface NativeStats {
-  [name: string]: number | NativeWaste;
-  waste: NativeWaste;
-}
-
-export interface NativeWaste {
-  preservedIdle: number;
-  recompute: number;
-  stall: number;
-  swapWait: number;
-  pausedUnwanted: number;
-  paperPreserved: number;
-  capacity: number;
 }
 
 /** One native engine: its thread starts with the constructor and loads the model. */

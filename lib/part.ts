@@ -1,8 +1,6 @@
 /** What `for await (const part of run)` yields: one discriminated union, in the order in which things happened. */
 import type { InferceptError } from './errors.js';
-
-/** What happened to a paused context. */
-export type Disposition = 'preserve' | 'swap' | 'discard';
+import type { InterceptionDecision, InterceptionRecord } from './interception-record.js';
 
 /** Why a run ended. */
 export type FinishReason =
@@ -88,14 +86,9 @@ export interface InterceptionStartPart {
 }
 
 /** The scheduler decided about the paused context. */
-export interface InterceptionDecisionPart {
+export interface InterceptionDecisionPart extends InterceptionDecision {
   type: 'interception-decision';
   kind: string;
-  disposition: Disposition;
-  /** KV blocks that this decision moves or frees; 0 for `preserve`. */
-  blocks: number;
-  /** What each alternative would have wasted, in byte-seconds of device memory. */
-  waste: Readonly<Record<Disposition, number>>;
 }
 
 /** The interception is over and generation goes on. */
@@ -124,23 +117,6 @@ export type RunPart =
   | InterceptionDecisionPart
   | InterceptionEndPart
   | FinishPart;
-
-/** One interception of a run, as it went. */
-export interface InterceptionRecord {
-  kind: string;
-  /** Milliseconds from the pause to the resume. */
-  waitedMs: number;
-  /** Milliseconds from the resume to the step in which its returned tokens began to be computed. */
-  delayMs: number;
-  /** The worst that happened to the context while it waited: preserve, then swap, then discard. */
-  disposition: Disposition;
-  /** Tokens that had to be computed again. */
-  recomputedTokens: number;
-  /** KV blocks that were copied back to the device. */
-  swappedBlocks: number;
-  /** Tokens appended on resume. */
-  returnedTokens: number;
-}
 
 /** Token counts of one run. */
 export interface Usage {

@@ -5,10 +5,10 @@
  */
 import { type CostProfile, costProfile, toNativeProfile, withCosts } from './cost-profile.js';
 import { type Estimates, estimates, parseEstimates, toNativeDurations } from './estimates.js';
+import type { Disposition } from './interception-record.js';
 import { KindTable } from './kind-table.js';
 import { fromNative, loadNative } from './native.js';
 import type { NativeDecisions, NativePolicy } from './native-protocol.js';
-import type { Disposition } from './part.js';
 import {
   findKind,
   type InterceptionKind,

@@ -3,8 +3,8 @@ export { argumentShape } from './argument-shape.js';
 export type { CostProfile } from './cost-profile.js';
 export { type ErrorCode, InferceptError } from './errors.js';
 export type { DurationEstimate, Estimates } from './estimates.js';
+export type { Disposition } from './interception-record.js';
 export type { JsonSchema } from './json-schema.js';
-export type { Disposition } from './part.js';
 export type { InterceptionKind, PausedContext, StepLoad } from './policy-contexts.js';
 export {
   type CopyDirection,

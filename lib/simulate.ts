@@ -1,9 +1,9 @@
 /** `simulate()`: the engine's own scheduler under virtual time. No model, no clock: a workload, a cost profile, a policy. */
 import { toNativeProfile } from './cost-profile.js';
 import { throwIfAborted } from './errors.js';
+import type { Disposition } from './interception-record.js';
 import { fromNative, loadNative } from './native.js';
 import type { NativeSimulation, NativeSimulationReport } from './native-protocol.js';
-import type { Disposition } from './part.js';
 import { dispositions, type PolicyName, policyNames } from './policy-names.js';
 import { a100GptJ, type DeviceProfile } from './profiles.js';
 import { type EngineStats, toEngineStats } from './stats.js';
@@ -153,13 +153,17 @@ export async function simulate(workload: Workload, settings: SimulateOptions = {
     const { native, kinds, contextTokens } = toNativeWorkload(workload, checked.contextTokens);
     const wishes = toWishes(checked.dispositions ?? {}, kinds);
     const simulation = loadNative().simulate(native, nativeOptions(checked, contextTokens, wishes));
-    return toReport(checked.policy ?? 'adaptive', await settled(simulation, checked.signal));
+    return toReport(checked.policy ?? 'adaptive', await settled(simulation, checked.signal), kinds);
   } catch (error) {
     throw fromNative(error);
   }
 }
 
-function toReport(policy: PolicyName, native: NativeSimulationReport): SimulationReport {
+function toReport(
+  policy: PolicyName,
+  native: NativeSimulationReport,
+  kinds: ReadonlyMap<string, number>,
+): SimulationReport {
   const sessions = native.arrivalMs.length;
   const ended = (index: number) => native.finishedMs[index]! >= 0;
   // A session that has not arrived by the end is none.
@@ -182,7 +186,7 @@ function toReport(policy: PolicyName, native: NativeSimulationReport): Simulatio
       indices.map((index) => perToken(index, native.outputTokens[index]! + native.returnedTokens[index]!)),
     ),
     firstTokenMs: distribution(indices.map(waited)),
-    stats: toEngineStats(native.stats),
+    stats: toEngineStats(native.stats, kinds),
     virtualSeconds: native.virtualMs / 1000,
     steps: native.steps,
   };

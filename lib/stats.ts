@@ -1,6 +1,7 @@
-/** What `engine.stats()` and `engine.metrics()` report. */
-import type { NativeStats } from './native-protocol.js';
-import type { RunResult } from './part.js';
+/** What `engine.stats()` reports. */
+
+import type { Disposition } from './interception-record.js';
+import type { NativeKindWaste, NativeStats } from './native-stats.js';
 
 /** Blocks of one tier. */
 export interface TierStats {
@@ -32,6 +33,26 @@ export interface WasteStats {
   capacity: number;
   /** From 0 to 1. */
   share: number;
+  /**
+   * By what the contexts waited for, under the names that events have; the rows add up to the above. `unknown` has what nobody
+   * named and kinds beyond the 254th, `preemption` what running contexts cost that gave way to older ones. Rows of zeros are
+   * left out.
+   */
+  byKind: Readonly<Record<string, KindWaste>>;
+}
+
+/** What one kind of interception has cost, in byte-seconds; see {@link WasteStats}. */
+export interface KindWaste {
+  preservedIdle: number;
+  recompute: number;
+  /** Stalls are shared out by copied blocks. */
+  stall: number;
+  swapWait: number;
+  pausedUnwanted: number;
+  /** Completed interceptions by the worst that happened to their context. */
+  interceptions: Readonly<Record<Disposition, number>>;
+  /** Sum of `hindsight.regret` over these: what they wasted more than the best alternatives, byte-seconds. */
+  regret: Readonly<Record<Disposition, number>>;
 }
 
 /** Counters since the engine was loaded, and its state at the last step boundary. */
@@ -59,10 +80,15 @@ export interface EngineStats {
   costError: number;
 }
 
-export function toEngineStats(native: NativeStats): EngineStats {
+/** What counts as waste, in byte-seconds. */
+export function wastedOf(waste: Pick<WasteStats, 'preservedIdle' | 'recompute' | 'stall' | 'swapWait'>): number {
+  return waste.preservedIdle + waste.recompute + waste.stall + waste.swapWait;
+}
+
+/** @param names under which kinds are numbered */
+export function toEngineStats(native: NativeStats, names: Iterable<readonly [string, number]>): EngineStats {
   const count = (name: string): number => native[name] as number;
-  const { waste } = native;
-  const wasted = waste.preservedIdle + waste.recompute + waste.stall + waste.swapWait;
+  const { waste, kinds } = native;
   return {
     steps: count('steps'),
     tokens: {
@@ -73,123 +99,58 @@ export function toEngineStats(native: NativeStats): EngineStats {
     sequences: { waiting: count('waiting'), running: count('running'), paused: count('paused') },
     device: { blocks: count('deviceBlocks'), free: count('deviceBlocksFree'), cached: count('deviceBlocksCached') },
     host: { blocks: count('hostBlocks'), free: count('hostBlocksFree') },
-    interceptions: {
-      total: count('interceptions'),
-      preserved: count('preserved'),
-      swapped: count('swapped'),
-      discarded: count('discarded'),
-    },
+    interceptions: countInterceptions(kinds),
     swappedBlocks: { out: count('swappedOutBlocks'), in: count('swappedInBlocks') },
     discardedBlocks: count('discardedBlocks'),
     preemptions: count('preemptions'),
-    waste: { ...waste, share: waste.capacity > 0 ? wasted / waste.capacity : 0 },
+    waste: {
+      ...waste,
+      share: waste.capacity > 0 ? wastedOf(waste) / waste.capacity : 0,
+      byKind: toByKind(kinds, names),
+    },
     costError: count('costError'),
   };
 }
 
-/** Upper bounds of latency buckets, in seconds. */
-const latencyBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+function countInterceptions(kinds: readonly NativeKindWaste[]): EngineStats['interceptions'] {
+  const count = (disposition: Disposition) =>
+    kinds.reduce((sum, { interceptions }) => sum + interceptions[disposition], 0);
+  const [preserved, swapped, discarded] = [count('preserve'), count('swap'), count('discard')];
+  return { total: preserved + swapped + discarded, preserved, swapped, discarded };
+}
 
-class Histogram {
-  private readonly counts = new Array<number>(latencyBounds.length).fill(0);
-  private count = 0;
-  private sum = 0;
+/** The twin of `kPreemptionKind`. */
+const preemption = ['preemption', 2 ** 32 - 1] as const;
 
-  add(seconds: number): void {
-    this.count += 1;
-    this.sum += seconds;
-    for (const [index, bound] of latencyBounds.entries()) if (seconds <= bound) this.counts[index]! += 1;
+function toByKind(kinds: readonly NativeKindWaste[], names: Iterable<readonly [string, number]>) {
+  const nameOf = new Map([preemption, ...names].map(([name, number]) => [number, name]));
+  const byKind = new Map<string, KindWaste>();
+  for (const { kind, ...waste } of kinds) {
+    const name = nameOf.get(kind) ?? 'unknown';
+    const known = byKind.get(name);
+    if (!isZero(waste)) byKind.set(name, known === undefined ? waste : add(known, waste));
   }
-
-  format(name: string): string[] {
-    const buckets = latencyBounds.map((bound, index) => `${name}_bucket{le="${bound}"} ${this.counts[index]}`);
-    return [
-      ...buckets,
-      `${name}_bucket{le="+Inf"} ${this.count}`,
-      `${name}_sum ${this.sum}`,
-      `${name}_count ${this.count}`,
-    ];
-  }
+  return Object.fromEntries(byKind);
 }
 
-/** Latencies of finished runs. */
-export class RunMetrics {
-  private readonly firstToken = new Histogram();
-  private readonly normalized = new Histogram();
-  private readonly finished = new Map<string, number>();
-
-  add({ finishReason, timings, usage }: RunResult): void {
-    this.finished.set(finishReason, (this.finished.get(finishReason) ?? 0) + 1);
-    if (finishReason === 'aborted' || usage.completionTokens === 0) return;
-    this.firstToken.add(timings.firstTokenMs / 1000);
-    this.normalized.add((timings.totalMs - timings.interceptedMs) / 1000 / usage.completionTokens);
-  }
-
-  format(): string[] {
-    const runs = [...this.finished].map(
-      ([reason, count]) => `infercept_runs_total{finish_reason="${reason}"} ${count}`,
-    );
-    return [
-      ...family('infercept_runs_total', 'counter', 'Finished runs.', runs),
-      ...family(
-        'infercept_time_to_first_token_seconds',
-        'histogram',
-        'From the arrival of a run to its first token.',
-        this.firstToken.format('infercept_time_to_first_token_seconds'),
-      ),
-      ...family(
-        'infercept_normalized_latency_seconds',
-        'histogram',
-        'Time of a run without interceptions, per sampled token.',
-        this.normalized.format('infercept_normalized_latency_seconds'),
-      ),
-    ];
-  }
+function isZero({ interceptions, regret, ...byteSeconds }: KindWaste): boolean {
+  return [byteSeconds, interceptions].every((record) => Object.values(record).every((value) => value === 0));
 }
 
-function family(name: string, type: string, help: string, samples: string[]): string[] {
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples];
-}
-
-/** Names of label values and their numbers. */
-type Samples = Record<string, number>;
-
-function labelled(name: string, label: string, type: string, help: string, samples: Samples): string[] {
-  const lines = Object.entries(samples).map(([value, number]) => `${name}{${label}="${value}"} ${number}`);
-  return family(name, type, help, lines);
-}
-
-function single(name: string, type: string, help: string, value: number): string[] {
-  return family(name, type, help, [`${name} ${value}`]);
-}
-
-/** Everything in the text format of Prometheus 0.0.4. */
-export function formatMetrics(stats: EngineStats, runs: RunMetrics): string {
-  const { share, capacity, ...waste } = stats.waste;
-  const { total, ...interceptions } = stats.interceptions;
-  const { cached, free, blocks } = stats.device;
-  const lines = [
-    ...single('infercept_steps_total', 'counter', 'Executed steps.', stats.steps),
-    ...labelled('infercept_tokens_total', 'kind', 'counter', 'Tokens.', stats.tokens),
-    ...labelled('infercept_sequences', 'state', 'gauge', 'Live sequences.', stats.sequences),
-    ...labelled('infercept_device_blocks', 'state', 'gauge', 'KV blocks on the device.', {
-      total: blocks,
-      free,
-      cached,
-    }),
-    ...labelled('infercept_host_blocks', 'state', 'gauge', 'KV blocks on the host.', {
-      total: stats.host.blocks,
-      free: stats.host.free,
-    }),
-    ...single('infercept_interceptions_started_total', 'counter', 'Interceptions.', total),
-    ...labelled('infercept_interceptions_total', 'disposition', 'counter', 'By what happened to them.', interceptions),
-    ...labelled('infercept_swapped_blocks_total', 'direction', 'counter', 'Copied KV blocks.', stats.swappedBlocks),
-    ...single('infercept_discarded_blocks_total', 'counter', 'KV blocks given up.', stats.discardedBlocks),
-    ...single('infercept_preemptions_total', 'counter', 'Running sequences that gave blocks.', stats.preemptions),
-    ...labelled('infercept_waste_byte_seconds_total', 'kind', 'counter', 'Device memory without use.', waste),
-    ...single('infercept_capacity_byte_seconds_total', 'counter', 'Device memory times time of steps.', capacity),
-    ...single('infercept_waste_share', 'gauge', 'Waste over capacity.', share),
-    ...runs.format(),
-  ];
-  return `${lines.join('\n')}\n`;
+/** Two numbers may have one name: a kind that was forgotten counts as unknown. */
+function add(one: KindWaste, other: KindWaste): KindWaste {
+  const dispositions = (a: KindWaste['regret'], b: KindWaste['regret']) => ({
+    preserve: a.preserve + b.preserve,
+    swap: a.swap + b.swap,
+    discard: a.discard + b.discard,
+  });
+  return {
+    preservedIdle: one.preservedIdle + other.preservedIdle,
+    recompute: one.recompute + other.recompute,
+    stall: one.stall + other.stall,
+    swapWait: one.swapWait + other.swapWait,
+    pausedUnwanted: one.pausedUnwanted + other.pausedUnwanted,
+    interceptions: dispositions(one.interceptions, other.interceptions),
+    regret: dispositions(one.regret, other.regret),
+  };
 }

@@ -1,8 +1,8 @@
 /** Tools: functions of the program that the model may call. */
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec';
 import { InferceptError } from './errors.js';
+import type { Disposition } from './interception-record.js';
 import { type JsonSchema, validateJsonSchema } from './json-schema.js';
-import type { Disposition } from './part.js';
 import type { Session } from './session.js';
 import {
   boolean,

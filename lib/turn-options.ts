@@ -2,11 +2,12 @@
 import type { Augmentation } from './augmentation.js';
 import type { InferceptError } from './errors.js';
 import type { TextCodec } from './interception.js';
+import type { InterceptionRecord } from './interception-record.js';
 import type { NativeTurn } from './native-commands.js';
 import type { NativeLink } from './native-link.js';
 import type { NativeDecisionEvent } from './native-protocol.js';
 import type { OutputMarkers } from './output-parser.js';
-import type { InterceptionDecisionPart, InterceptionRecord, RunResult } from './part.js';
+import type { InterceptionDecisionPart, RunResult } from './part.js';
 import type { Sequence } from './sequence.js';
 import type { ToolCallFormat } from './text/tool-call-format.js';
 import type { Turn } from './turn.js';
@@ -44,6 +45,9 @@ export interface TurnOptions {
   onSettled(outcome: TurnOutcome): void;
 }
 
+/** The twin of UINT32_MAX in `addon/sched/event.h`. */
+const unlimitedBlocks = 2 ** 32 - 1;
+
 export function toDecisionPart(event: NativeDecisionEvent, kind: string): InterceptionDecisionPart {
   return {
     type: 'interception-decision',
@@ -51,5 +55,13 @@ export function toDecisionPart(event: NativeDecisionEvent, kind: string): Interc
     disposition: event.disposition,
     blocks: event.blocks,
     waste: { preserve: event.wastePreserve, swap: event.wasteSwap, discard: event.wasteDiscard },
+    estimate: { elapsedMs: event.elapsedMs, expectedMs: event.expectedMs, source: event.estimateSource },
+    pressure: {
+      freeBlocks: event.freeBlocks,
+      availableBlocks: event.availableBlocks,
+      shortageBlocks: event.shortageBlocks,
+      hostFreeBlocks: event.hostFreeBlocks,
+      copyBudgetBlocks: event.copyBudgetBlocks === unlimitedBlocks ? null : event.copyBudgetBlocks,
+    },
   };
 }

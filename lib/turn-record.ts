@@ -1,14 +1,8 @@
 /** Gathers what one turn says and does, and makes the run's result of it. */
+
+import type { Hindsight, InterceptionRecord } from './interception-record.js';
 import type { NativeBatch, NativeFinishEvent, NativeResumeEvent, NativeTokensEvent } from './native-protocol.js';
-import type {
-  FinishReason,
-  InterceptionRecord,
-  RunResult,
-  Timings,
-  TokenLogprob,
-  ToolCallRecord,
-  Usage,
-} from './part.js';
+import type { FinishReason, RunResult, Timings, TokenLogprob, ToolCallRecord, Usage } from './part.js';
 
 const finishReasons: Readonly<Record<NativeFinishEvent['reason'], FinishReason>> = {
   'stop-token': 'stop',
@@ -69,26 +63,28 @@ export class TurnRecord {
     const skipped = {
       waitedMs: resumedAt - startedAt,
       delayMs: now - resumedAt,
+      disposition: 'preserve' as const,
       recomputedTokens: 0,
       swappedBlocks: 0,
+      givenUpBlocks: 0,
     };
-    const record = open === undefined ? undefined : this.addResume(skipped);
+    const record = open === undefined ? undefined : this.close(skipped, null);
     this.open = { kind, startedAt: now, returnedTokens };
     return record;
   }
 
   /** Closes the open interception. */
-  addResume(event: Omit<NativeResumeEvent, 'type' | 'seq'>): InterceptionRecord {
-    const { recomputedTokens, swappedBlocks, waitedMs, delayMs } = event;
-    const record: InterceptionRecord = {
-      kind: this.open?.kind ?? 'unknown',
-      waitedMs,
-      delayMs,
-      disposition: recomputedTokens > 0 ? 'discard' : swappedBlocks > 0 ? 'swap' : 'preserve',
-      recomputedTokens,
-      swappedBlocks,
-      returnedTokens: this.open?.returnedTokens ?? 0,
-    };
+  addResume({ type: _, seq: __, hindsight, ...facts }: NativeResumeEvent): InterceptionRecord {
+    const { waste, regret, ...alternatives } = hindsight;
+    return this.close(facts, { waste, alternatives, regret });
+  }
+
+  private close(
+    facts: Omit<InterceptionRecord, 'kind' | 'returnedTokens' | 'hindsight'>,
+    hindsight: Hindsight | null,
+  ): InterceptionRecord {
+    const { kind = 'unknown', returnedTokens = 0 } = this.open ?? {};
+    const record: InterceptionRecord = { kind, ...facts, returnedTokens, hindsight };
     this.open = undefined;
     this.interceptions.push(record);
     return record;

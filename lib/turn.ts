@@ -13,9 +13,10 @@ import {
   InterceptRequests,
   toFacts,
 } from './intercept.js';
+import type { InterceptionRecord } from './interception-record.js';
 import { fromNative } from './native.js';
 import type { NativeBatch, NativeDecisionEvent, NativePauseEvent, NativeSequenceEvent } from './native-protocol.js';
-import type { FinishReason, InterceptionRecord, RunResult } from './part.js';
+import type { FinishReason, RunResult } from './part.js';
 import { failureError, type InterceptionFacts } from './sequence.js';
 import { type TurnOptions, type TurnOutcome, toDecisionPart } from './turn-options.js';
 import { TurnOutput } from './turn-output.js';

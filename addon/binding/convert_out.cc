@@ -1,6 +1,8 @@
 #include "binding/convert_out.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <concepts>
 #include <span>
 #include <string_view>
@@ -108,6 +110,19 @@ Napi::Object ToEvent(Napi::Env env, const PauseEvent& event) {
       .object();
 }
 
+// JSON has no infinity: null is what cannot be done.
+Napi::Object ToHindsight(Napi::Env env, const Hindsight& hindsight) {
+  const Napi::Value swap =
+      std::isinf(hindsight.swap) ? env.Null() : Napi::Value(Napi::Number::New(env, hindsight.swap));
+  return ObjectBuilder(env)
+      .Set("waste", hindsight.waste)
+      .Set("preserve", hindsight.preserve)
+      .Set("swap", swap)
+      .Set("discard", hindsight.discard)
+      .Set("regret", hindsight.regret)
+      .object();
+}
+
 Napi::Object ToEvent(Napi::Env env, const ResumeEvent& event) {
   return ObjectBuilder(env)
       .Set("type", "resume")
@@ -116,6 +131,9 @@ Napi::Object ToEvent(Napi::Env env, const ResumeEvent& event) {
       .Set("delayMs", Milliseconds(event.delay))
       .Set("recomputedTokens", event.recomputed_tokens)
       .Set("swappedBlocks", event.swapped_blocks)
+      .Set("givenUpBlocks", event.given_up_blocks)
+      .Set("disposition", DispositionName(event.disposition))
+      .Set("hindsight", ToHindsight(env, event.hindsight))
       .object();
 }
 
@@ -136,7 +154,8 @@ Napi::Object ToEvent(Napi::Env env, const FinishEvent& event) {
 }
 
 Napi::Object ToEvent(Napi::Env env, const DecisionEvent& event) {
-  const Decision& decision = event.decision;
+  const auto& [decision, estimate, pressure] = event;
+  constexpr double kMillisecondsPerSecond = 1e3;
   return ObjectBuilder(env)
       .Set("type", "decision")
       .Set("seq", decision.seq)
@@ -145,6 +164,14 @@ Napi::Object ToEvent(Napi::Env env, const DecisionEvent& event) {
       .Set("wastePreserve", decision.waste_preserve)
       .Set("wasteSwap", decision.waste_swap)
       .Set("wasteDiscard", decision.waste_discard)
+      .Set("elapsedMs", estimate.elapsed_seconds * kMillisecondsPerSecond)
+      .Set("expectedMs", estimate.expected_seconds * kMillisecondsPerSecond)
+      .Set("estimateSource", SourceName(estimate.source))
+      .Set("freeBlocks", pressure.device_free)
+      .Set("availableBlocks", pressure.device_available)
+      .Set("shortageBlocks", pressure.shortage)
+      .Set("hostFreeBlocks", pressure.host_free)
+      .Set("copyBudgetBlocks", pressure.copy_budget)
       .object();
 }
 
@@ -322,6 +349,29 @@ Napi::Object ToBatch(Napi::Env env, const EventBatch& batch) {
       .object();
 }
 
+// By disposition, in the order of its numbers.
+template <typename Number>
+Napi::Object ToRecord(Napi::Env env, const std::array<Number, kDispositions>& values) {
+  return ObjectBuilder(env)
+      .Set("preserve", static_cast<double>(values[0]))
+      .Set("swap", static_cast<double>(values[1]))
+      .Set("discard", static_cast<double>(values[2]))
+      .object();
+}
+
+Napi::Object ToKind(Napi::Env env, const KindWaste& kind) {
+  return ObjectBuilder(env)
+      .Set("kind", Index(kind.kind))
+      .Set("preservedIdle", kind.preserved_idle)
+      .Set("recompute", kind.recompute)
+      .Set("stall", kind.stall)
+      .Set("swapWait", kind.swap_wait)
+      .Set("pausedUnwanted", kind.paused_unwanted)
+      .Set("interceptions", ToRecord(env, kind.interceptions))
+      .Set("regret", ToRecord(env, kind.regret))
+      .object();
+}
+
 Napi::Object ToStats(Napi::Env env, const SchedulerStats& stats) {
   const WasteStats& waste = stats.waste;
   const Napi::Object waste_object = ObjectBuilder(env)
@@ -333,6 +383,8 @@ Napi::Object ToStats(Napi::Env env, const SchedulerStats& stats) {
                                         .Set("paperPreserved", waste.paper_preserved)
                                         .Set("capacity", waste.capacity)
                                         .object();
+  Napi::Array kinds = Napi::Array::New(env, stats.kinds.size());
+  for (uint32_t i = 0; i < stats.kinds.size(); ++i) kinds.Set(i, ToKind(env, stats.kinds[i]));
   return ObjectBuilder(env)
       .Set("steps", stats.steps)
       .Set("queryTokens", stats.query_tokens)
@@ -342,10 +394,6 @@ Napi::Object ToStats(Napi::Env env, const SchedulerStats& stats) {
       .Set("swappedInBlocks", stats.swapped_in_blocks)
       .Set("discardedBlocks", stats.discarded_blocks)
       .Set("preemptions", stats.preemptions)
-      .Set("interceptions", stats.interceptions)
-      .Set("preserved", stats.preserved)
-      .Set("swapped", stats.swapped)
-      .Set("discarded", stats.discarded)
       .Set("waiting", stats.waiting)
       .Set("running", stats.running)
       .Set("paused", stats.paused)
@@ -356,6 +404,7 @@ Napi::Object ToStats(Napi::Env env, const SchedulerStats& stats) {
       .Set("hostBlocksFree", stats.host_blocks_free)
       .Set("costError", stats.cost_error)
       .Set("waste", waste_object)
+      .Set("kinds", kinds)
       .object();
 }
 

@@ -163,9 +163,9 @@ void Engine::RefuseCommands() {
 
 void Engine::Publish() {
   if (runtime_.has_value() && failure_.ok()) {
-    SchedulerStats stats = runtime_->scheduler->Stats();
+    runtime_->scheduler->ReadStats(fresh_stats_);
     const std::lock_guard lock(stats_mutex_);
-    stats_ = stats;
+    std::swap(stats_, fresh_stats_);
   }
   std::vector<StepRecord> none;
   outbox_.Publish(events_, recorder_.has_value() ? recorder_->fresh() : none);

@@ -90,6 +90,7 @@ class Engine {
   StepResult result_;
   std::vector<Event> events_;
   bool checked_ = true;  // Nothing happened since integrity was last checked.
+  SchedulerStats fresh_stats_;
 
   mutable std::mutex stats_mutex_;
   SchedulerStats stats_;  // Guarded by stats_mutex_.

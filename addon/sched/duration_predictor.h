@@ -51,6 +51,8 @@ class DurationPredictor {
   // rental; InferCept §4.4).
   double Residual(const KindPath& path, Nanos elapsed) const;
 
+  // Nothing was observed or imported.
+  bool empty() const { return histograms_[0].weight_from[0] == 0; }
   // All levels that have seen anything.
   std::vector<LearnedDurations> Export() const;
   // Adds to what is known. REQUIRES: seconds and weights are finite and not negative.

@@ -68,6 +68,7 @@ void Infercept(std::span<PausedContext> paused, const StepLoad& load, const Cost
   for (const PausedContext& context : paused) {
     if (context.device_blocks == 0) continue;
     decisions.push_back(Weigh(context, load, cost, context.elapsed_seconds));
+    decisions.back().expectation = Expectation::kElapsed;
   }
   std::ranges::make_heap(decisions, WastesLess);
   auto others = decisions.end();

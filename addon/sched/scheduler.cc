@@ -16,7 +16,12 @@ Status Unknown(SeqId seq, std::string_view wanted) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerConfig& config, const CostModel& cost)
-    : config_(config), cost_(cost), kv_(config.kv), sequences_(kv_), account_(config_, sequences_) {
+    : config_(config),
+      cost_(cost),
+      kv_(config.kv),
+      kinds_(config.kv.block_bytes),
+      sequences_(kv_, kinds_),
+      account_(config_, sequences_, kinds_) {
   IC_CHECK(config.kv.device_blocks > 0 && config.kv.block_tokens > 0);
   // Room for one decode per slice and a block's worth of prefill.
   IC_CHECK(config.step_tokens_max >= config.kv.block_tokens && config.slices_max > 0);
@@ -77,6 +82,7 @@ Status Scheduler::Resume(SeqId seq, std::span<const TokenId> returned, bool new_
   if (config_.learn_durations) durations_.Observe(sequence->interception.kind, waited);
   sequences_.AppendTokens(*sequence, returned);
   sequence->resumed = sequence->interception;
+  sequence->resumed->scarce_seconds = kinds_.spent().scarce - sequence->held.scarce_before;
   sequence->resumed_at = now;
   sequence->interception = {};
   sequence->suspended = false;
@@ -96,7 +102,11 @@ Status Scheduler::Mark(SeqId seq, const InterceptionFacts& facts, Nanos now) {
   Sequence* sequence = sequences_.Find(seq);
   if (!sequence) return Unknown(seq, "alive");
   InterceptionState& interception = sequence->interception;
-  if (facts.kind) interception.kind = *facts.kind;
+  if (facts.kind) {
+    interception.kind = *facts.kind;
+    if (sequence->status == SequenceStatus::kPaused)
+      kinds_.Rename(sequence->held, kinds_.RowOf(*facts.kind));
+  }
   if (facts.remaining) interception.expected_end = now + *facts.remaining;
   if (facts.disposition && interception.wish != facts.disposition) {
     interception.wish = facts.disposition;
@@ -164,7 +174,7 @@ Status Scheduler::Fork(SeqId parent, SeqId child, Nanos now) {
   copy.order = now;
   copy.turn.arrival = now;
   copy.status = SequenceStatus::kPaused;
-  copy.interception.started = now;
+  BeginInterception(copy, now);
   sequences_.Update(*source);
   sequences_.Place(copy);
   return {};
@@ -186,13 +196,24 @@ Status Scheduler::Release(SeqId seq) {
   return {};
 }
 
+// Of the kind that was announced for it.
+void Scheduler::BeginInterception(Sequence& sequence, Nanos now) {
+  InterceptionState& interception = sequence.interception;
+  interception.started = now;
+  interception.context_tokens = sequence.computed;
+  interception.all_blocks = sequence.blocks.on_device();
+  interception.own_blocks = sequence.blocks.private_blocks();
+  kinds_.Begin(sequence.held, kinds_.RowOf(interception.kind));
+}
+
 void Scheduler::BeginPause(Sequence& sequence, PauseReason reason, Nanos now) {
   sequence.status = SequenceStatus::kPaused;
-  sequence.interception.started = now;
   // Paused again before anything of it was computed: nothing had to be brought back for the last
   // one.
-  if (sequence.resumed) stats_.CountInterception(Disposition::kPreserve);
+  if (sequence.resumed)
+    kinds_.CountInterception(kinds_.RowOf(sequence.resumed->kind), Disposition::kPreserve, 0);
   sequence.resumed.reset();
+  BeginInterception(sequence, now);
   sequences_.Place(sequence);
   events_.push_back(PauseEvent{sequence.id, reason, static_cast<uint32_t>(sequence.tokens.size())});
 }
@@ -216,7 +237,7 @@ void Scheduler::EndTurn(Sequence& sequence, FinishReason reason, Nanos now) {
   events_.push_back(event);
   sequence.status = sequence.keep ? SequenceStatus::kPaused : SequenceStatus::kFinished;
   sequence.interception = {};
-  sequence.interception.started = now;
+  BeginInterception(sequence, now);
   sequence.resumed.reset();
   sequences_.Place(sequence);
 }
@@ -225,8 +246,8 @@ const StepPlan& Scheduler::Plan(Nanos now) {
   account_.ChargeIdle(now);
   plan_.Clear();
   plan_.step = ++planned_;
-  const StepContext context{config_, cost_,   durations_, kv_, sequences_,
-                            stats_,  events_, buffers_,   now};
+  const StepContext context{config_,    cost_,  durations_, kv_,      kinds_,
+                            sequences_, stats_, events_,    buffers_, now};
   StepBuilder(context, plan_, notes_).Build();
   return plan_;
 }
@@ -300,7 +321,16 @@ std::vector<SchedulerEvent>& Scheduler::TakeEvents() {
 }
 
 SchedulerStats Scheduler::Stats() const {
-  SchedulerStats stats = stats_;
+  SchedulerStats stats;
+  ReadStats(stats);
+  return stats;
+}
+
+void Scheduler::ReadStats(SchedulerStats& stats) const {
+  std::vector<KindWaste> kinds = std::move(stats.kinds);
+  stats = stats_;
+  stats.kinds = std::move(kinds);
+  kinds_.Read(stats.kinds);
   stats.waste = account_.waste();
   for (const Sequence* sequence : sequences_.active()) {
     ++(sequence->status == SequenceStatus::kRunning ? stats.running : stats.waiting);
@@ -312,7 +342,6 @@ SchedulerStats Scheduler::Stats() const {
   stats.host_blocks = config_.kv.host_blocks;
   stats.host_blocks_free = kv_.host_free();
   stats.cost_error = cost_.relative_error();
-  return stats;
 }
 
 const Sequence* Scheduler::Find(SeqId seq) const { return sequences_.Find(seq); }
@@ -328,6 +357,7 @@ void Scheduler::CheckIntegrity() const {
   }
   kv_.CheckIntegrity(tables);
   sequences_.CheckIntegrity();
+  account_.CheckIntegrity();
 }
 
 std::string Scheduler::DebugString() const {

@@ -35,6 +35,7 @@
 #include "sched/cost_model.h"
 #include "sched/duration_predictor.h"
 #include "sched/event.h"
+#include "sched/kind_account.h"
 #include "sched/policy.h"
 #include "sched/sequence_table.h"
 #include "sched/stats.h"
@@ -88,6 +89,8 @@ class Scheduler {
   std::vector<SchedulerEvent>& TakeEvents();
 
   SchedulerStats Stats() const;
+  // The same into a value whose memory is used again.
+  void ReadStats(SchedulerStats& stats) const;
   const CostModel& cost_model() const { return cost_; }
   const DurationPredictor& durations() const { return durations_; }
   // What an earlier scheduler learnt about how long interceptions last.
@@ -108,6 +111,7 @@ class Scheduler {
  private:
   Status CheckFits(uint64_t tokens) const;
   Sequence* FindPaused(SeqId seq);
+  void BeginInterception(Sequence& sequence, Nanos now);
   void BeginPause(Sequence& sequence, PauseReason reason, Nanos now);
   void EndTurn(Sequence& sequence, FinishReason reason, Nanos now);
   void CutBack(Sequence& sequence, uint32_t tokens);
@@ -120,6 +124,7 @@ class Scheduler {
   CostModel cost_;
   DurationPredictor durations_;
   KvManager kv_;
+  KindAccount kinds_;
   SequenceTable sequences_;
   StepPlan plan_;
   PlanNotes notes_;  // What Plan learnt that Commit accounts.

@@ -9,6 +9,7 @@
 
 #include "base/types.h"
 #include "kv/block_table.h"
+#include "sched/kind_account.h"
 #include "sched/step_plan.h"
 
 namespace infercept {
@@ -34,6 +35,12 @@ struct InterceptionState {
   std::optional<Disposition> decided;          // by the last reported decision
   Disposition worst = Disposition::kPreserve;  // that happened to the context since it started
   uint32_t swapped_in_blocks = 0;
+  uint32_t given_up_blocks = 0;  // by all decisions about it
+  // When it started: computed tokens, device blocks, and of them those that were the context's own.
+  uint32_t context_tokens = 0;
+  uint32_t all_blocks = 0;
+  uint32_t own_blocks = 0;
+  double scarce_seconds = 0;  // of its duration, while memory was scarce; once it has ended
 };
 
 // Times and counts of the present turn, for its FinishEvent.
@@ -81,6 +88,7 @@ struct Sequence {
   bool listed_paused = false;
   bool listed_decode = false;
   SequenceShare share;
+  Holding held;  // KindAccount's: what waiting costs, for the kind that is to blame
 
   TurnState turn;
   Nanos order = 0;  // queue position: the turn's arrival (discard-requeue: of the last resume)

@@ -60,6 +60,7 @@ Sequence& SequenceTable::Add(SeqId id) {
 void SequenceTable::Remove(SeqId id) {
   const auto entry = sequences_.find(Index(id));
   Unlist(*entry->second);
+  AccountFor(*entry->second);
   tokens_.Give(std::move(entry->second->tokens));
   sequences_.erase(entry);
 }
@@ -104,6 +105,12 @@ void SequenceTable::Place(Sequence& sequence) {
     Replace(paused_sums_, {}, sequence.share);
     undecided_.push_back(sequence.id);
   }
+  AccountFor(sequence);
+}
+
+void SequenceTable::AccountFor(Sequence& sequence) {
+  kinds_.Hold(sequence.held, sequence.listed_paused ? sequence.share.device_blocks : 0,
+              sequence.listed_active ? sequence.share.incoming_blocks : 0);
 }
 
 void SequenceTable::Unlist(Sequence& sequence) {
@@ -126,6 +133,7 @@ void SequenceTable::Update(Sequence& sequence) {
   const SequenceShare share = ShareOf(sequence);
   Replace(sums, sequence.share, share);
   sequence.share = share;
+  AccountFor(sequence);
   if (sequence.listed_active) ListDecode(sequence);
 }
 
@@ -170,6 +178,7 @@ void SequenceTable::CheckIntegrity() const {
     if (is_paused) Replace(paused, {}, ShareOf(*sequence));
   }
   IC_CHECK(active == active_sums_ && paused == paused_sums_);
+  kinds_.CheckIntegrity(paused.device_blocks, active.incoming_blocks);
   IC_CHECK(active_.size() == actives && std::ranges::is_sorted(active_, Before));
   IC_CHECK(decodes_.size() == decodes && std::ranges::is_sorted(decodes_, Before));
 }

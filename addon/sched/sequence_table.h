@@ -9,6 +9,7 @@
 
 #include "base/vector_pool.h"
 #include "kv/kv_manager.h"
+#include "sched/kind_account.h"
 #include "sched/sequence.h"
 
 namespace infercept {
@@ -30,8 +31,8 @@ struct SequenceSums {
 
 class SequenceTable {
  public:
-  // The manager outlives the table.
-  explicit SequenceTable(KvManager& kv) : kv_(kv) {}
+  // Both outlive the table. The account hears of all that sequences hold.
+  SequenceTable(KvManager& kv, KindAccount& kinds) : kv_(kv), kinds_(kinds) {}
 
   // REQUIRES: the id is new. The sequence is in no list yet: call Place.
   Sequence& Add(SeqId id);
@@ -73,8 +74,10 @@ class SequenceTable {
   SequenceShare ShareOf(const Sequence& sequence) const;
   void Unlist(Sequence& sequence);
   void ListDecode(Sequence& sequence);
+  void AccountFor(Sequence& sequence);
 
   KvManager& kv_;
+  KindAccount& kinds_;
   std::unordered_map<uint32_t, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> active_;   // Entries have active(); sorted by Before.
   std::vector<Sequence*> decodes_;  // Entries are active with pending() == 1; sorted by Before.

@@ -1,8 +1,11 @@
 // Counters since the start, and where device memory went. Byte-seconds unless said otherwise.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <vector>
 
+#include "base/types.h"
 #include "sched/step_plan.h"
 
 namespace infercept {
@@ -26,6 +29,23 @@ struct WasteStats {
   double wasted() const { return preserved_idle + recompute + stall + swap_wait; }
 };
 
+// The part of one kind of interception in WasteStats: contexts that waited for it, and what coming
+// back from it cost. Without kPreemptionKind's, each is one kind of tool, or a family.
+struct KindWaste {
+  KindId kind = kUnknownKind;
+  double preserved_idle = 0;
+  double recompute = 0;
+  double stall = 0;
+  double swap_wait = 0;
+  double paused_unwanted = 0;
+  // Completed ones, by the worst that happened to their context.
+  std::array<uint64_t, kDispositions> interceptions{};
+  std::array<double, kDispositions> regret{};  // of these; see sched/hindsight.h
+};
+
+// Running contexts that gave way to older ones and had to be computed again: no interception's.
+inline constexpr KindId kPreemptionKind{UINT32_MAX};
+
 struct SchedulerStats {
   uint64_t steps = 0;  // executed
   uint64_t query_tokens = 0;
@@ -35,19 +55,9 @@ struct SchedulerStats {
   uint64_t swapped_in_blocks = 0;
   uint64_t discarded_blocks = 0;
   uint64_t preemptions = 0;  // running sequences that had to give blocks
-  // Interceptions by the worst that happened to their context while they lasted.
-  uint64_t interceptions = 0;
-  uint64_t preserved = 0;
-  uint64_t swapped = 0;
-  uint64_t discarded = 0;
-  void CountInterception(Disposition worst) {
-    ++interceptions;
-    ++(worst == Disposition::kDiscard ? discarded
-       : worst == Disposition::kSwap  ? swapped
-                                      : preserved);
-  }
 
   WasteStats waste;
+  std::vector<KindWaste> kinds;  // Adds up to waste; at most KindAccount::kRowsMax.
   // Now.
   uint32_t waiting = 0;
   uint32_t running = 0;
@@ -58,6 +68,13 @@ struct SchedulerStats {
   uint32_t host_blocks = 0;
   uint32_t host_blocks_free = 0;
   double cost_error = 0;  // CostModel::relative_error
+
+  // Completed ones of all kinds to whose context nothing worse happened than this, but this.
+  uint64_t Interceptions(Disposition worst) const {
+    uint64_t count = 0;
+    for (const KindWaste& kind : kinds) count += kind.interceptions[static_cast<size_t>(worst)];
+    return count;
+  }
 };
 
 }  // namespace infercept

@@ -8,8 +8,10 @@ namespace infercept {
 void PlanNotes::Clear() {
   recompute_tokens = query_tokens = 0;
   kv_tokens = 0;
-  memory_refused = false;
+  memory_refused = memory_scarce = false;
   sequences.clear();
+  recomputed.clear();
+  copied.clear();
 }
 
 StepBuilder::StepBuilder(const StepContext& context, StepPlan& plan, PlanNotes& notes)
@@ -17,7 +19,9 @@ StepBuilder::StepBuilder(const StepContext& context, StepPlan& plan, PlanNotes& 
 
 void StepBuilder::Build() {
   notes_.Clear();
+  notes_.memory_scarce = MemoryIsScarce();
   load_ = MeasureLoad();
+  pressure_ = MeasurePressure();
   // Decodes come first, but prefill always gets a block's worth: else many decodes would starve it.
   tokens_left_ =
       std::max(load_.saturation_tokens - std::min(load_.saturation_tokens, load_.decode_tokens),
@@ -127,20 +131,21 @@ uint32_t StepBuilder::Watermark() const {
 // Plans copies for the blocks on the host, first ones first. True: everything is on the device
 // without a copy.
 bool StepBuilder::BringBack(Sequence& sequence) {
-  bool copied = false;
+  uint32_t copied = 0;
   for (uint32_t i = 0; i < sequence.blocks.size() && swap_in_left_ > 0; ++i) {
     if (sequence.blocks.device()[i] != kNoBlock) continue;
     const bool copy = kv_.SwapIn(sequence.blocks, i, plan_.swap_in);
     swap_in_left_ -= copy;
-    copied |= copy;
-    sequence.interception.swapped_in_blocks += copy;
-    context_.stats.swapped_in_blocks += copy;
+    copied += copy;
     if (copy) sequence.incoming_step = plan_.step;
   }
+  sequence.interception.swapped_in_blocks += copied;
+  context_.stats.swapped_in_blocks += copied;
+  if (copied > 0) notes_.copied.push_back({&sequence, copied});
   context_.sequences.Update(sequence);
   if (sequence.blocks.missing() > 0) return false;
-  if (copied && synchronous()) plan_.swaps_block_compute = true;
-  return !copied;
+  if (copied > 0 && synchronous()) plan_.swaps_block_compute = true;
+  return copied == 0;
 }
 
 // A sequence that ends at a block border may find its next blocks in the prefix cache.
@@ -171,7 +176,8 @@ void StepBuilder::AddSlice(Sequence& sequence, uint32_t count) {
   notes_.query_tokens += count;
   notes_.kv_tokens += context_.cost.KvReads(first, count);
   if (first < sequence.computed_once) {
-    notes_.recompute_tokens += std::min(end, sequence.computed_once) - first;
+    notes_.recomputed.push_back({&sequence, std::min(end, sequence.computed_once) - first});
+    notes_.recompute_tokens += notes_.recomputed.back().count;
   }
   sequence.planned_step = plan_.step;
   if (sequence.status == SequenceStatus::kRunning && sequence.blocks.size() == held && !forked)
@@ -191,13 +197,49 @@ void StepBuilder::NoteResume(Sequence& sequence) {
   }
   if (!sequence.resumed) return;
   const InterceptionState& past = *sequence.resumed;
-  const uint32_t recompute =
+  ResumeEvent event;
+  event.seq = sequence.id;
+  event.waited = sequence.resumed_at - past.started;
+  event.delay = context_.now - sequence.resumed_at;
+  event.recomputed_tokens =
       sequence.computed_once - std::min(sequence.computed, sequence.computed_once);
-  context_.events.push_back(ResumeEvent{sequence.id, sequence.resumed_at - past.started,
-                                        context_.now - sequence.resumed_at, recompute,
-                                        sequence.interception.swapped_in_blocks});
-  context_.stats.CountInterception(recompute > 0 ? Disposition::kDiscard : past.worst);
+  event.swapped_blocks = sequence.interception.swapped_in_blocks;
+  event.given_up_blocks = past.given_up_blocks;
+  event.disposition = event.recomputed_tokens > 0 ? Disposition::kDiscard : past.worst;
+  event.hindsight = LookBackOn(sequence);
+  context_.events.push_back(event);
+  context_.kinds.CountInterception(context_.kinds.RowOf(past.kind), event.disposition,
+                                   event.hindsight.regret);
   sequence.resumed.reset();
+}
+
+// REQUIRES: the interception of the sequence has just ended.
+Hindsight StepBuilder::LookBackOn(const Sequence& sequence) const {
+  const InterceptionState& interception = *sequence.resumed;
+  PastInterception past;
+  past.context_tokens = interception.context_tokens;
+  past.own_blocks = interception.own_blocks;
+  past.all_blocks = interception.all_blocks;
+  past.scarce_seconds = interception.scarce_seconds;
+  past.held_scarce = sequence.held.scarce;
+  past.copy_waste = context_.kinds.CopyWaste(sequence.held);
+  past.recompute_first = sequence.computed;
+  past.recompute_tokens =
+      sequence.computed_once - std::min(sequence.computed, sequence.computed_once);
+  HindsightLoad load;
+  load.other_tokens = context_.sequences.active_sums().device_tokens - sequence.share.device_tokens;
+  load.bytes_per_token = load_.bytes_per_token;
+  load.block_tokens = kv_.config().block_tokens;
+  load.host_blocks = kv_.config().host_blocks;
+  return LookBack(past, load, context_.cost);
+}
+
+// What paused contexts lack they have given up, but for a block or two that their newest tokens
+// will need.
+bool StepBuilder::MemoryIsScarce() const {
+  const uint64_t missing = context_.sequences.active_sums().wanted_blocks +
+                           context_.sequences.paused_sums().wanted_blocks;
+  return missing > uint64_t{kv_.available()} + kv_.leaving();
 }
 
 }  // namespace infercept

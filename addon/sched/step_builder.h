@@ -22,13 +22,22 @@
 
 namespace infercept {
 
+struct SequenceCount {
+  Sequence* sequence = nullptr;
+  uint32_t count = 0;
+};
+
 // What planning learnt and accounting needs.
 struct PlanNotes {
   uint32_t recompute_tokens = 0;  // query tokens of the plan that were computed before
   uint32_t query_tokens = 0;
   uint64_t kv_tokens = 0;       // sum of CostModel::KvReads
   bool memory_refused = false;  // something runnable got less than it wanted for want of memory
+  bool memory_scarce = false;   // not all contexts, running and paused, would fit on the device
   std::vector<Sequence*> sequences;  // [slices]
+  // Whose tokens are computed again, and whose blocks are copied, in either direction: how many.
+  std::vector<SequenceCount> recomputed;
+  std::vector<SequenceCount> copied;
 
   void Clear();  // keeps capacity
 };
@@ -48,6 +57,7 @@ struct StepContext {
   const CostModel& cost;
   const DurationPredictor& durations;
   KvManager& kv;
+  KindAccount& kinds;
   SequenceTable& sequences;
   SchedulerStats& stats;
   std::vector<SchedulerEvent>& events;
@@ -100,6 +110,10 @@ class StepBuilder {
   void AddSlice(Sequence& sequence, uint32_t count);
   bool InPlan(const Sequence& sequence) const { return sequence.planned_step == plan_.step; }
   void NoteResume(Sequence& sequence);
+  Hindsight LookBackOn(const Sequence& sequence) const;
+  bool MemoryIsScarce() const;
+  MemoryPressure MeasurePressure() const;
+  WaitEstimate EstimateOf(const Sequence& sequence, Expectation expectation) const;
   bool synchronous() const { return context_.config.policy == PolicyKind::kSwap; }
 
   const StepContext& context_;
@@ -107,6 +121,7 @@ class StepBuilder {
   StepPlan& plan_;
   PlanNotes& notes_;
   StepLoad load_;
+  MemoryPressure pressure_;
   uint32_t tokens_left_ = 0;    // query tokens that prefill may still take
   uint32_t swap_out_left_ = 0;  // blocks
   uint32_t swap_in_left_ = 0;   // blocks

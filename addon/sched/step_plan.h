@@ -3,6 +3,7 @@
 // and diffed.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -23,7 +24,14 @@ struct Slice {
 };
 
 enum class Disposition : uint8_t { kPreserve, kSwap, kDiscard };
+inline constexpr size_t kDispositions = 3;
 std::string_view DispositionName(Disposition disposition);
+
+// How long an interception is expected to go on.
+enum class Expectation : uint8_t {
+  kResidual,  // as announced by the caller or learnt
+  kElapsed,   // as long again as it has lasted (InferCept §4.4)
+};
 
 // What was decided for one paused (or preempted) context in this step, and what each alternative
 // would have wasted.
@@ -36,6 +44,8 @@ struct Decision {
   double waste_swap = 0;
   double waste_discard = 0;
   uint32_t place = 0;  // PausedContext::place
+  // What waste_preserve was computed from: PausedContext::residual_seconds or elapsed_seconds.
+  Expectation expectation = Expectation::kResidual;
 
   std::string DebugString() const;
 };

@@ -161,9 +161,27 @@ void StepBuilder::Report(Sequence& sequence, const Decision& decision) {
   InterceptionState& interception = sequence.interception;
   plan_.decisions.push_back(decision);
   interception.worst = std::max(interception.worst, decision.disposition);
+  interception.given_up_blocks += decision.blocks;
   if (interception.decided == decision.disposition) return;
   interception.decided = decision.disposition;
-  context_.events.push_back(DecisionEvent{decision});
+  context_.events.push_back(
+      DecisionEvent{decision, EstimateOf(sequence, decision.expectation), pressure_});
+}
+
+MemoryPressure StepBuilder::MeasurePressure() const {
+  return {kv_.device_free(), kv_.available(), load_.shortage_blocks, load_.host_blocks_free,
+          load_.swap_out_blocks};
+}
+
+WaitEstimate StepBuilder::EstimateOf(const Sequence& sequence, Expectation expectation) const {
+  const PausedContext paused = Describe(sequence);
+  using Source = WaitEstimate::Source;
+  if (expectation == Expectation::kElapsed)
+    return {paused.elapsed_seconds, paused.elapsed_seconds, Source::kElapsed};
+  const std::optional<Nanos> end = sequence.interception.expected_end;
+  const Source learned = context_.durations.empty() ? Source::kElapsed : Source::kLearned;
+  return {paused.elapsed_seconds, paused.residual_seconds,
+          end && *end > context_.now ? Source::kAnnounced : learned};
 }
 
 // Plans to move up to `blocks` private blocks to the host, last ones first. Returns how many.
@@ -176,7 +194,10 @@ uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks) {
     --swap_out_left_;
     ++moved;
   }
-  if (moved > 0) context_.sequences.Update(sequence);
+  if (moved > 0) {
+    context_.sequences.Update(sequence);
+    notes_.copied.push_back({&sequence, moved});
+  }
   context_.stats.swapped_out_blocks += moved;
   return moved;
 }
@@ -281,6 +302,8 @@ bool StepBuilder::PreemptYoungerThan(const Sequence& sequence, uint32_t blocks) 
     if ((*victim)->incoming_step == plan_.step)
       continue;  // Its blocks are targets of copies in this plan.
     (*victim)->status = SequenceStatus::kWaiting;
+    // One that has not run since its interception has lost nothing else yet.
+    if (!(*victim)->resumed) context_.kinds.Blame((*victim)->held, kPreemptionRow);
     DiscardSuffix(**victim, blocks - kv_.available());
     ++context_.stats.preemptions;
   }

@@ -12,13 +12,18 @@ double WastePreserve(const PausedContext& context, double seconds, const StepLoa
   return seconds * context.device_blocks * context.block_tokens * load.bytes_per_token;
 }
 
+double WasteRecompute(const RecomputeRange& range, uint64_t other_tokens, double bytes_per_token,
+                      const CostModel& cost) {
+  const uint64_t reads = cost.KvReads(range.first, range.tokens);
+  const auto tokens = static_cast<double>(range.tokens);
+  const double seconds = cost.ForwardMarginal(tokens, static_cast<double>(reads));
+  return seconds * (tokens / 2 + static_cast<double>(other_tokens)) * bytes_per_token;
+}
+
 double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
   const uint64_t tokens = DeviceTokens(context);
-  const uint64_t reads = cost.KvReads(context.tokens - tokens, tokens);
-  const double seconds =
-      cost.ForwardMarginal(static_cast<double>(tokens), static_cast<double>(reads));
-  return seconds * (static_cast<double>(tokens) / 2.0 + static_cast<double>(load.running_tokens)) *
-         load.bytes_per_token;
+  return WasteRecompute({context.tokens - tokens, tokens}, load.running_tokens,
+                        load.bytes_per_token, cost);
 }
 
 double WasteSwap(const PausedContext& context, uint32_t budget_blocks, const StepLoad& load,

@@ -13,9 +13,18 @@ uint64_t DeviceTokens(const PausedContext& context);
 // remaining time.
 double WastePreserve(const PausedContext& context, double seconds, const StepLoad& load);
 
+// Consecutive tokens that are computed again.
+struct RecomputeRange {
+  uint64_t first = 0;  // position
+  uint64_t tokens = 0;
+};
+
 // InferCept eq. 4 with marginal instead of whole step times: recomputing C tokens in chunks of S -
-// decodes holds half of the context's own memory on average, and prolongs everybody else's stay by
+// decodes holds half of their memory on average, and prolongs everybody else's stay by
 // what the chunks add to their steps.
+double WasteRecompute(const RecomputeRange& range, uint64_t other_tokens, double bytes_per_token,
+                      const CostModel& cost);
+// Of all that giving up the context would free.
 double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost);
 
 // InferCept eq. 3, for what does not fit into the step's copy budget: both ways stall everything on

@@ -1,6 +1,9 @@
 #include "sched/waste_account.h"
 
 #include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
 
 namespace infercept {
 namespace {
@@ -20,6 +23,7 @@ void WasteAccount::ChargeIdle(Nanos now) {
     waste_.capacity += Bytes(config_.kv.device_blocks) * seconds;
     waste_.paper_preserved += paused;
     waste_.paused_unwanted += paused;
+    kinds_.PassIdle(seconds);
   }
   charged_until_ = std::max(charged_until_, now);
 }
@@ -32,16 +36,59 @@ void WasteAccount::ChargeStep(const StepResult& result, const PlanNotes& notes, 
   waste_.capacity += Bytes(config_.kv.device_blocks) * seconds;
   waste_.paper_preserved += paused * seconds;
   (notes.memory_refused ? waste_.preserved_idle : waste_.paused_unwanted) += paused * seconds;
+  kinds_.PassStep(seconds, notes.memory_refused, notes.memory_scarce);
   // Sequences cannot run while others of their blocks are still on the host.
   waste_.swap_wait += Bytes(sequences_.active_sums().incoming_blocks) * seconds;
   if (result.swap_in > 0 || result.swap_out > 0) {
-    waste_.stall += Seconds(std::max<Nanos>(0, result.total - result.compute)) * (active + paused);
+    ChargeStall(Seconds(std::max<Nanos>(0, result.total - result.compute)) * (active + paused),
+                notes);
   }
+  // What the recomputed tokens added to the step, while everything was resident.
   if (notes.query_tokens > 0) {
-    // What the recomputed tokens added to the step, while everything was resident.
-    waste_.recompute +=
-        Seconds(result.compute) * notes.recompute_tokens / notes.query_tokens * active;
+    ChargeRecompute(Seconds(result.compute) / notes.query_tokens * active, notes);
   }
+}
+
+// To blame are all whose blocks were copied.
+void WasteAccount::ChargeStall(double byte_seconds, const PlanNotes& notes) {
+  waste_.stall += byte_seconds;
+  uint64_t blocks = 0;
+  for (const auto& [sequence, count] : notes.copied) blocks += count;
+  if (blocks == 0) return kinds_.AddStall(kUnknownRow, byte_seconds);
+  for (const auto& [sequence, count] : notes.copied) {
+    kinds_.AddStall(sequence->held, byte_seconds * count / static_cast<double>(blocks));
+  }
+}
+
+void WasteAccount::ChargeRecompute(double byte_seconds_per_token, const PlanNotes& notes) {
+  waste_.recompute += byte_seconds_per_token * notes.recompute_tokens;
+  for (const auto& [sequence, count] : notes.recomputed) {
+    kinds_.AddRecompute(sequence->held.row, byte_seconds_per_token * count);
+  }
+}
+
+void WasteAccount::CheckIntegrity() const {
+  KindWaste sum;
+  std::vector<KindWaste> kinds;
+  kinds_.Read(kinds);
+  for (const KindWaste& kind : kinds) {
+    sum.preserved_idle += kind.preserved_idle;
+    sum.recompute += kind.recompute;
+    sum.stall += kind.stall;
+    sum.swap_wait += kind.swap_wait;
+    sum.paused_unwanted += kind.paused_unwanted;
+  }
+  // Rows are differences of sums over all time: what rounding leaves grows with these.
+  constexpr double kRoundingShare = 1e-9;
+  const double rounding = kRoundingShare * (waste_.capacity + waste_.paper_preserved);
+  const auto agree = [rounding](double a, double b) {
+    return std::abs(a - b) <= rounding + kRoundingShare * b;
+  };
+  IC_CHECK(agree(sum.preserved_idle, waste_.preserved_idle));
+  IC_CHECK(agree(sum.recompute, waste_.recompute));
+  IC_CHECK(agree(sum.stall, waste_.stall));
+  IC_CHECK(agree(sum.swap_wait, waste_.swap_wait));
+  IC_CHECK(agree(sum.paused_unwanted, waste_.paused_unwanted));
 }
 
 }  // namespace infercept

@@ -115,7 +115,7 @@ TEST(Scheduler, AdaptiveLeavesContextsAloneWhileMemorySuffices) {
   ASSERT_TRUE(report.ok());
   EXPECT_EQ(report.value().stats.swapped_out_blocks, 0u);
   EXPECT_EQ(report.value().stats.recomputed_tokens, 0u);
-  EXPECT_EQ(report.value().stats.preserved, 1u);
+  EXPECT_EQ(report.value().stats.Interceptions(Disposition::kPreserve), 1u);
 }
 
 TEST(Scheduler, DiscardRecomputesOnlyWhatWasReallyTaken) {
@@ -210,6 +210,104 @@ TEST(Scheduler, ReleaseInEveryStateFreesEveryBlock) {
     EXPECT_EQ(scheduler.kv().available(), 16u);
     EXPECT_EQ(scheduler.kv().host_free(), 8u);
   }
+}
+
+namespace {
+
+// One step, of sequences that all pause if they sample.
+void StepAndPause(Scheduler& scheduler, Nanos& now) {
+  const StepPlan& plan = scheduler.Plan(now);
+  StepResult result;
+  for (const Slice& slice : plan.slices) {
+    if (slice.sample) result.sampled.push_back({slice.seq, 1, Outcome::kPause, {}, {}});
+  }
+  result.compute = result.total = kNanosPerSecond;
+  now += result.total;
+  scheduler.Commit(result, now);
+  scheduler.TakeEvents();
+}
+
+// What is decided about what has just paused, `elapsed` later.
+DecisionEvent DecideAfter(Scheduler& scheduler, Nanos elapsed, Nanos& now) {
+  now += elapsed;
+  scheduler.Plan(now);
+  for (const SchedulerEvent& event : scheduler.TakeEvents()) {
+    if (const auto* decision = std::get_if<DecisionEvent>(&event)) return *decision;
+  }
+  return {};
+}
+
+}  // namespace
+
+TEST(Scheduler, DecisionsTellWhatTheyWereMadeFrom) {
+  using Source = WaitEstimate::Source;
+  Scheduler scheduler(SmallWorld(PolicyKind::kAdaptive, 25, 7).scheduler, CostModel());
+  Nanos now = 0;
+  const auto pause_another = [&](uint32_t seq) {
+    // Distinct tokens: no blocks are shared.
+    const std::vector<TokenId> prompt(8, static_cast<TokenId>(seq));
+    EXPECT_TRUE(scheduler.Submit(SeqId{seq}, prompt, 0, false, now).ok());
+    StepAndPause(scheduler, now);
+  };
+  pause_another(1);
+  const DecisionEvent unknown = DecideAfter(scheduler, 2 * kNanosPerSecond, now);
+  EXPECT_TRUE(unknown.estimate.source == Source::kElapsed);
+  EXPECT_NEAR(unknown.estimate.elapsed_seconds, 2, 1e-9);
+  EXPECT_NEAR(unknown.estimate.expected_seconds, 2, 1e-9);
+  EXPECT_NEAR(unknown.decision.waste_preserve, 2 * 2 * 1024.0, 1e-6);
+  EXPECT_EQ(unknown.pressure.device_free, 23u);
+  EXPECT_EQ(unknown.pressure.device_available, 23u);
+  EXPECT_EQ(unknown.pressure.shortage, 0u);
+  EXPECT_EQ(unknown.pressure.host_free, 7u);
+  EXPECT_GT(unknown.pressure.copy_budget, 0u);
+
+  pause_another(2);
+  EXPECT_TRUE(scheduler.Mark(SeqId{2}, {{}, 5 * kNanosPerSecond, {}}, now).ok());
+  const DecisionEvent announced = DecideAfter(scheduler, 2 * kNanosPerSecond, now);
+  EXPECT_TRUE(announced.estimate.source == Source::kAnnounced);
+  EXPECT_NEAR(announced.estimate.expected_seconds, 3, 1e-9);
+  EXPECT_EQ(announced.pressure.device_free, 21u);
+
+  EXPECT_TRUE(scheduler.Resume(SeqId{1}, std::vector<TokenId>(1, 1), false, now).ok());
+  StepAndPause(scheduler, now);
+  const DecisionEvent learned = DecideAfter(scheduler, kNanosPerSecond, now);
+  EXPECT_TRUE(learned.estimate.source == Source::kLearned);
+}
+
+TEST(Scheduler, ThePapersRuleExpectsAsLongAsItHasLasted) {
+  Scheduler scheduler(SmallWorld(PolicyKind::kInfercept, 25, 25).scheduler, CostModel());
+  Nanos now = 0;
+  EXPECT_TRUE(scheduler.Submit(SeqId{1}, std::vector<TokenId>(8, 1), 0, false, now).ok());
+  StepAndPause(scheduler, now);
+  EXPECT_TRUE(scheduler.Mark(SeqId{1}, {{}, 500 * kNanosPerSecond, {}}, now).ok());
+  const DecisionEvent event = DecideAfter(scheduler, 3 * kNanosPerSecond, now);
+  EXPECT_TRUE(event.decision.disposition == Disposition::kSwap);
+  EXPECT_EQ(event.decision.blocks, 2u);
+  EXPECT_TRUE(event.estimate.source == WaitEstimate::Source::kElapsed);
+  EXPECT_NEAR(event.estimate.expected_seconds, 3, 1e-9);
+}
+
+// A context is given up although there is room: by hindsight that was all for nothing.
+TEST(Scheduler, ResumesTellWhatTheInterceptionCost) {
+  SchedulerConfig config = SmallWorld(PolicyKind::kDiscard, 25, 0).scheduler;
+  config.kv.prefix_cache = false;
+  Scheduler scheduler(config, CostModel());
+  Nanos now = 0;
+  EXPECT_TRUE(scheduler.Submit(SeqId{1}, std::vector<TokenId>(8, 1), 0, false, now).ok());
+  StepAndPause(scheduler, now);
+  EXPECT_EQ(DecideAfter(scheduler, 0, now).decision.blocks, 2u);
+  now += kNanosPerSecond;
+  EXPECT_TRUE(scheduler.Resume(SeqId{1}, std::vector<TokenId>(1, 1), false, now).ok());
+  scheduler.Plan(now);
+  const std::vector<SchedulerEvent>& events = scheduler.TakeEvents();
+  ASSERT_TRUE(events.size() == 1 && std::holds_alternative<ResumeEvent>(events[0]));
+  const auto& resume = std::get<ResumeEvent>(events[0]);
+  EXPECT_TRUE(resume.disposition == Disposition::kDiscard);
+  EXPECT_EQ(resume.given_up_blocks, 2u);
+  EXPECT_GT(resume.recomputed_tokens, 0u);
+  EXPECT_EQ(resume.hindsight.preserve, 0.0);
+  EXPECT_GT(resume.hindsight.waste, 0.0);
+  EXPECT_EQ(resume.hindsight.regret, resume.hindsight.waste);
 }
 
 }  // namespace infercept

@@ -94,7 +94,7 @@ class RandomLife {
 
   InterceptionFacts RandomFacts() {
     InterceptionFacts facts;
-    facts.kind = KindId{random_.Below(3)};
+    facts.kind = KindPath{KindId{random_.Below(2)}, KindId{random_.Below(3)}, kUnknownKind};
     if (random_.Below(2) == 0) facts.remaining = random_.Below(10) * 1'000'000;
     if (random_.Below(2) == 0) facts.disposition = static_cast<Disposition>(random_.Below(3));
     return facts;

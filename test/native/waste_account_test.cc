@@ -28,8 +28,19 @@ SimSession Interrupted() {
   return session;
 }
 
+SchedulerStats RunStats(const std::vector<SimSession>& sessions, const SimOptions& options) {
+  return Simulate(sessions, options).value().stats;
+}
+
 WasteStats Run(const std::vector<SimSession>& sessions, const SimOptions& options) {
-  return Simulate(sessions, options).value().stats.waste;
+  return RunStats(sessions, options).waste;
+}
+
+KindWaste OfKind(const SchedulerStats& stats, KindId kind) {
+  for (const KindWaste& waste : stats.kinds) {
+    if (waste.kind == kind) return waste;
+  }
+  return {};
 }
 
 }  // namespace
@@ -70,6 +81,49 @@ TEST(WasteAccount, SynchronousSwapStalls) {
   EXPECT_EQ(waste.recompute, 0.0);
   // Bringing three blocks back takes 0.75 s during which they can not be used.
   EXPECT_NEAR(waste.stall, 0.75 * 3 * 8, 1e-6);
+}
+
+TEST(WasteAccount, BlamesTheKindThatWasWaitedFor) {
+  SimSession other = Interrupted();
+  other.arrival = 7200 * kNanosPerSecond;
+  other.segments[0].kind = KindId{2};
+  other.segments[0].duration /= 2;
+  const SchedulerStats kept = RunStats({Interrupted(), other}, World(PolicyKind::kPreserve, 10, 0));
+  EXPECT_NEAR(OfKind(kept, KindId{1}).paused_unwanted, 3 * 8 * 3600.0, 1);
+  EXPECT_NEAR(OfKind(kept, KindId{2}).paused_unwanted, 3 * 8 * 1800.0, 1);
+  const SchedulerStats discarded =
+      RunStats({Interrupted(), other}, World(PolicyKind::kDiscard, 10, 0));
+  EXPECT_NEAR(OfKind(discarded, KindId{2}).recompute, 14.0 * 12 / 13 * 4 * 8, 1e-6);
+  const SchedulerStats swapped = RunStats({Interrupted(), other}, World(PolicyKind::kSwap, 10, 10));
+  EXPECT_NEAR(OfKind(swapped, KindId{1}).stall, 0.75 * 3 * 8, 1e-6);
+  EXPECT_NEAR(OfKind(swapped, KindId{2}).stall, 0.75 * 3 * 8, 1e-6);
+}
+
+// Nobody else was there: preserving would have cost nothing, and who discarded regrets it all.
+TEST(WasteAccount, CountsInterceptionsAndTheirRegretByKind) {
+  const auto at = [](Disposition disposition) { return static_cast<size_t>(disposition); };
+  const KindWaste kept =
+      OfKind(RunStats({Interrupted()}, World(PolicyKind::kPreserve, 10, 0)), KindId{1});
+  EXPECT_EQ(kept.interceptions[at(Disposition::kPreserve)], 1u);
+  EXPECT_EQ(kept.regret[at(Disposition::kPreserve)], 0.0);
+  const KindWaste discarded =
+      OfKind(RunStats({Interrupted()}, World(PolicyKind::kDiscard, 10, 0)), KindId{1});
+  EXPECT_EQ(discarded.interceptions[at(Disposition::kDiscard)], 1u);
+  // Twelve tokens of 2 bytes and one second each; half of them are there on average.
+  EXPECT_NEAR(discarded.regret[at(Disposition::kDiscard)], 12.0 * 6 * 2, 1e-6);
+}
+
+// Two sequences decode until one has to give way to the other: no interception is to blame.
+TEST(WasteAccount, PreemptionsAreNoKindsFault) {
+  SimSession first;
+  first.prompt_tokens = 8;
+  first.segments = {{16, KindId{1}, 0, 0}};
+  SimSession second = first;
+  second.arrival = 1;
+  const SchedulerStats stats = RunStats({first, second}, World(PolicyKind::kAdaptive, 6, 0));
+  EXPECT_GT(stats.preemptions, 0u);
+  EXPECT_GT(stats.waste.recompute, 0.0);
+  EXPECT_NEAR(OfKind(stats, kPreemptionKind).recompute, stats.waste.recompute, 1e-6);
 }
 
 }  // namespace infercept

@@ -1,7 +1,9 @@
 #include "world_runner.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cmath>
 #include <memory>
 #include <queue>
 #include <span>
@@ -492,6 +494,10 @@ class WorldRunner final : private Executor, private Clock {
         TakeDue(LifeOf(finish->seq).finishes_due, finish->context_tokens);
       } else if (const auto* resume = std::get_if<ResumeEvent>(&event)) {
         Require(LifeOf(resume->seq).resumes_due-- == 1, "a resume is reported once");
+        const Hindsight& hindsight = resume->hindsight;
+        Require(hindsight.regret >= 0 && hindsight.regret <= hindsight.waste,
+                "what was wasted bounds what is regretted");
+        regret_[static_cast<size_t>(resume->disposition)] += hindsight.regret;
       }
     }
   }
@@ -603,7 +609,18 @@ class WorldRunner final : private Executor, private Clock {
     }
   }
 
+  // That waste does so is part of the scheduler's integrity.
+  void CheckRegretAddsUp() {
+    const SchedulerStats stats = scheduler_->Stats();
+    for (size_t i = 0; i < kDispositions; ++i) {
+      double sum = 0;
+      for (const KindWaste& kind : stats.kinds) sum += kind.regret[i];
+      Require(std::abs(sum - regret_[i]) <= 1e-9 * (1 + sum), "the kinds' regrets add up");
+    }
+  }
+
   void CheckEnd() {
+    CheckRegretAddsUp();
     for (const Life& life : lives_) {
       Require(life.phase == Phase::kEnded || life.phase == Phase::kUnborn, "everybody finishes");
       Require(life.finishes_due.empty() && life.pauses_due.empty() && life.resumes_due == 0,
@@ -658,6 +675,7 @@ class WorldRunner final : private Executor, private Clock {
   uint32_t waited_ = 0;  // steps in which the head neither ran nor came back
   StepResult result_;
   std::vector<std::span<const uint64_t>> contexts_;
+  std::array<double, kDispositions> regret_{};  // of all ResumeEvents
   WorldOutcome outcome_;
 };
 

@@ -7,6 +7,7 @@
 //               every slice reads what was computed for its context (memory_model.h)
 //   budgets     query tokens, slices and copies of a plan
 //   liveness    the head of the queue goes on within the steps that scheduler.h promises
+//   accounts    waste by kind adds up to all waste, regrets add up and are never negative
 //   states      the scheduler's sequences, statuses, tokens and events are those of a plain model
 #pragma once
 

@@ -2,7 +2,7 @@
 // single worlds is proved in test/native/scheduler_test.cc.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { InferceptError, type PolicyName, type SimulatedSession, simulate } from '../../lib/index.js';
+import { InferceptError, type KindWaste, type PolicyName, type SimulatedSession, simulate } from '../../lib/index.js';
 
 const policies: PolicyName[] = ['adaptive', 'infercept', 'preserve', 'swap', 'discard', 'discard-requeue'];
 
@@ -58,6 +58,22 @@ describe('simulate', () => {
     );
     expect(infercept!.completed).toBeGreaterThan(1.3 * requeue!.completed);
     expect(adaptive!.completed).toBeGreaterThan(1.3 * requeue!.completed);
+  });
+
+  it('says what each kind of tool has cost, and all of them together cost what is wasted', async () => {
+    const { stats } = await simulate({ mix: { rate: 2, seconds: 60 } }, { policy: 'infercept', prefixCache: false });
+    const { byKind, ...waste } = stats.waste;
+    expect(Object.keys(byKind)).toEqual(expect.arrayContaining(['math', 'chat', 'image']));
+    const rows = Object.values(byKind);
+    for (const part of ['preservedIdle', 'recompute', 'stall', 'swapWait', 'pausedUnwanted'] as const) {
+      const sum = rows.reduce((total, row) => total + row[part], 0);
+      expect(Math.abs(sum - waste[part])).toBeLessThanOrEqual(1e-6 * waste[part]);
+    }
+    const counted = rows.flatMap(({ interceptions }) => Object.values(interceptions)).reduce((a, b) => a + b, 0);
+    expect(counted).toBe(stats.interceptions.total);
+    // People think for a minute where a calculator takes a blink.
+    const idle = ({ preservedIdle, pausedUnwanted }: KindWaste) => preservedIdle + pausedUnwanted;
+    expect(idle(byKind.chat!)).toBeGreaterThan(idle(byKind.math!));
   });
 
   it('refuses a session that could never fit', async () => {

@@ -1,0 +1,53 @@
+#include "sched/hindsight.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "sched/waste.h"
+
+namespace infercept {
+namespace {
+
+double BlockBytes(const HindsightLoad& load) { return load.block_tokens * load.bytes_per_token; }
+
+}  // namespace
+
+double HindsightPreserve(const PastInterception& past, const HindsightLoad& load) {
+  return past.scarce_seconds * past.own_blocks * BlockBytes(load);
+}
+
+double HindsightSwap(const PastInterception& past, const HindsightLoad& load,
+                     const CostModel& cost) {
+  if (past.own_blocks > load.host_blocks) return std::numeric_limits<double>::infinity();
+  return cost.Copy(CopyDirection::kIn, past.own_blocks) * past.own_blocks / 2 * BlockBytes(load);
+}
+
+double HindsightDiscard(const PastInterception& past, const HindsightLoad& load,
+                        const CostModel& cost) {
+  const uint64_t tokens =
+      std::min<uint64_t>(past.context_tokens, uint64_t{past.own_blocks} * load.block_tokens);
+  return WasteRecompute({past.context_tokens - tokens, tokens}, load.other_tokens,
+                        load.bytes_per_token, cost);
+}
+
+double WasteOfPast(const PastInterception& past, const HindsightLoad& load, const CostModel& cost) {
+  // Shared blocks are never given up: what is not there any more was the context's own.
+  const double given_up = past.scarce_seconds * past.all_blocks - past.held_scarce;
+  const double own = std::max(0.0, past.scarce_seconds * past.own_blocks - given_up);
+  return own * BlockBytes(load) + past.copy_waste +
+         WasteRecompute({past.recompute_first, past.recompute_tokens}, load.other_tokens,
+                        load.bytes_per_token, cost);
+}
+
+Hindsight LookBack(const PastInterception& past, const HindsightLoad& load, const CostModel& cost) {
+  Hindsight hindsight;
+  hindsight.waste = WasteOfPast(past, load, cost);
+  hindsight.preserve = HindsightPreserve(past, load);
+  hindsight.swap = HindsightSwap(past, load, cost);
+  hindsight.discard = HindsightDiscard(past, load, cost);
+  hindsight.regret = hindsight.waste - std::min({hindsight.waste, hindsight.preserve,
+                                                 hindsight.swap, hindsight.discard});
+  return hindsight;
+}
+
+}  // namespace infercept
