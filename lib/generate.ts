@@ -1,6 +1,7 @@
 /** One-shot generation: a sequence that is freed when its run ends. */
 import { type EngineCore, requireTemplate } from './engine-core.js';
 import { InferceptError, throwIfAborted } from './errors.js';
+import { InterceptionLog } from './explanation.js';
 import { type Interceptor, InterceptorSet, interceptors } from './interception.js';
 import { type RunOptions, runChecks, toNativeSampling, unlimitedTokens } from './options.js';
 import { Run } from './run.js';
@@ -57,14 +58,15 @@ export function generate(core: EngineCore, generateOptions: GenerateOptions): Ru
   core.link.assertUsable();
   const checked = readGenerateOptions(generateOptions, '');
   assertOneInput(checked);
-  const { link, codec, observer, text } = core;
+  const { link, codec, text } = core;
+  const log = new InterceptionLog(core.observer);
   const sequence = new Sequence(link);
   const watched = checked.interceptors ?? [];
   const turn: Turn = new Turn({
     link,
     sequence,
     codec,
-    observer,
+    observer: log,
     contextBefore: 0,
     markers: {},
     toolCallFormat: undefined,
@@ -90,5 +92,5 @@ export function generate(core: EngineCore, generateOptions: GenerateOptions): Ru
   });
   core.turns.add(turn);
   void turn.start();
-  return new Run(turn);
+  return new Run(turn, log);
 }

@@ -4,6 +4,12 @@ export type { CostProfile } from './cost-profile.js';
 export { Engine, type EngineCapacity, type EngineEvents } from './engine.js';
 export { type ErrorCode, InferceptError } from './errors.js';
 export type { DurationEstimate, Estimates } from './estimates.js';
+export {
+  type ExplainedInterception,
+  type Explanation,
+  formatExplanation,
+  type InterceptionOutcome,
+} from './explanation.js';
 export type { GenerateOptions } from './generate.js';
 export type { InterceptionHandle, InterceptOptions } from './intercept.js';
 export type { InterceptionContext, Interceptor } from './interception.js';

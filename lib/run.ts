@@ -1,5 +1,6 @@
 /** A run: one turn being generated, as a stream of parts and as a promise of its result. */
 import { InferceptError } from './errors.js';
+import type { Explanation, InterceptionLog } from './explanation.js';
 import { type InterceptionHandle, type InterceptOptions, interceptOptions } from './intercept.js';
 import type { RunPart, RunResult } from './part.js';
 import type { Turn } from './turn.js';
@@ -11,11 +12,13 @@ import type { Turn } from './turn.js';
  */
 export class Run implements AsyncIterable<RunPart>, PromiseLike<RunResult> {
   readonly #turn: Turn;
+  readonly #log: InterceptionLog;
   #consumed = false;
 
   /** Made by `engine.generate` and `session.send`. */
-  constructor(turn: Turn) {
+  constructor(turn: Turn, log: InterceptionLog) {
     this.#turn = turn;
+    this.#log = log;
   }
 
   /** The result, as a plain promise. Rejects with `ERR_ABORTED` if the run's signal fires, and with whatever made it fail. */
@@ -62,6 +65,11 @@ export class Run implements AsyncIterable<RunPart>, PromiseLike<RunResult> {
    */
   async intercept(options?: InterceptOptions): Promise<InterceptionHandle> {
     return this.#turn.intercept(interceptOptions(options, 'intercept') as InterceptOptions);
+  }
+
+  /** What was decided about the run's context in its last interceptions, or its session's; as {@link Session.explain}. */
+  explain(): Explanation {
+    return this.#log.explain();
   }
 
   /**

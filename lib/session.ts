@@ -3,6 +3,7 @@ import type { Augmentation } from './augmentation.js';
 import { type EngineCore, requireTemplate, requireToolCallFormat } from './engine-core.js';
 import { InferceptError } from './errors.js';
 import { Exchange } from './exchange.js';
+import { type Explanation, InterceptionLog } from './explanation.js';
 import { InterceptorSet } from './interception.js';
 import { toNativeSampling, unlimitedTokens } from './options.js';
 import { Run } from './run.js';
@@ -35,6 +36,7 @@ export class Session {
   readonly #settings: Settings;
   readonly #tools: ReadonlyMap<string, Tool>;
   readonly #history: SessionHistory;
+  readonly #log: InterceptionLog;
   #sequence: Sequence | undefined;
   #active: Turn | undefined;
   #disposed = false;
@@ -46,6 +48,7 @@ export class Session {
     origin?: { history: SessionHistory; sequence?: Sequence },
   ) {
     this.#core = core;
+    this.#log = new InterceptionLog(core.observer);
     this.#options = sessionOptions;
     this.#settings = readSessionOptions(sessionOptions, 'session');
     this.#tools = toolMap(this.#settings);
@@ -95,7 +98,7 @@ export class Session {
     this.#active = turn;
     this.#core.turns.add(turn);
     void turn.start();
-    return new Run(turn);
+    return new Run(turn, this.#log);
   }
 
   /**
@@ -141,6 +144,11 @@ export class Session {
       );
     }
     if (this.#sequence?.live) this.#sequence.suspend();
+  }
+
+  /** What was decided about the context in its last interceptions, why, and what that cost. Works in every state. */
+  explain(): Explanation {
+    return this.#log.explain();
   }
 
   /** Ends an active run with `ERR_DISPOSED` and frees the context. Idempotent. */
@@ -191,12 +199,12 @@ export class Session {
   }
 
   #turnBasics(checked: ReturnType<typeof readSendOptions>) {
-    const { link, codec, observer, text } = this.#core;
+    const { link, codec, text } = this.#core;
     const format = this.#tools.size > 0 ? text.toolCallFormat : undefined;
     return {
       link,
       codec,
-      observer,
+      observer: this.#log,
       markers: { reasoning: text.reasoning, toolCall: format },
       toolCallFormat: format,
       signal: checked.signal,
@@ -240,10 +248,9 @@ export class Session {
   #adopt(sequence: Sequence): void {
     this.#sequence = sequence;
     sequence.mark({ kind: 'human' });
-    const { observer } = this.#core;
-    observer.onPause(sequence.id, sequence.kind, this.contextTokens);
+    this.#log.onPause(sequence.id, sequence.kind, this.contextTokens);
     sequence.listener = (event) => {
-      if (event.type === 'decision') observer.onDecision(event.seq, toDecisionPart(event, sequence.kind));
+      if (event.type === 'decision') this.#log.onDecision(event.seq, toDecisionPart(event, sequence.kind));
     };
   }
 }

@@ -1,6 +1,8 @@
 /** What a simulated world asks for: sessions with sizes and times, no contents. */
 import { type AgentWorkload, agentSessions } from './agent-workload.js';
-import { arrayOf, integer, invalid, oneOf, options, real, string } from './validate.js';
+import type { InterceptionOutcome } from './explanation.js';
+import type { InterceptionDecision } from './interception-record.js';
+import { anything, arrayOf, integer, invalid, oneOf, options, real, string } from './validate.js';
 
 /** Kinds of augmentation in the InferCept paper (ICML 2024, Table 1). */
 export type AugmentationName = 'math' | 'question' | 'environment' | 'chat' | 'image' | 'speech';
@@ -32,6 +34,8 @@ export interface SessionSegment {
   durationMs?: number;
   /** Default 0. */
   returnedTokens?: number;
+  /** In recorded traces: what an engine decided, and what it cost. A simulation decides for itself. */
+  explained?: { decisions: InterceptionDecision[]; cost: Omit<InterceptionOutcome, 'waitedMs' | 'returnedTokens'> };
 }
 
 /** One session of a workload: sizes and times, no contents. */
@@ -76,6 +80,7 @@ export const checkSession = options({
       kind: string,
       durationMs: real(0, 1e12),
       returnedTokens: integer(0, 2 ** 24),
+      explained: anything<SessionSegment['explained']>(),
     }),
   ),
   calledBy: options({ session: integer(0), segment: integer(0) }),
@@ -158,7 +163,7 @@ function toNativeSessions(sessions: readonly CheckedSession[], contextTokens: nu
     ...session,
     parent: calledBy?.session ?? -1,
     parentSegment: calledBy?.segment ?? 0,
-    segments: (segments ?? []).map(({ kind = 'unknown', ...segment }) => ({
+    segments: (segments ?? []).map(({ kind = 'unknown', explained: _, ...segment }) => ({
       ...{ decodeTokens: 1, durationMs: 0, returnedTokens: 0 },
       ...segment,
       kind: kindOf(kind),

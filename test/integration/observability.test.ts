@@ -1,6 +1,14 @@
 // What an engine says about itself: events, statistics, metrics, dumps, and limits that have names.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Engine, type EngineEvents, type InferceptError, type LoadProgress, systemInfo } from '../../lib/index.js';
+import {
+  Engine,
+  type EngineEvents,
+  type EngineStats,
+  formatExplanation,
+  type InferceptError,
+  type LoadProgress,
+  systemInfo,
+} from '../../lib/index.js';
 import { codeOf, endless, loadDemo, settledStats, wait, withEngine } from './support/engines.js';
 
 let engine: Engine;
@@ -61,6 +69,7 @@ describe('events', () => {
     const steps: EngineEvents['step'][0][] = [];
     const decisions: EngineEvents['interception-decision'][0][] = [];
     const ends: EngineEvents['interception-end'][0][] = [];
+    let waste: EngineStats['waste'] | undefined;
     await withEngine({ blocks: 16, hostBlocks: 4, policy: 'infercept' }, async (small) => {
       const sampling = { logitBias: await endless(small) };
       small.on('step', (step) => steps.push(step));
@@ -86,16 +95,39 @@ describe('events', () => {
         for (const handle of handles) if (handle.status === 'fulfilled') await handle.value.resume('');
       }
       await all;
+      waste = (await settledStats(small)).waste;
     });
     expect(steps.length).toBeGreaterThan(10);
     expect(steps.every(({ slices, tokens, decodes }) => slices <= tokens && decodes <= slices)).toBe(true);
     expect(steps.map(({ step }) => step)).toEqual(steps.map(({ step }) => step).sort((a, b) => a - b));
     expect(decisions.length).toBeGreaterThan(0);
-    for (const { kind, waste } of decisions) {
+    for (const { kind, waste, estimate, pressure } of decisions) {
       expect(kind).toBe('slow');
       expect(Math.min(waste.preserve, waste.swap, waste.discard)).toBeGreaterThanOrEqual(0);
+      // The paper's rule: as long again as it has lasted.
+      if (waste.preserve > 0 && estimate.source === 'elapsed') expect(estimate.expectedMs).toBe(estimate.elapsedMs);
+      expect(pressure.freeBlocks).toBeLessThanOrEqual(pressure.availableBlocks);
+      expect(pressure.availableBlocks).toBeLessThanOrEqual(16);
+      expect(pressure.hostFreeBlocks).toBeLessThanOrEqual(4);
+      expect(pressure.copyBudgetBlocks).toBeGreaterThan(0);
     }
     expect(new Set(ends.map(({ disposition }) => disposition)).size).toBeGreaterThan(1);
+    for (const { disposition, recomputedTokens, givenUpBlocks, hindsight } of ends) {
+      if (recomputedTokens > 0) expect(disposition).toBe('discard');
+      if (givenUpBlocks === 0) expect(disposition).not.toBe('swap');
+      if (hindsight === null) continue;
+      expect(hindsight.regret).toBeGreaterThanOrEqual(0);
+      expect(hindsight.regret).toBeLessThanOrEqual(hindsight.waste);
+    }
+    const regretted = ends.reduce((sum, { hindsight }) => sum + (hindsight?.regret ?? 0), 0);
+    const { slow } = waste!.byKind;
+    expect(slow!.regret.preserve + slow!.regret.swap + slow!.regret.discard).toBeCloseTo(regretted, 3);
+    const rows = Object.values(waste!.byKind);
+    for (const part of ['preservedIdle', 'recompute', 'stall', 'swapWait', 'pausedUnwanted'] as const) {
+      const sum = rows.reduce((total, row) => total + row[part], 0);
+      expect(Math.abs(sum - waste![part])).toBeLessThanOrEqual(1e-6 * (1 + waste![part]));
+    }
+    expect(rows.reduce((sum, row) => sum + row.preservedIdle + row.pausedUnwanted, 0)).toBeGreaterThan(0);
   });
 
   it('of listeners that throw reach `error`, and nothing else is harmed', async () => {
@@ -121,6 +153,72 @@ describe('events', () => {
   });
 });
 
+describe('explanations', () => {
+  it('tell of each interception of a session what was decided, from what, and what it cost', async () => {
+    const session = engine.session();
+    expect(session.explain()).toEqual({ interceptions: [] });
+    const sampling = { logitBias: await endless(engine) };
+    const run = session.send('Hello', { maxTokens: 400, sampling });
+    // Paused before its first step a run has no context to decide about.
+    await new Promise((resolve) => engine.once('step', resolve));
+    const handle = await run.intercept({ kind: 'tool:search', expectedMs: 60_000 });
+    await wait(20);
+    const [open] = session.explain().interceptions;
+    expect(open).toMatchObject({ kind: 'tool:search', outcome: null });
+    await handle.resume();
+    const { interceptions } = await run;
+    await engine.dump(); // A step boundary: what is decided about the wait for the next message is known.
+    const { interceptions: explained } = session.explain();
+    expect(explained.map(({ kind }) => kind)).toEqual(['tool:search', 'human']);
+    const [search, human] = explained;
+    expect(search!.contextTokens).toBeGreaterThan(0);
+    expect(search!.decisions.map(({ disposition }) => disposition)).toContain('preserve');
+    expect(search!.decisions[0]!.estimate.source).toBe('announced');
+    expect(search!.decisions[0]!.estimate.expectedMs).toBeGreaterThan(50_000);
+    expect(search!.decisions[0]!.waste.preserve).toBeGreaterThan(0);
+    const { kind, ...record } = interceptions[0]!;
+    expect(kind).toBe('tool:search');
+    expect(search!.outcome).toEqual(record);
+    expect(human!.outcome).toBeNull();
+    expect(run.explain()).toEqual(session.explain());
+    expect(JSON.parse(JSON.stringify(session.explain()))).toEqual(session.explain());
+    expect(formatExplanation(session.explain())).toMatch(
+      /^tool:search, \d+ tokens\n {2}after .* preserve: .*\n.*came back/,
+    );
+    session.dispose();
+  });
+
+  it('are there for runs without a session, and keep the last interceptions only', async () => {
+    const sampling = { logitBias: await endless(engine) };
+    const run = engine.generate({ prompt: 'Hello', maxTokens: 400, sampling });
+    // Asked for at once, each begins where the one before ends.
+    const handles = Array.from({ length: 40 }, (_, round) => run.intercept({ kind: `round ${round}` }));
+    for (const handle of handles) await (await handle).resume();
+    const { interceptions } = await run;
+    expect(interceptions).toHaveLength(40);
+    const explained = run.explain().interceptions;
+    expect(explained.map(({ kind }) => kind)).toEqual(Array.from({ length: 32 }, (_, index) => `round ${index + 8}`));
+    expect(explained[0]!.outcome).toMatchObject({ disposition: 'preserve', hindsight: null });
+    expect(explained.at(-1)!.outcome).toMatchObject({ hindsight: { regret: 0 } });
+  });
+
+  it('of what is decided about a swapped context say what coming back took', async () => {
+    await withEngine({ blocks: 16 }, async (small) => {
+      const session = small.session();
+      await session.send('My name is Ana.', { maxTokens: 30, sampling: { logitBias: await endless(small) } });
+      await session.suspend();
+      await small.dump();
+      await session.send('What is my name?', { maxTokens: 10 });
+      const [wait] = session.explain().interceptions;
+      expect(wait).toMatchObject({ kind: 'human', outcome: { disposition: 'swap' } });
+      const swap = wait!.decisions.find(({ disposition }) => disposition === 'swap');
+      expect(wait!.outcome!.givenUpBlocks).toBe(swap!.blocks);
+      expect(swap!.blocks).toBeGreaterThan(0);
+      session.dispose();
+    });
+  });
+});
+
 describe('numbers', () => {
   it('add up', async () => {
     await engine.generate({ prompt: 'Hello', maxTokens: 3 });
@@ -134,9 +232,12 @@ describe('numbers', () => {
   });
 
   it('are metrics that Prometheus can read', async () => {
-    await engine.generate({ prompt: 'Hello', maxTokens: 3 });
+    const sampling = { logitBias: await endless(engine) };
+    const run = engine.generate({ prompt: 'Hello', maxTokens: 400, sampling });
+    await (await run.intercept({ kind: 'a "strange"\\name' })).resume();
+    await run;
     const lines = engine.metrics().trimEnd().split('\n');
-    const sample = /^[a-z_]+(_total|_bucket|_sum|_count)?(\{[a-z_]+="[^"]*"\})? -?[\d.e+-]+$/;
+    const sample = /^[a-z_]+(_total|_bucket|_sum|_count)?(\{[a-z_]+="([^"\\]|\\["\\n])*"\})? -?[\d.e+-]+$/;
     for (const line of lines) expect(line).toMatch(line.startsWith('#') ? /^# (HELP|TYPE) infercept_\w+ / : sample);
     const names = lines.filter((line) => line.startsWith('# TYPE')).map((line) => line.split(' ')[2]);
     expect(new Set(names).size).toBe(names.length);

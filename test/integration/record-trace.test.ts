@@ -1,6 +1,14 @@
 // A trace that is recorded from a running engine has the sizes and times of what ran, and replays.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Engine, formatTrace, parseTrace, recordTrace, type SamplingOptions, simulate } from '../../lib/index.js';
+import {
+  type Engine,
+  formatTrace,
+  parseTrace,
+  recordTrace,
+  type SamplingOptions,
+  type SimulatedSession,
+  simulate,
+} from '../../lib/index.js';
 import { endless, loadDemo, wait } from './support/engines.js';
 
 let engine: Engine;
@@ -15,7 +23,7 @@ describe('recordTrace', () => {
   it('has a session per generate call, with its pauses', async () => {
     const recorder = recordTrace(engine);
     await wait(20);
-    const run = engine.generate({ prompt: 'Hello', maxTokens: 40, sampling });
+    const run = engine.generate({ prompt: 'Hello', maxTokens: 400, sampling });
     const handle = await run.intercept({ kind: 'search' });
     await wait(30);
     await handle.resume([5, 6, 7]);
@@ -29,6 +37,9 @@ describe('recordTrace', () => {
     expect(promptTokens).toBe(usage.promptTokens - 3);
     expect(segments[0]).toMatchObject({ kind: 'search', returnedTokens: 3 });
     expect(segments[0]!.durationMs).toBeGreaterThan(20);
+    const { decisions, cost } = segments[0]!.explained!;
+    expect(decisions[0]).toMatchObject({ disposition: 'preserve', estimate: {}, pressure: {} });
+    expect(cost).toMatchObject({ disposition: 'preserve', recomputedTokens: 0, hindsight: { regret: 0 } });
     expect(segments).toHaveLength(2);
     expect(segments[0]!.decodeTokens + segments[1]!.decodeTokens).toBeGreaterThanOrEqual(usage.completionTokens);
   });
@@ -53,6 +64,21 @@ describe('recordTrace', () => {
     const report = await simulate({ sessions: replayed });
     expect(report.completed).toBe(1);
     expect(report.virtualSeconds).toBeGreaterThan(0.02);
+  });
+
+  it('leaves out a send that was cut off in its interception', async () => {
+    const recorder = recordTrace(engine);
+    const session = engine.session();
+    await session.send('My name is Ana.', { maxTokens: 10, sampling });
+    const cut = session.send('What is my name?', { maxTokens: 60, sampling });
+    await cut.intercept({ kind: 'never' });
+    cut.cancel();
+    await cut;
+    await session.send('Hello?', { maxTokens: 5, sampling });
+    session.dispose();
+    recorder.stop();
+    const [{ segments }] = recorder.sessions() as [SimulatedSession];
+    expect(segments.map(({ kind }) => kind)).not.toContain('never');
   });
 
   it('leaves out what failed', async () => {

@@ -17,7 +17,15 @@ const engineTells = [
   'engine.capacity',
 ];
 const sessionActs = ['session.checkpoint', 'session.rewind', 'session.fork', 'session.suspend', 'session.send'];
-const always = all('ok', 'session.messages', 'session.dispose', 'engine.dispose', 'run.cancel');
+const always = all(
+  'ok',
+  'session.messages',
+  'session.explain',
+  'session.dispose',
+  'engine.dispose',
+  'run.cancel',
+  'run.explain',
+);
 
 const busy: Outcomes = {
   ...always,
