@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 /** The command line of the package: `npx infercept COMMAND`. */
+import { calibrateCommand } from './calibrate-command.js';
 import { InferceptError } from './errors.js';
 import { simulateCommand } from './simulate-command.js';
 
-const commands = { simulate: simulateCommand };
+const commands = { simulate: simulateCommand, calibrate: calibrateCommand };
 
 const usage = `usage: infercept COMMAND [options]
 

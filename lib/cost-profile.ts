@@ -72,13 +72,18 @@ export function toNativeProfile(profile: CostProfile, blockTokens: number): Nati
 }
 
 /** `profile` with the coefficients that the native side has now. */
-export function withCosts(profile: CostProfile, costs: NativeCostProfile, blockTokens: number): CostProfile {
+export function withCosts<Profile extends Pick<CostProfile, 'bytesPerToken'>>(
+  profile: Profile,
+  costs: NativeCostProfile,
+  blockTokens: number,
+): Profile & CostProfile {
   const blockBytes = profile.bytesPerToken * blockTokens;
   return {
     ...profile,
     step: costs.step,
     perQueryToken: costs.perQueryToken,
     perKvToken: costs.perKvToken,
+    queryTile: costs.queryTile,
     copyStart: costs.copyOutStart,
     secondsPerCopiedByte: costs.copyOutBlock / blockBytes,
     copyIn: { copyStart: costs.copyInStart, secondsPerCopiedByte: costs.copyInBlock / blockBytes },

@@ -6,10 +6,12 @@ import type { Estimates } from './estimates.js';
 import { type GenerateOptions, generate } from './generate.js';
 import type { InterceptionRecord } from './interception-record.js';
 import { type LoadedEngine, loadEngine } from './load.js';
+import { measuredProfile } from './measured-profile.js';
 import { formatMetrics, RunMetrics } from './metrics.js';
 import type { StepRecord } from './native-protocol.js';
 import { checkLoadOptions, type LoadOptions } from './options.js';
 import type { InterceptionDecisionPart, RunResult } from './part.js';
+import type { DeviceProfile } from './profiles.js';
 import type { Run } from './run.js';
 import { Session } from './session.js';
 import type { SessionOptions } from './session-options.js';
@@ -160,6 +162,14 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#assertNotDisposed();
     const { deviceBlocks, hostBlocks, blockTokens, ...info } = this.#core.link.info;
     return { ...info, blockTokens, kvTokens: deviceBlocks * blockTokens, hostTokens: hostBlocks * blockTokens };
+  }
+
+  /**
+   * What steps and copies cost on this machine, as measured at load and followed since, and the memory that this engine has:
+   * `simulate(workload, { profile })` plays it. Works on a failed engine.
+   */
+  profile(): DeviceProfile {
+    return measuredProfile(this.capacity(), this.#core.link.stats().cost);
   }
 
   /** Ends all runs with `ERR_DISPOSED`, ends the thread after its present step, frees all memory. Idempotent. */

@@ -116,6 +116,12 @@ export function formatMetrics(stats: EngineStats, runs: RunMetrics): string {
     ),
     ...single('infercept_capacity_byte_seconds_total', 'counter', 'Device memory times time of steps.', capacity),
     ...single('infercept_waste_share', 'gauge', 'Waste over capacity.', share),
+    ...single(
+      'infercept_cost_relative_error',
+      'gauge',
+      'Mean relative error of recent predictions of step time.',
+      stats.costError,
+    ),
     ...runs.format(),
   ];
   return `${lines.join('\n')}\n`;

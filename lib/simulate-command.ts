@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { InferceptError } from './errors.js';
+import { parseProfile } from './measured-profile.js';
 import { type PolicyName, policyNames } from './policy-names.js';
 import { type DeviceProfile, profiles } from './profiles.js';
 import { type SimulationReport, simulate } from './simulate.js';
@@ -14,7 +15,8 @@ Runs a workload through the engine's scheduler in virtual time: no model, no dev
 
   --policy NAME,...   ${policyNames.join(', ')}; or all (default: adaptive)
   --profile NAME      what steps and copies cost, and how much memory there is: one of
-                      ${Object.keys(profiles).join(', ')} (default: a100-gpt-j-6b)
+                      ${Object.keys(profiles).join(', ')} (default: a100-gpt-j-6b),
+                      or the path of one that \`infercept calibrate\` printed
   --workload NAME     mix (the six augmentations of the InferCept paper alike), one of them alone (${augmentationNames.join(', ')}),
                       agents, or the path of a trace that recordTrace recorded (default: mix)
   --rate N            sessions per second (default: 1)
@@ -58,7 +60,7 @@ export async function simulateCommand(args: readonly string[]): Promise<string> 
   const values = parse(args);
   if (values.help) return simulateUsage;
   const policies = toPolicies(values.policy);
-  const profile = toProfile(values.profile);
+  const profile = await toProfile(values.profile);
   const workload = await toWorkload(values);
   const untilMs = 1000 * toNumber('until', values.until);
   const rows: Row[] = [];
@@ -79,9 +81,9 @@ function toPolicies(text: string): readonly PolicyName[] {
   });
 }
 
-function toProfile(name: string): DeviceProfile {
+async function toProfile(name: string): Promise<DeviceProfile> {
   if (Object.hasOwn(profiles, name)) return profiles[name as keyof typeof profiles];
-  throw wrong(`--profile: '${name}' is none; there are ${Object.keys(profiles).join(', ')}.`);
+  return parseProfile(await readNamed('profile', name, Object.keys(profiles)));
 }
 
 async function toWorkload(values: Values): Promise<Workload> {
@@ -96,17 +98,16 @@ async function toWorkload(values: Values): Promise<Workload> {
   if (workload === 'agents') return { agents: arrivals };
   const only = augmentationNames.find((name) => name === workload);
   if (only !== undefined) return { mix: { ...arrivals, only } };
-  return { sessions: parseTrace(await readTrace(workload)) };
+  return { sessions: parseTrace(await readNamed('workload', workload, ['mix', 'agents', ...augmentationNames])) };
 }
 
-async function readTrace(path: string): Promise<string> {
+/** The text of a file that an option names instead of what is known. */
+async function readNamed(option: string, path: string, known: readonly string[]): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const known = ['mix', 'agents', ...augmentationNames].join(', ');
-    throw new InferceptError('ERR_INVALID_ARGUMENT', `--workload: '${path}' is none of ${known}, nor a file to read.`, {
-      cause,
-    });
+    const message = `--${option}: '${path}' is none of ${known.join(', ')}, nor a file to read.`;
+    throw new InferceptError('ERR_INVALID_ARGUMENT', message, { cause });
   }
 }
 

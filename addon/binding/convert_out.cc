@@ -349,6 +349,19 @@ Napi::Object ToBatch(Napi::Env env, const EventBatch& batch) {
       .object();
 }
 
+Napi::Object ToCosts(Napi::Env env, const CostProfile& cost) {
+  return ObjectBuilder(env)
+      .Set("step", cost.step)
+      .Set("perQueryToken", cost.per_query_token)
+      .Set("perKvToken", cost.per_kv_token)
+      .Set("queryTile", cost.query_tile)
+      .Set("copyOutStart", cost.copy_start[0])
+      .Set("copyInStart", cost.copy_start[1])
+      .Set("copyOutBlock", cost.copy_block[0])
+      .Set("copyInBlock", cost.copy_block[1])
+      .object();
+}
+
 // By disposition, in the order of its numbers.
 template <typename Number>
 Napi::Object ToRecord(Napi::Env env, const std::array<Number, kDispositions>& values) {
@@ -403,6 +416,7 @@ Napi::Object ToStats(Napi::Env env, const SchedulerStats& stats) {
       .Set("hostBlocks", stats.host_blocks)
       .Set("hostBlocksFree", stats.host_blocks_free)
       .Set("costError", stats.cost_error)
+      .Set("cost", ToCosts(env, stats.cost))
       .Set("waste", waste_object)
       .Set("kinds", kinds)
       .object();

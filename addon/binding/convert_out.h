@@ -15,6 +15,9 @@ Napi::Error ToError(Napi::Env env, const Status& status);
 // { tokens, logprobs, events, steps }: neighbouring tokens of one sequence become one event.
 Napi::Object ToBatch(Napi::Env env, const EventBatch& batch);
 
+// Seconds, copies per block.
+Napi::Object ToCosts(Napi::Env env, const CostProfile& cost);
+
 Napi::Object ToStats(Napi::Env env, const SchedulerStats& stats);
 
 }  // namespace infercept

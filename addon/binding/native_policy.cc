@@ -4,6 +4,7 @@
 #include <string>
 
 #include "binding/convert_in.h"
+#include "binding/convert_out.h"
 #include "engine/dump.h"
 #include "sched/waste.h"
 
@@ -248,16 +249,7 @@ Napi::Value NativePolicy::KvReads(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value NativePolicy::Costs(const Napi::CallbackInfo& info) {
-  const CostProfile profile = cost_.profile();
-  Napi::Object costs = Napi::Object::New(info.Env());
-  costs.Set("step", profile.step);
-  costs.Set("perQueryToken", profile.per_query_token);
-  costs.Set("perKvToken", profile.per_kv_token);
-  costs.Set("queryTile", profile.query_tile);
-  costs.Set("copyOutStart", profile.copy_start[0]);
-  costs.Set("copyInStart", profile.copy_start[1]);
-  costs.Set("copyOutBlock", profile.copy_block[0]);
-  costs.Set("copyInBlock", profile.copy_block[1]);
+  Napi::Object costs = ToCosts(info.Env(), cost_.profile());
   costs.Set("saturationTokens", SaturationTokens());
   costs.Set("relativeError", cost_.relative_error());
   return costs;

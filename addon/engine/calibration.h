@@ -1,15 +1,30 @@
 // Measures at load what a step and a copy cost on this machine, for the scheduler's cost model.
 #pragma once
 
+#include <functional>
 #include <vector>
 
-#include "base/thread_pool.h"
 #include "base/types.h"
-#include "device/kv_storage.h"
-#include "model/model.h"
 #include "sched/cost_model.h"
 
 namespace infercept {
+
+// A step of equal slices: `slices` of `count` tokens each, the last of which has position
+// `context` - 1.
+struct ProbedStep {
+  uint32_t slices = 1;
+  uint32_t count = 1;
+  uint32_t context = 1;
+};
+
+// A machine that can be asked what things take, and how far one may go with it.
+struct CostProbe {
+  uint32_t step_tokens_max = 0;
+  uint32_t context_tokens_max = 0;  // 0: no steps can be measured
+  uint32_t copy_blocks_max = 0;     // 0: there is no host tier
+  std::function<Nanos(const ProbedStep& step)> step;
+  std::function<Nanos(CopyDirection direction, uint32_t blocks)> copy;
+};
 
 struct Calibration {
   std::vector<ForwardSample> forward;
@@ -17,9 +32,10 @@ struct Calibration {
   std::vector<CopySample> swap_in;
 };
 
-// Overwrites blocks of both tiers: call it before the first step. `budget` bounds the whole
-// measurement, but for a model so slow that the three steps that are always made take longer.
-Calibration Calibrate(Model& model, const KvStorage& storage, ThreadPool& pool,
-                      Nanos budget = 250'000'000);
+// What is asked depends on the answers alone, and so does how much: in sum they take no longer than
+// `budget`, and a decode, a prefill of 16 tokens and four copies of a block, which are always asked
+// for: without them there is no line. A machine that does those in a quarter of a second is
+// calibrated in half a second.
+Calibration Calibrate(const CostProbe& probe, Nanos budget = 250'000'000);
 
 }  // namespace infercept

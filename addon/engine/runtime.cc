@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/calibration.h"
+#include "engine/machine_probe.h"
 #include "engine/model_executor.h"
 #include "kernels/ops.h"
 
@@ -79,7 +80,8 @@ Result<std::unique_ptr<KvStorage>> CreateStorage(const Model& model,
 }
 
 CostModel MeasureCost(Runtime& runtime) {
-  const Calibration calibration = Calibrate(*runtime.model, *runtime.storage, *runtime.pool);
+  const Calibration calibration =
+      Calibrate(MakeMachineProbe(*runtime.model, *runtime.storage, *runtime.pool));
   CostModel cost;
   cost.Calibrate(calibration.forward, calibration.swap_out, calibration.swap_in);
   return cost;

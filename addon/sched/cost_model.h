@@ -13,6 +13,7 @@
 #include <span>
 
 #include "base/types.h"
+#include "sched/line_fit.h"
 
 namespace infercept {
 
@@ -42,37 +43,17 @@ struct CostProfile {
   uint32_t query_tile = 1;
 };
 
-// A straight line through up to three features, fitted by recursive least squares with forgetting;
-// no coefficient becomes negative. Errors are relative, so that short and long steps count alike.
-class OnlineFit {
- public:
-  static constexpr int kFeatures = 3;
-  using Vector = std::array<double, kFeatures>;
-
-  // `scale` brings features to about 1; a feature with scale 0 is not used.
-  OnlineFit(const Vector& coefficients, const Vector& scale);
-
-  double Predict(const Vector& features) const;
-  // `error_max`: how far, relative to the prediction, one sample may seem to be off.
-  void Observe(const Vector& features, double value, double error_max);
-  Vector coefficients() const;
-
- private:
-  Vector scale_;
-  Vector weights_;  // Coefficients of the scaled features.
-  std::array<Vector, kFeatures> covariance_{};
-};
-
 class CostModel {
  public:
   explicit CostModel(const CostProfile& profile = {});
 
-  // Starts over from samples that span several sizes. Too few of one sort leave its coefficients as
+  // Starts over from samples that span several sizes. None of one sort leave its coefficients as
   // they are.
   void Calibrate(std::span<const ForwardSample> forward, std::span<const CopySample> out,
                  std::span<const CopySample> in);
 
-  // Follows the running machine.
+  // Follows the running machine: one that becomes half or twice as fast to within a tenth in 40
+  // steps, whatever was predicted before and whatever the unit of time.
   void Observe(const ForwardSample& sample);
   void Observe(CopyDirection direction, const CopySample& sample);
 
@@ -98,9 +79,9 @@ class CostModel {
   CostProfile profile() const;
 
  private:
-  OnlineFit forward_;
+  LineFollower forward_;
   uint32_t query_tile_;
-  std::array<OnlineFit, 2> copy_;  // By CopyDirection.
+  std::array<LineFollower, 2> copy_;  // By CopyDirection.
   double relative_error_ = 0;
 };
 

@@ -342,6 +342,7 @@ void Scheduler::ReadStats(SchedulerStats& stats) const {
   stats.host_blocks = config_.kv.host_blocks;
   stats.host_blocks_free = kv_.host_free();
   stats.cost_error = cost_.relative_error();
+  stats.cost = cost_.profile();
 }
 
 const Sequence* Scheduler::Find(SeqId seq) const { return sequences_.Find(seq); }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "sched/cost_model.h"
 #include "sched/step_plan.h"
 
 namespace infercept {
@@ -68,6 +69,7 @@ struct SchedulerStats {
   uint32_t host_blocks = 0;
   uint32_t host_blocks_free = 0;
   double cost_error = 0;  // CostModel::relative_error
+  CostProfile cost;       // CostModel::profile
 
   // Completed ones of all kinds to whose context nothing worse happened than this, but this.
   uint64_t Interceptions(Disposition worst) const {

@@ -7,6 +7,7 @@ import {
   formatExplanation,
   type InferceptError,
   type LoadProgress,
+  simulate,
   systemInfo,
 } from '../../lib/index.js';
 import { codeOf, endless, loadDemo, settledStats, wait, withEngine } from './support/engines.js';
@@ -243,6 +244,24 @@ describe('numbers', () => {
     expect(new Set(names).size).toBe(names.length);
     const count = /infercept_time_to_first_token_seconds_count (\d+)/.exec(lines.join('\n'));
     expect(Number(count?.[1])).toBeGreaterThan(0);
+    const error = /^infercept_cost_relative_error (\S+)$/m.exec(engine.metrics());
+    expect(Number(error?.[1])).toBe(engine.stats().costError);
+    expect(engine.stats().costError).toBeGreaterThan(0);
+  });
+
+  it('make a profile of this machine, which can be simulated', async () => {
+    const profile = engine.profile();
+    const { kvTokens, hostTokens, bytesPerToken } = engine.capacity();
+    expect(profile).toMatchObject({ deviceTokens: kvTokens, hostTokens, bytesPerToken });
+    for (const name of ['step', 'perQueryToken', 'perKvToken', 'secondsPerCopiedByte'] as const) {
+      expect(profile[name]).toBeGreaterThan(0);
+    }
+    const sessions = [{ arrivalMs: 0, promptTokens: 32, segments: [{ decodeTokens: 4 }] }];
+    const { virtualSeconds, steps } = await simulate({ sessions }, { profile });
+    expect(steps).toBe(4);
+    const seconds = 4 * profile.step + 35 * profile.perQueryToken;
+    expect(virtualSeconds).toBeGreaterThanOrEqual(0.999 * seconds);
+    expect(virtualSeconds).toBeLessThan(seconds + 32 * 36 * profile.perKvToken + 1e-6);
   });
 
   it('tell what fits', () => {

@@ -2,6 +2,8 @@
 // outliers.
 #include "sched/cost_model.h"
 
+#include <vector>
+
 #include "base/rng.h"
 #include "test.h"
 
@@ -16,21 +18,26 @@ ForwardSample Sample(const CostProfile& truth, uint32_t query, uint64_t kv, doub
   return {query, kv, static_cast<Nanos>(seconds * factor * 1e9)};
 }
 
-CostModel Calibrated(const CostProfile& truth) {
-  std::vector<ForwardSample> forward;
+std::vector<ForwardSample> ForwardSamples(const CostProfile& truth) {
+  std::vector<ForwardSample> samples;
   for (uint32_t query : {1u, 16u, 64u, 256u}) {
-    for (uint64_t kv : {0ull, 4096ull, 65536ull}) forward.push_back(Sample(truth, query, kv));
+    for (uint64_t kv : {0ull, 4096ull, 65536ull}) samples.push_back(Sample(truth, query, kv));
   }
-  std::vector<CopySample> out;
-  std::vector<CopySample> in;
+  return samples;
+}
+
+std::vector<CopySample> CopySamples(const CostProfile& truth, size_t direction) {
+  std::vector<CopySample> samples;
   for (uint32_t blocks : {1u, 8u, 64u}) {
-    out.push_back(
-        {blocks, static_cast<Nanos>((truth.copy_start[0] + truth.copy_block[0] * blocks) * 1e9)});
-    in.push_back(
-        {blocks, static_cast<Nanos>((truth.copy_start[1] + truth.copy_block[1] * blocks) * 1e9)});
+    const double seconds = truth.copy_start[direction] + truth.copy_block[direction] * blocks;
+    samples.push_back({blocks, static_cast<Nanos>(seconds * 1e9)});
   }
+  return samples;
+}
+
+CostModel Calibrated(const CostProfile& truth) {
   CostModel cost;
-  cost.Calibrate(forward, out, in);
+  cost.Calibrate(ForwardSamples(truth), CopySamples(truth, 0), CopySamples(truth, 1));
   return cost;
 }
 
@@ -50,23 +57,58 @@ TEST(CostModel, SaturationIsWhereTokensAreTwoThirdsOfTheStep) {
   EXPECT_EQ(CostModel(kTruth).SaturationTokens(), static_cast<uint32_t>(2 * 0.010 / 46e-6));
 }
 
-TEST(CostModel, FollowsAMachineThatBecomesHalfAsFast) {
+TEST(CostModel, FollowsAMachineThatBecomesHalfAsFastInFortySteps) {
   CostModel cost = Calibrated(kTruth);
   Rng random(3);
-  for (int i = 0; i < 250; ++i) {
+  for (int i = 0; i < 40; ++i) {
     cost.Observe(Sample(kTruth, 1 + random.Below(200), random.Below(60000), 2));
   }
-  const double truth =
-      2 * (kTruth.step + kTruth.per_query_token * 100 + kTruth.per_kv_token * 30000);
-  EXPECT_NEAR(cost.Forward(100, 30000) / truth, 1, 0.05);
-  EXPECT_LT(cost.relative_error(), 0.1);
+  for (double query : {1.0, 100.0}) {
+    const double truth =
+        2 * (kTruth.step + kTruth.per_query_token * query + kTruth.per_kv_token * 30000);
+    EXPECT_NEAR(cost.Forward(query, 30000) / truth, 1, 0.1) << "query " << query;
+  }
 }
 
-TEST(CostModel, OneOutlierMovesLittle) {
+TEST(CostModel, ReportsHowFarOffItsPredictionsAre) {
+  CostModel cost = Calibrated(kTruth);
+  Rng random(4);
+  const auto observe = [&](int steps, double factor) {
+    for (int i = 0; i < steps; ++i)
+      cost.Observe(Sample(kTruth, 1 + random.Below(200), random.Below(60000), factor));
+  };
+  observe(100, 1);
+  EXPECT_LT(cost.relative_error(), 0.02);
+  observe(5, 2);
+  EXPECT_GT(cost.relative_error(), 0.05);
+  observe(200, 2);
+  EXPECT_LT(cost.relative_error(), 0.02);
+}
+
+TEST(CostModel, FiveStepsTwentyTimesTooLongMoveLittle) {
   CostModel cost = Calibrated(kTruth);
   const double before = cost.Forward(100, 30000);
-  cost.Observe(Sample(kTruth, 100, 30000, 50));
-  EXPECT_NEAR(cost.Forward(100, 30000) / before, 1, 0.31);
+  Rng random(5);
+  for (int i = 0; i < 100; ++i) {
+    cost.Observe(Sample(kTruth, 1 + random.Below(200), random.Below(60000), i % 20 == 19 ? 20 : 1));
+    EXPECT_NEAR(cost.Forward(100, 30000) / before, 1, 0.1) << "step " << i;
+  }
+}
+
+TEST(CostModel, CalibrationForgetsWhatItBeganWith) {
+  const CostModel usual = Calibrated(kTruth);
+  for (double scale : {1e-6, 1e6}) {
+    CostModel cost({scale, scale, scale, {scale, scale}, {scale, scale}});
+    cost.Calibrate(ForwardSamples(kTruth), CopySamples(kTruth, 0), CopySamples(kTruth, 1));
+    EXPECT_EQ(cost.Forward(100, 30000), usual.Forward(100, 30000));
+    EXPECT_EQ(cost.Copy(CopyDirection::kIn, 30), usual.Copy(CopyDirection::kIn, 30));
+  }
+}
+
+TEST(CostModel, KeepsWhatNoSampleIsAbout) {
+  CostModel cost(kTruth);
+  cost.Calibrate(ForwardSamples(kTruth), {}, {});
+  EXPECT_EQ(cost.Copy(CopyDirection::kOut, 10), CostModel(kTruth).Copy(CopyDirection::kOut, 10));
 }
 
 TEST(CostModel, NeverPredictsNegativeTimes) {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { agentSessions, formatTrace, profiles, type SimulationReport } from '../../lib/index.js';
+import { parseProfile } from '../../lib/measured-profile.js';
 import { policyNames } from '../../lib/policy-names.js';
 import { simulateCommand, simulateUsage } from '../../lib/simulate-command.js';
 
@@ -67,9 +68,23 @@ describe('infercept simulate', () => {
   });
 
   it.each([
+    ['{}', /`profile.step` is undefined/],
+    [JSON.stringify({ ...profiles['a100-gpt-j-6b'], step: -1 }), /profile.step/],
+    [JSON.stringify({ ...profiles['a100-gpt-j-6b'], stepp: 1 }), /`stepp`/],
+    ['step = 1', /not JSON/],
+  ])('refuses the profile %j', (text, message) => {
+    expect(() => parseProfile(text)).toThrow(message);
+  });
+
+  it('takes the profiles that there are as JSON', () => {
+    for (const profile of Object.values(profiles)) expect(parseProfile(JSON.stringify(profile))).toEqual(profile);
+  });
+
+  it.each([
     [['--polcy', 'swap'], /--polcy/],
     [['--policy', 'best'], /'best' is none; .*adaptive/],
-    [['--profile', 'toaster'], /'toaster' is none; .*a100-gpt-j-6b/],
+    [['--profile', 'toaster'], /'toaster' is none of a100-gpt-j-6b.*nor a file/],
+    [['--profile', 'README.md'], /not JSON/],
     [['--workload', 'no/such/file'], /none of mix, agents, math.*nor a file/],
     [['--rate', 'fast'], /--rate: 'fast' is not a number/],
     [['--rate=-1'], /mix.rate/],
