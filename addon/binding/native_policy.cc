@@ -208,10 +208,11 @@ Napi::Value NativePolicy::Weigh(const Napi::CallbackInfo& info) {
   std::vector<Decision> weighed;
   weighed.reserve(paused.size());
   for (const PausedContext& context : paused) {
-    weighed.push_back({context.seq, Disposition::kPreserve, 0,
-                       WastePreserve(context, context.residual_seconds, load),
-                       WasteSwap(context, load.swap_out_blocks, load, cost_),
-                       WasteDiscard(context, load, cost_), context.place});
+    Decision& decision = weighed.emplace_back();
+    decision.seq = context.seq;
+    decision.waste_preserve = WastePreserve(context, context.residual_seconds, load);
+    decision.waste_swap = WasteSwap(context, load.swap_out_blocks, load, cost_);
+    decision.waste_discard = WasteDiscard(context, load, cost_);
   }
   return ToColumns(info.Env(), weighed, residuals);
 }
