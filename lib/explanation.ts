@@ -85,7 +85,7 @@ export function formatExplanation({ interceptions }: Explanation): string {
 
 function formatInterception({ kind, contextTokens, decisions, outcome }: ExplainedInterception): string {
   const lines = [
-    `${kind}, ${contextTokens} tokens`,
+    `${kind}, ${counted(contextTokens, 'token')}`,
     ...decisions.map(formatDecision),
     outcome === null ? 'has not come back' : formatOutcome(outcome),
   ];
@@ -94,12 +94,12 @@ function formatInterception({ kind, contextTokens, decisions, outcome }: Explain
 
 function formatDecision({ disposition, blocks, waste, estimate, pressure }: InterceptionDecision): string {
   const { elapsedMs, expectedMs, source } = estimate;
-  const moved = blocks === 0 ? disposition : `${disposition} ${blocks} blocks`;
+  const moved = blocks === 0 ? disposition : `${disposition} ${counted(blocks, 'block')}`;
   const budget = pressure.copyBudgetBlocks === null ? 'no copy budget' : `copy budget ${pressure.copyBudgetBlocks}`;
   return (
     `after ${milliseconds(elapsedMs)} ${moved}: ${milliseconds(expectedMs)} more (${source}) would waste ` +
     `${byteSeconds(waste.preserve)}, swap ${byteSeconds(waste.swap)}, discard ${byteSeconds(waste.discard)}; ` +
-    `${pressure.availableBlocks} blocks available, ${pressure.shortageBlocks} short, ` +
+    `${counted(pressure.availableBlocks, 'block')} available, ${pressure.shortageBlocks} short, ` +
     `${pressure.hostFreeBlocks} free on the host, ${budget}`
   );
 }
@@ -108,7 +108,7 @@ const pastTense = { preserve: 'preserved', swap: 'swapped', discard: 'discarded'
 
 function formatOutcome(outcome: InterceptionOutcome): string {
   const { waitedMs, delayMs, disposition, swappedBlocks, recomputedTokens, hindsight } = outcome;
-  const cost = `${swappedBlocks} blocks copied back, ${recomputedTokens} tokens recomputed`;
+  const cost = `${counted(swappedBlocks, 'block')} copied back, ${counted(recomputedTokens, 'token')} recomputed`;
   const back = `came back after ${milliseconds(waitedMs)} + ${milliseconds(delayMs)}, ${pastTense[disposition]}: ${cost}`;
   if (hindsight === null) return back;
   const { preserve, swap, discard } = hindsight.alternatives;
@@ -117,6 +117,10 @@ function formatOutcome(outcome: InterceptionOutcome): string {
     `swap ${swap === null ? 'impossible' : byteSeconds(swap)}, discard ${byteSeconds(discard)}), ` +
     `regret ${byteSeconds(hindsight.regret)}`
   );
+}
+
+function counted(count: number, noun: string): string {
+  return count === 1 ? `1 ${noun}` : `${count} ${noun}s`;
 }
 
 function milliseconds(value: number): string {

@@ -35,8 +35,8 @@ export interface WasteStats {
   share: number;
   /**
    * By what the contexts waited for, under the names that events have; the rows add up to the above. `unknown` has what nobody
-   * named and kinds beyond the 254th, `preemption` what running contexts cost that gave way to older ones. Rows of zeros are
-   * left out.
+   * named and kinds beyond the 254th, `preemption` what running contexts cost that gave way to older ones. Rows with nothing in
+   * them are left out.
    */
   byKind: Readonly<Record<string, KindWaste>>;
 }
@@ -106,7 +106,7 @@ export function toEngineStats(native: NativeStats, names: Iterable<readonly [str
     waste: {
       ...waste,
       share: waste.capacity > 0 ? wastedOf(waste) / waste.capacity : 0,
-      byKind: toByKind(kinds, names),
+      byKind: toByKind(native, names),
     },
     costError: count('costError'),
   };
@@ -122,19 +122,21 @@ function countInterceptions(kinds: readonly NativeKindWaste[]): EngineStats['int
 /** The twin of `kPreemptionKind`. */
 const preemption = ['preemption', 2 ** 32 - 1] as const;
 
-function toByKind(kinds: readonly NativeKindWaste[], names: Iterable<readonly [string, number]>) {
+function toByKind({ kinds, waste: { capacity } }: NativeStats, names: Iterable<readonly [string, number]>) {
   const nameOf = new Map([preemption, ...names].map(([name, number]) => [number, name]));
   const byKind = new Map<string, KindWaste>();
   for (const { kind, ...waste } of kinds) {
     const name = nameOf.get(kind) ?? 'unknown';
     const known = byKind.get(name);
-    if (!isZero(waste)) byKind.set(name, known === undefined ? waste : add(known, waste));
+    if (!isNothing(waste, capacity)) byKind.set(name, known === undefined ? waste : add(known, waste));
   }
   return Object.fromEntries(byKind);
 }
 
-function isZero({ interceptions, regret, ...byteSeconds }: KindWaste): boolean {
-  return [byteSeconds, interceptions].every((record) => Object.values(record).every((value) => value === 0));
+/** Whether there is nothing but what rounding leaves when a wait gets its name. */
+function isNothing({ interceptions, regret, ...byteSeconds }: KindWaste, capacity: number): boolean {
+  const none = Object.values(interceptions).every((count) => count === 0);
+  return none && Object.values(byteSeconds).every((value) => value <= 1e-9 * capacity);
 }
 
 /** Two numbers may have one name: a kind that was forgotten counts as unknown. */

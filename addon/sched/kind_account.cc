@@ -1,5 +1,7 @@
 #include "sched/kind_account.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace infercept {
@@ -60,8 +62,7 @@ void KindAccount::Settle(Holding& holding) const {
   holding.as_of = spent_;
 }
 
-void KindAccount::Hold(Holding& holding, uint32_t paused_blocks, uint32_t incoming_blocks) {
-  if (holding.paused_blocks == paused_blocks && holding.incoming_blocks == incoming_blocks) return;
+void KindAccount::Change(Holding& holding, uint32_t paused_blocks, uint32_t incoming_blocks) {
   Settle(holding);
   Row& row = rows_[holding.row];
   Settle(row);
@@ -92,7 +93,7 @@ void KindAccount::Rename(Holding& holding, KindRow row) {
   Blame(holding, row);
   KindWaste& to = rows_[row];
   const auto move = [&](double KindWaste::*column, double byte_seconds) {
-    from.*column -= byte_seconds;
+    from.*column = std::max(0.0, from.*column - byte_seconds);  // Rounding may leave less.
     to.*column += byte_seconds;
   };
   move(&KindWaste::preserved_idle, Bytes(holding.refused));

@@ -57,8 +57,11 @@ class KindAccount {
   void PassStep(double seconds, bool refused, bool scarce);
   const SpentSeconds& spent() const { return spent_; }
 
-  // What the context holds from now on.
-  void Hold(Holding& holding, uint32_t paused_blocks, uint32_t incoming_blocks);
+  // What the context holds from now on. Most calls change nothing.
+  void Hold(Holding& holding, uint32_t paused_blocks, uint32_t incoming_blocks) {
+    if (holding.paused_blocks != paused_blocks || holding.incoming_blocks != incoming_blocks)
+      Change(holding, paused_blocks, incoming_blocks);
+  }
   // An interception begins: what its context holds is on this row's account from now on.
   void Begin(Holding& holding, KindRow row);
   // Somebody else is to blame from now on, for instance for what has to be computed again.
@@ -88,6 +91,7 @@ class KindAccount {
 
   double Bytes(double blocks) const { return blocks * static_cast<double>(block_bytes_); }
   void Charge(KindWaste& waste, const Row& row) const;
+  void Change(Holding& holding, uint32_t paused_blocks, uint32_t incoming_blocks);
   void Settle(Row& row);
   void Settle(Holding& holding) const;
 
