@@ -64,11 +64,12 @@ export interface InterceptionRecord {
 }
 
 /**
- * What an interception cost, now that its duration is known, in byte-seconds of device memory. Holding memory counts as waste
- * only while it was scarce, that is while not all contexts, running and paused, fit on the device.
+ * What an interception cost, now that its duration is known, in byte-seconds of device memory. Memory that the context held
+ * counts only while something runnable was refused for want of memory; memory that it gave up counts for the alternative of
+ * keeping it while others used it. What nobody wants costs nothing to keep.
  */
 export interface Hindsight {
-  /** Of what was done: memory held while it was scarce, what copies were charged for, and the recompute that is due. */
+  /** Of what was done: memory held while work was refused, what copies were charged for, and the recompute that is due. */
   waste: number;
   /** Had the whole context been preserved, swapped (`null`: there is too little host memory), discarded from the beginning. */
   alternatives: Readonly<{ preserve: number; swap: number | null; discard: number }>;

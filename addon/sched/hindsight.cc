@@ -8,12 +8,17 @@
 namespace infercept {
 namespace {
 
+// Block-seconds of the context's own. Shared blocks are never given up.
+double HeldWanted(const PastInterception& past) {
+  return std::max(0.0, past.held_refused - past.shared_blocks * past.refused_seconds);
+}
+
 double BlockBytes(const HindsightLoad& load) { return load.block_tokens * load.bytes_per_token; }
 
 }  // namespace
 
 double HindsightPreserve(const PastInterception& past, const HindsightLoad& load) {
-  return past.scarce_seconds * past.own_blocks * BlockBytes(load);
+  return (HeldWanted(past) + past.given_wanted) * BlockBytes(load);
 }
 
 double HindsightSwap(const PastInterception& past, const HindsightLoad& load,
@@ -31,10 +36,7 @@ double HindsightDiscard(const PastInterception& past, const HindsightLoad& load,
 }
 
 double WasteOfPast(const PastInterception& past, const HindsightLoad& load, const CostModel& cost) {
-  // Shared blocks are never given up: what is not there any more was the context's own.
-  const double given_up = past.scarce_seconds * past.all_blocks - past.held_scarce;
-  const double own = std::max(0.0, past.scarce_seconds * past.own_blocks - given_up);
-  return own * BlockBytes(load) + past.copy_waste +
+  return HeldWanted(past) * BlockBytes(load) + past.copy_waste +
          WasteRecompute({past.recompute_first, past.recompute_tokens}, load.other_tokens,
                         load.bytes_per_token, cost);
 }

@@ -2,10 +2,11 @@
 // discarded from its beginning: known once it is over. Pure functions; byte-seconds of device
 // memory.
 //
-// Each alternative is for this context alone, everything else as it was: the link is free for it,
-// and memory is as scarce as it has been. Memory counts only while it was scarce, that is in steps
-// at whose beginning the contexts of all sequences, running and paused, did not fit on the device:
-// while they did, keeping one cost nobody anything.
+// Each alternative is for this context alone, everything else as it was, and the link is free for
+// it. Keeping costs what others missed: memory that the context held counts in steps in which
+// something runnable was refused for want of memory (as in WasteStats::preserved_idle), memory that
+// it gave up counts in these and where less than that was left over: there others used it. While
+// nobody wanted the memory, keeping it costs nothing.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +18,13 @@ namespace infercept {
 
 // What is known of an interception when its context goes on. Blocks are device blocks.
 struct PastInterception {
-  // When it began: C, and the blocks that were the context's own, of all that it had.
+  // When it began: C, and the context's blocks, its own and those shared with others.
   uint32_t context_tokens = 0;
   uint32_t own_blocks = 0;
-  uint32_t all_blocks = 0;
-  double scarce_seconds = 0;      // of its duration, while memory was scarce
-  double held_scarce = 0;         // block-seconds of what the context held meanwhile
+  uint32_t shared_blocks = 0;
+  double refused_seconds = 0;     // of its duration, while something was refused memory
+  double held_refused = 0;        // block-seconds of what the context held meanwhile
+  double given_wanted = 0;        // block-seconds of what it had given up, while others used it
   double copy_waste = 0;          // byte-seconds charged for stalls and for blocks that came in
   uint32_t recompute_first = 0;   // position of the first token that has to be computed again
   uint32_t recompute_tokens = 0;  // that were computed before the interception
@@ -46,7 +48,8 @@ struct Hindsight {
   double regret = 0;
 };
 
-// InferCept (ICML 2024) eq. 2, T_INT * C * M, of the actual duration as far as memory was scarce.
+// InferCept (ICML 2024) eq. 2, T_INT * C * M, of the actual duration as far as the memory was
+// wanted.
 double HindsightPreserve(const PastInterception& past, const HindsightLoad& load);
 
 // Copies run beside steps (InferCept §4.1), so nobody waits; but what has come back is of no use
@@ -58,7 +61,7 @@ double HindsightSwap(const PastInterception& past, const HindsightLoad& load,
 double HindsightDiscard(const PastInterception& past, const HindsightLoad& load,
                         const CostModel& cost);
 
-// The context's own blocks for as long as they stayed while memory was scarce, what its copies were
+// The context's own blocks for as long as they stayed while work was refused, what its copies were
 // charged for, and eq. 4 for what has to be computed again.
 double WasteOfPast(const PastInterception& past, const HindsightLoad& load, const CostModel& cost);
 

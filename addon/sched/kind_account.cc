@@ -1,6 +1,7 @@
 #include "sched/kind_account.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/check.h"
 
@@ -8,8 +9,7 @@ namespace infercept {
 namespace {
 
 SpentSeconds operator-(const SpentSeconds& a, const SpentSeconds& b) {
-  return {a.refused - b.refused, a.unwanted - b.unwanted, a.scarce - b.scarce,
-          a.executing - b.executing};
+  return {a.refused - b.refused, a.unwanted - b.unwanted, a.executing - b.executing};
 }
 
 }  // namespace
@@ -33,10 +33,17 @@ KindRow KindAccount::RowOf(const KindPath& path) {
   return row;
 }
 
-void KindAccount::PassStep(double seconds, bool refused, bool scarce) {
+void KindAccount::PassStep(double seconds, bool refused, uint32_t left) {
   (refused ? spent_.refused : spent_.unwanted) += seconds;
-  if (scarce) spent_.scarce += seconds;
   spent_.executing += seconds;
+  const auto enough_for = refused ? 0 : static_cast<size_t>(std::bit_width(left));
+  for (size_t i = enough_for; i < short_of_.size(); ++i) short_of_[i] += seconds;
+}
+
+// Seconds so far in which somebody would have missed so many blocks, rounded down to a power of
+// two.
+double KindAccount::WantedSeconds(uint32_t blocks) const {
+  return blocks == 0 ? 0 : short_of_[static_cast<size_t>(std::bit_width(blocks)) - 1];
 }
 
 // What the row's contexts held since it last changed.
@@ -55,36 +62,37 @@ void KindAccount::Settle(Row& row) {
 
 void KindAccount::Settle(Holding& holding) const {
   const SpentSeconds since = spent_ - holding.as_of;
-  holding.refused += holding.paused_blocks * since.refused;
-  holding.unwanted += holding.paused_blocks * since.unwanted;
-  holding.scarce += holding.paused_blocks * since.scarce;
-  holding.incoming += holding.incoming_blocks * since.executing;
+  const auto& [paused, given, incoming] = holding.blocks;
+  holding.refused += paused * since.refused;
+  holding.unwanted += paused * since.unwanted;
+  holding.incoming += incoming * since.executing;
+  holding.given_wanted += given * (WantedSeconds(given) - holding.wanted_as_of);
   holding.as_of = spent_;
 }
 
-void KindAccount::Change(Holding& holding, uint32_t paused_blocks, uint32_t incoming_blocks) {
+void KindAccount::Change(Holding& holding, const HeldBlocks& blocks) {
   Settle(holding);
   Row& row = rows_[holding.row];
   Settle(row);
-  row.paused_blocks += uint64_t{paused_blocks} - holding.paused_blocks;
-  row.incoming_blocks += uint64_t{incoming_blocks} - holding.incoming_blocks;
-  holding.paused_blocks = paused_blocks;
-  holding.incoming_blocks = incoming_blocks;
+  row.paused_blocks += uint64_t{blocks.paused} - holding.blocks.paused;
+  row.incoming_blocks += uint64_t{blocks.incoming} - holding.blocks.incoming;
+  holding.blocks = blocks;
+  holding.wanted_as_of = WantedSeconds(blocks.given);
 }
 
 void KindAccount::Begin(Holding& holding, KindRow row) {
   Blame(holding, row);
-  holding.refused = holding.unwanted = holding.scarce = holding.incoming = holding.stall = 0;
-  holding.scarce_before = spent_.scarce;
+  holding.refused = holding.unwanted = holding.incoming = holding.given_wanted = 0;
+  holding.stall = 0;
+  holding.refused_before = spent_.refused;
 }
 
 void KindAccount::Blame(Holding& holding, KindRow row) {
-  const uint32_t paused = holding.paused_blocks;
-  const uint32_t incoming = holding.incoming_blocks;
-  Hold(holding, 0, 0);
+  const HeldBlocks blocks = holding.blocks;
+  Hold(holding, {});
   holding.row = row;
   holding.as_of = spent_;
-  Hold(holding, paused, incoming);
+  Hold(holding, blocks);
 }
 
 void KindAccount::Rename(Holding& holding, KindRow row) {
@@ -115,7 +123,7 @@ void KindAccount::CountInterception(KindRow row, Disposition worst, double regre
 
 double KindAccount::CopyWaste(const Holding& holding) const {
   const double since = spent_.executing - holding.as_of.executing;
-  return holding.stall + Bytes(holding.incoming + holding.incoming_blocks * since);
+  return holding.stall + Bytes(holding.incoming + holding.blocks.incoming * since);
 }
 
 void KindAccount::Read(std::vector<KindWaste>& kinds) const {

@@ -6,6 +6,7 @@
 // No allocation once every kind was seen.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -20,7 +21,6 @@ namespace infercept {
 struct SpentSeconds {
   double refused = 0;    // of steps in which something runnable was refused for want of memory
   double unwanted = 0;   // all other time: paused contexts were in nobody's way
-  double scarce = 0;     // of steps in which not all contexts, running or paused, fit on the device
   double executing = 0;  // of all steps
 };
 
@@ -28,19 +28,28 @@ using KindRow = uint32_t;
 inline constexpr KindRow kUnknownRow = 0;     // of a kind that nobody named, or one too many
 inline constexpr KindRow kPreemptionRow = 1;  // no interception: a running context gave way
 
-// What one context holds on the device, and on whose account. KindAccount writes it.
+// Device blocks of one context, as far as they concern its interception.
+struct HeldBlocks {
+  uint32_t paused = 0;    // that it has, while its sequence is paused
+  uint32_t given = 0;     // that it had when its interception began and has no more, while paused
+  uint32_t incoming = 0;  // that it has while it is active and others of its blocks are missing
+
+  bool operator==(const HeldBlocks&) const = default;
+};
+
+// What one context holds, and on whose account. KindAccount writes it.
 struct Holding {
   KindRow row = kUnknownRow;
-  uint32_t paused_blocks = 0;    // while its sequence is paused
-  uint32_t incoming_blocks = 0;  // while it is active and others of its blocks are still missing
-  SpentSeconds as_of;            // the sums when that last changed
+  HeldBlocks blocks;
+  SpentSeconds as_of;       // the sums when that last changed
+  double wanted_as_of = 0;  // and KindAccount::WantedSeconds of the given blocks
   // Since its interception began; block-seconds
   double refused = 0;
   double unwanted = 0;
-  double scarce = 0;
+  double given_wanted = 0;  // what it gave up, while somebody used it
   double incoming = 0;
-  double stall = 0;          // byte-seconds
-  double scarce_before = 0;  // SpentSeconds::scarce when it began
+  double stall = 0;           // byte-seconds
+  double refused_before = 0;  // SpentSeconds::refused when it began
 };
 
 class KindAccount {
@@ -54,13 +63,13 @@ class KindAccount {
   KindRow RowOf(const KindPath& path);
 
   void PassIdle(double seconds) { spent_.unwanted += seconds; }
-  void PassStep(double seconds, bool refused, bool scarce);
+  // `left`: device blocks that nobody used in the step.
+  void PassStep(double seconds, bool refused, uint32_t left);
   const SpentSeconds& spent() const { return spent_; }
 
   // What the context holds from now on. Most calls change nothing.
-  void Hold(Holding& holding, uint32_t paused_blocks, uint32_t incoming_blocks) {
-    if (holding.paused_blocks != paused_blocks || holding.incoming_blocks != incoming_blocks)
-      Change(holding, paused_blocks, incoming_blocks);
+  void Hold(Holding& holding, const HeldBlocks& blocks) {
+    if (holding.blocks != blocks) Change(holding, blocks);
   }
   // An interception begins: what its context holds is on this row's account from now on.
   void Begin(Holding& holding, KindRow row);
@@ -91,12 +100,15 @@ class KindAccount {
 
   double Bytes(double blocks) const { return blocks * static_cast<double>(block_bytes_); }
   void Charge(KindWaste& waste, const Row& row) const;
-  void Change(Holding& holding, uint32_t paused_blocks, uint32_t incoming_blocks);
+  void Change(Holding& holding, const HeldBlocks& blocks);
+  double WantedSeconds(uint32_t blocks) const;
   void Settle(Row& row);
   void Settle(Holding& holding) const;
 
   const size_t block_bytes_;
   SpentSeconds spent_;
+  // [i]: seconds of steps in which something was refused or fewer than 2^i device blocks were left.
+  std::array<double, 32> short_of_{};
   std::vector<Row> rows_;                         // [rows] At most kRowsMax.
   std::unordered_map<uint32_t, KindRow> row_of_;  // By kind.
 };

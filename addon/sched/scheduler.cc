@@ -82,7 +82,7 @@ Status Scheduler::Resume(SeqId seq, std::span<const TokenId> returned, bool new_
   if (config_.learn_durations) durations_.Observe(sequence->interception.kind, waited);
   sequences_.AppendTokens(*sequence, returned);
   sequence->resumed = sequence->interception;
-  sequence->resumed->scarce_seconds = kinds_.spent().scarce - sequence->held.scarce_before;
+  sequence->resumed->refused_seconds = kinds_.spent().refused - sequence->held.refused_before;
   sequence->resumed_at = now;
   sequence->interception = {};
   sequence->suspended = false;

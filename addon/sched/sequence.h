@@ -40,7 +40,7 @@ struct InterceptionState {
   uint32_t context_tokens = 0;
   uint32_t all_blocks = 0;
   uint32_t own_blocks = 0;
-  double scarce_seconds = 0;  // of its duration, while memory was scarce; once it has ended
+  double refused_seconds = 0;  // of its duration, while work was refused memory; once it has ended
 };
 
 // Times and counts of the present turn, for its FinishEvent.

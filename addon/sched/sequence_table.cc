@@ -109,8 +109,15 @@ void SequenceTable::Place(Sequence& sequence) {
 }
 
 void SequenceTable::AccountFor(Sequence& sequence) {
-  kinds_.Hold(sequence.held, sequence.listed_paused ? sequence.share.device_blocks : 0,
-              sequence.listed_active ? sequence.share.incoming_blocks : 0);
+  HeldBlocks blocks;
+  if (sequence.listed_active) {
+    blocks.incoming = sequence.share.incoming_blocks;
+  } else if (sequence.listed_paused) {
+    blocks.paused = sequence.share.device_blocks;
+    const uint32_t had = sequence.interception.all_blocks;
+    blocks.given = had - std::min(had, blocks.paused);
+  }
+  kinds_.Hold(sequence.held, blocks);
 }
 
 void SequenceTable::Unlist(Sequence& sequence) {

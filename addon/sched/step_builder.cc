@@ -8,7 +8,8 @@ namespace infercept {
 void PlanNotes::Clear() {
   recompute_tokens = query_tokens = 0;
   kv_tokens = 0;
-  memory_refused = memory_scarce = false;
+  memory_refused = false;
+  blocks_left = 0;
   sequences.clear();
   recomputed.clear();
   copied.clear();
@@ -19,7 +20,6 @@ StepBuilder::StepBuilder(const StepContext& context, StepPlan& plan, PlanNotes& 
 
 void StepBuilder::Build() {
   notes_.Clear();
-  notes_.memory_scarce = MemoryIsScarce();
   load_ = MeasureLoad();
   pressure_ = MeasurePressure();
   // Decodes come first, but prefill always gets a block's worth: else many decodes would starve it.
@@ -35,6 +35,7 @@ void StepBuilder::Build() {
   AddOldest();
   AddDecodes();
   AddPrefills();
+  notes_.blocks_left = kv_.available();
 }
 
 // Device blocks that the sequence needs beyond what it has, to compute all its pending tokens.
@@ -219,9 +220,10 @@ Hindsight StepBuilder::LookBackOn(const Sequence& sequence) const {
   PastInterception past;
   past.context_tokens = interception.context_tokens;
   past.own_blocks = interception.own_blocks;
-  past.all_blocks = interception.all_blocks;
-  past.scarce_seconds = interception.scarce_seconds;
-  past.held_scarce = sequence.held.scarce;
+  past.shared_blocks = interception.all_blocks - interception.own_blocks;
+  past.refused_seconds = interception.refused_seconds;
+  past.held_refused = sequence.held.refused;
+  past.given_wanted = sequence.held.given_wanted;
   past.copy_waste = context_.kinds.CopyWaste(sequence.held);
   past.recompute_first = sequence.computed;
   past.recompute_tokens =
@@ -232,14 +234,6 @@ Hindsight StepBuilder::LookBackOn(const Sequence& sequence) const {
   load.block_tokens = kv_.config().block_tokens;
   load.host_blocks = kv_.config().host_blocks;
   return LookBack(past, load, context_.cost);
-}
-
-// What paused contexts lack they have given up, but for a block or two that their newest tokens
-// will need.
-bool StepBuilder::MemoryIsScarce() const {
-  const uint64_t missing = context_.sequences.active_sums().wanted_blocks +
-                           context_.sequences.paused_sums().wanted_blocks;
-  return missing > uint64_t{kv_.available()} + kv_.leaving();
 }
 
 }  // namespace infercept

@@ -33,7 +33,7 @@ struct PlanNotes {
   uint32_t query_tokens = 0;
   uint64_t kv_tokens = 0;       // sum of CostModel::KvReads
   bool memory_refused = false;  // something runnable got less than it wanted for want of memory
-  bool memory_scarce = false;   // not all contexts, running and paused, would fit on the device
+  uint32_t blocks_left = 0;     // device blocks that nobody uses in the step
   std::vector<Sequence*> sequences;  // [slices]
   // Whose tokens are computed again, and whose blocks are copied, in either direction: how many.
   std::vector<SequenceCount> recomputed;
@@ -111,7 +111,6 @@ class StepBuilder {
   bool InPlan(const Sequence& sequence) const { return sequence.planned_step == plan_.step; }
   void NoteResume(Sequence& sequence);
   Hindsight LookBackOn(const Sequence& sequence) const;
-  bool MemoryIsScarce() const;
   MemoryPressure MeasurePressure() const;
   WaitEstimate EstimateOf(const Sequence& sequence, Expectation expectation) const;
   bool synchronous() const { return context_.config.policy == PolicyKind::kSwap; }

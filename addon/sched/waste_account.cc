@@ -36,7 +36,7 @@ void WasteAccount::ChargeStep(const StepResult& result, const PlanNotes& notes, 
   waste_.capacity += Bytes(config_.kv.device_blocks) * seconds;
   waste_.paper_preserved += paused * seconds;
   (notes.memory_refused ? waste_.preserved_idle : waste_.paused_unwanted) += paused * seconds;
-  kinds_.PassStep(seconds, notes.memory_refused, notes.memory_scarce);
+  kinds_.PassStep(seconds, notes.memory_refused, notes.blocks_left);
   // Sequences cannot run while others of their blocks are still on the host.
   waste_.swap_wait += Bytes(sequences_.active_sums().incoming_blocks) * seconds;
   if (result.swap_in > 0 || result.swap_out > 0) {

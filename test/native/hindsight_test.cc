@@ -13,12 +13,26 @@ namespace {
 // 50 us per token, 2 ms to bring a block back.
 constexpr CostProfile kProfile{0.010, 50e-6, 0, {0, 0}, {1e-3, 2e-3}};
 
-// 320 tokens in 20 blocks that were all its own; memory was scarce for 3 s of it.
+// 320 tokens in 20 blocks that were all its own; work was refused for 3 s of it.
 PastInterception Past() {
   PastInterception past;
   past.context_tokens = 320;
-  past.own_blocks = past.all_blocks = 20;
-  past.scarce_seconds = 3;
+  past.own_blocks = 20;
+  past.refused_seconds = 3;
+  return past;
+}
+
+// The same, with all blocks on the device all the time.
+PastInterception Kept() {
+  PastInterception past = Past();
+  past.held_refused = 3 * 20;
+  return past;
+}
+
+// All were given up at once, and others used them.
+PastInterception GivenUp() {
+  PastInterception past = Past();
+  past.given_wanted = 3 * 20;
   return past;
 }
 
@@ -42,34 +56,35 @@ constexpr double kSwapWaste = 20 * 2e-3 * kWholeContext / 2;
 }  // namespace
 
 TEST(Hindsight, AlternativesFollowTheFormulas) {
-  const Hindsight hindsight = Look(Past());
-  EXPECT_NEAR(hindsight.preserve, 3 * kWholeContext, 1e-6);
-  EXPECT_NEAR(hindsight.swap, kSwapWaste, 1e-6);
-  EXPECT_NEAR(hindsight.discard, kDiscardWaste, 1e-6);
+  for (const PastInterception& past : {Kept(), GivenUp()}) {
+    const Hindsight hindsight = Look(past);
+    EXPECT_NEAR(hindsight.preserve, 3 * kWholeContext, 1e-6);
+    EXPECT_NEAR(hindsight.swap, kSwapWaste, 1e-6);
+    EXPECT_NEAR(hindsight.discard, kDiscardWaste, 1e-6);
+  }
 }
 
 TEST(Hindsight, WhoeverKeptAllWastedWhatPreservingWastes) {
-  PastInterception past = Past();
-  past.held_scarce = 3 * 20;
-  const Hindsight hindsight = Look(past);
+  const Hindsight hindsight = Look(Kept());
   EXPECT_NEAR(hindsight.waste, hindsight.preserve, 1e-6);
   EXPECT_NEAR(hindsight.regret, hindsight.preserve - kSwapWaste, 1e-6);
 }
 
-TEST(Hindsight, KeepingIsFreeWhileMemoryIsNotScarce) {
+TEST(Hindsight, KeepingIsFreeWhileNobodyWantsTheMemory) {
   PastInterception past = Past();
-  past.scarce_seconds = 0;
+  past.refused_seconds = 0;
   EXPECT_EQ(Look(past).regret, 0.0);
   // But who discarded computes for nothing.
   past.recompute_tokens = 320;
   const Hindsight hindsight = Look(past);
+  EXPECT_EQ(hindsight.preserve, 0.0);
   EXPECT_NEAR(hindsight.waste, kDiscardWaste, 1e-6);
   EXPECT_NEAR(hindsight.regret, kDiscardWaste, 1e-6);
 }
 
 TEST(Hindsight, DiscardingWasRightWhereNothingElseWasBetter) {
-  PastInterception past = Past();
-  past.scarce_seconds = 3600;
+  PastInterception past = GivenUp();
+  past.given_wanted = 3600 * 20;
   past.recompute_tokens = 320;
   HindsightLoad load = Load();
   load.host_blocks = 19;
@@ -80,21 +95,23 @@ TEST(Hindsight, DiscardingWasRightWhereNothingElseWasBetter) {
 
 TEST(Hindsight, ChargesWhatCopiesWereChargedAndWhatStayedMeanwhile) {
   PastInterception past = Past();
-  past.held_scarce = 1.5 * 20;  // Half of the time; then it was given up.
+  past.held_refused = 1.5 * 20;  // Half of the time; then it was given up, and nobody used it.
   past.copy_waste = 1000;
-  EXPECT_NEAR(Look(past).waste, 1.5 * kWholeContext + 1000, 1e-6);
+  const Hindsight hindsight = Look(past);
+  EXPECT_NEAR(hindsight.waste, 1.5 * kWholeContext + 1000, 1e-6);
+  EXPECT_NEAR(hindsight.preserve, 1.5 * kWholeContext, 1e-6);
 }
 
 // Five blocks are somebody else's as well: they stay whatever is done about this context.
 TEST(Hindsight, SharedBlocksCostNothing) {
-  PastInterception past = Past();
+  PastInterception past = Kept();
   past.own_blocks = 15;
-  past.held_scarce = 3 * 20;
+  past.shared_blocks = 5;
   const Hindsight kept = Look(past);
   EXPECT_NEAR(kept.preserve, 3 * 240 * 100.0, 1e-6);
   EXPECT_NEAR(kept.waste, kept.preserve, 1e-6);
   EXPECT_NEAR(kept.discard, 240 * 50e-6 * (120 + 10000) * 100, 1e-6);
-  past.held_scarce = 3 * 5;
+  past.held_refused = 3 * 5;
   EXPECT_NEAR(Look(past).waste, 0, 1e-6);
 }
 
@@ -103,10 +120,11 @@ TEST(Hindsight, RegretIsNeverNegativeNorMoreThanTheWaste) {
   for (int i = 0; i < 10000; ++i) {
     PastInterception past;
     past.context_tokens = random.Below(1000);
-    past.all_blocks = random.Below(70);
-    past.own_blocks = random.Below(past.all_blocks + 1);
-    past.scarce_seconds = random.Below(4) * 0.1 * random.Below(100);
-    past.held_scarce = past.scarce_seconds * random.Below(past.all_blocks + 1);
+    past.own_blocks = random.Below(70);
+    past.shared_blocks = random.Below(10);
+    past.refused_seconds = random.Below(4) * 0.1 * random.Below(100);
+    past.held_refused = past.refused_seconds * random.Below(80);
+    past.given_wanted = random.Below(2) * 0.1 * random.Below(1000);
     past.copy_waste = random.Below(2) * 1e3 * random.Below(100);
     past.recompute_tokens = random.Below(2) * random.Below(past.context_tokens + 1);
     past.recompute_first = past.context_tokens - past.recompute_tokens;

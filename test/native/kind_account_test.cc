@@ -10,6 +10,7 @@ namespace {
 constexpr KindId kTools{1};
 constexpr KindId kSearch{2};
 constexpr size_t kBlockBytes = 10;
+constexpr uint32_t kNothingLeft = 0;
 
 KindWaste Of(const KindAccount& account, KindId kind) {
   std::vector<KindWaste> kinds;
@@ -25,28 +26,48 @@ KindWaste Of(const KindAccount& account, KindId kind) {
 TEST(KindAccount, ChargesBlocksTimesTime) {
   KindAccount account(kBlockBytes);
   Holding holding;
-  account.PassStep(100, /*refused=*/true, /*scarce=*/true);  // Before anybody held anything.
+  account.PassStep(100, /*refused=*/true, kNothingLeft);  // Before anybody held anything.
   account.Begin(holding, account.RowOf(kSearch));
-  account.Hold(holding, 3, 0);
-  account.PassStep(2, /*refused=*/true, /*scarce=*/true);
-  account.Hold(holding, 1, 0);
-  account.PassStep(5, /*refused=*/false, /*scarce=*/false);
+  account.Hold(holding, {3, 0, 0});
+  account.PassStep(2, /*refused=*/true, kNothingLeft);
+  account.Hold(holding, {1, 0, 0});
+  account.PassStep(5, /*refused=*/false, kNothingLeft);
   account.PassIdle(7);
   const KindWaste waste = Of(account, kSearch);
   EXPECT_NEAR(waste.preserved_idle, 3 * 2 * 10.0, 1e-9);
   EXPECT_NEAR(waste.paused_unwanted, 1 * 12 * 10.0, 1e-9);
-  account.Hold(holding, 0, 0);
-  EXPECT_NEAR(holding.scarce, 3 * 2.0, 1e-9);
-  EXPECT_NEAR(account.spent().scarce - holding.scarce_before, 2, 1e-9);
+  account.Hold(holding, {});
+  EXPECT_NEAR(holding.refused, 3 * 2.0, 1e-9);
+  EXPECT_NEAR(account.spent().refused - holding.refused_before, 2, 1e-9);
+}
+
+// Five blocks count as four: it is known in powers of two how many were left.
+TEST(KindAccount, WhatWasGivenUpWasWantedWhileLessIsLeft) {
+  KindAccount account(kBlockBytes);
+  Holding holding;
+  account.Begin(holding, account.RowOf(kSearch));
+  account.PassStep(100, /*refused=*/true, kNothingLeft);
+  account.Hold(holding, {1, 5, 0});
+  account.PassStep(1, /*refused=*/false, 4);
+  account.PassStep(2, /*refused=*/false, 3);
+  account.PassStep(4, /*refused=*/false, kNothingLeft);
+  account.PassStep(8, /*refused=*/true, 100);
+  account.PassIdle(16);
+  account.Hold(holding, {0, 6, 0});
+  EXPECT_NEAR(holding.given_wanted, 5 * (2 + 4 + 8.0), 1e-9);
+  account.PassStep(1, /*refused=*/true, 100);
+  account.Hold(holding, {});
+  account.PassStep(100, /*refused=*/true, kNothingLeft);
+  EXPECT_NEAR(holding.given_wanted, 5 * (2 + 4 + 8.0) + 6, 1e-9);
 }
 
 TEST(KindAccount, ChargesBlocksThatComeInForTheTimeOfSteps) {
   KindAccount account(kBlockBytes);
   Holding holding;
   account.Begin(holding, account.RowOf(kSearch));
-  account.Hold(holding, 0, 4);
+  account.Hold(holding, {0, 0, 4});
   account.PassIdle(100);
-  account.PassStep(3, /*refused=*/false, /*scarce=*/false);
+  account.PassStep(3, /*refused=*/false, kNothingLeft);
   EXPECT_NEAR(Of(account, kSearch).swap_wait, 4 * 3 * 10.0, 1e-9);
   account.AddStall(holding, 5);
   EXPECT_NEAR(account.CopyWaste(holding), 4 * 3 * 10.0 + 5, 1e-9);
@@ -57,11 +78,11 @@ TEST(KindAccount, WhatAnInterceptionHasCostAlreadyIsOfItsKindOnceThatIsKnown) {
   KindAccount account(kBlockBytes);
   Holding holding;
   account.Begin(holding, account.RowOf({}));
-  account.Hold(holding, 2, 0);
-  account.PassStep(1, /*refused=*/true, /*scarce=*/true);
+  account.Hold(holding, {2, 0, 0});
+  account.PassStep(1, /*refused=*/true, kNothingLeft);
   account.AddStall(holding, 5);
   account.Rename(holding, account.RowOf(kSearch));
-  account.PassStep(1, /*refused=*/true, /*scarce=*/true);
+  account.PassStep(1, /*refused=*/true, kNothingLeft);
   EXPECT_NEAR(Of(account, kSearch).preserved_idle, 2 * 2 * 10.0, 1e-9);
   EXPECT_NEAR(Of(account, kSearch).stall, 5, 1e-9);
   EXPECT_NEAR(Of(account, kUnknownKind).preserved_idle, 0, 1e-9);
@@ -73,8 +94,8 @@ TEST(KindAccount, WhatWasBeforeIsNotTheNextOnes) {
   KindAccount account(kBlockBytes);
   Holding holding;
   account.Begin(holding, account.RowOf(kSearch));
-  account.Hold(holding, 2, 0);
-  account.PassStep(1, /*refused=*/true, /*scarce=*/true);
+  account.Hold(holding, {2, 0, 0});
+  account.PassStep(1, /*refused=*/true, kNothingLeft);
   account.Begin(holding, account.RowOf({}));
   account.Rename(holding, account.RowOf(kTools));
   EXPECT_NEAR(Of(account, kSearch).preserved_idle, 20, 1e-9);

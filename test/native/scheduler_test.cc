@@ -310,4 +310,28 @@ TEST(Scheduler, ResumesTellWhatTheInterceptionCost) {
   EXPECT_EQ(resume.hindsight.regret, resume.hindsight.waste);
 }
 
+// Two blocks were given up for a second, in which somebody else computed. Had they been kept, he
+// would have missed them in a small pool, and not in a large one.
+TEST(Scheduler, KeepingWouldHaveCostWhatOthersUsedMeanwhile) {
+  for (const uint32_t device_blocks : {4u, 25u}) {
+    SchedulerConfig config = SmallWorld(PolicyKind::kDiscard, device_blocks, 0).scheduler;
+    config.kv.prefix_cache = false;
+    Scheduler scheduler(config, CostModel());
+    Nanos now = 0;
+    EXPECT_TRUE(scheduler.Submit(SeqId{1}, std::vector<TokenId>(8, 1), 0, false, now).ok());
+    StepAndPause(scheduler, now);
+    DecideAfter(scheduler, 0, now);
+    EXPECT_TRUE(scheduler.Submit(SeqId{2}, std::vector<TokenId>(13, 2), 0, false, now).ok());
+    StepAndPause(scheduler, now);
+    EXPECT_TRUE(scheduler.Release(SeqId{2}).ok());
+    EXPECT_TRUE(scheduler.Resume(SeqId{1}, std::vector<TokenId>(1, 1), false, now).ok());
+    scheduler.Plan(now);
+    for (const SchedulerEvent& event : scheduler.TakeEvents()) {
+      const auto* resume = std::get_if<ResumeEvent>(&event);
+      ASSERT_TRUE(resume != nullptr);
+      EXPECT_NEAR(resume->hindsight.preserve, device_blocks == 4 ? 2 * 1024.0 : 0.0, 1e-6);
+    }
+  }
+}
+
 }  // namespace infercept
