@@ -3,7 +3,7 @@
  * approval waits for somebody to say yes. Answers come from a script here, so that it ends by itself.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import { defineTool, Engine } from 'infercept';
+import { defineTool, Engine, formatExplanation } from 'infercept';
 
 await using engine = await Engine.load('demo');
 engine.on('interception-decision', ({ kind, disposition, waste }) => {
@@ -38,3 +38,6 @@ const artist = engine.session({
 });
 console.log('> Draw a red circle.');
 console.log((await artist.send('Draw a red circle.')).text);
+
+console.log('\nWhy the contexts were where they were meanwhile:');
+for (const session of [talk, artist]) console.log(formatExplanation(session.explain()));
