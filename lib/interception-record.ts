@@ -35,7 +35,7 @@ export interface MemoryPressure {
   freeBlocks: number;
   /** These, and those that only the prefix cache still has. */
   availableBlocks: number;
-  /** Device blocks that were wanted, the scheduler's reserve included, beyond those available or on their way. */
+  /** Device blocks that were wanted beyond those available or on their way. */
   shortageBlocks: number;
   hostFreeBlocks: number;
   /** Blocks that could be copied to the host while the step computed. `null`: no limit, the policy waits for its copies. */
