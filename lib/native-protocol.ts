@@ -278,6 +278,7 @@ export interface NativeDecisions {
   /** 0: preserve, 1: swap, 2: discard. */
   dispositions: Uint8Array;
   blocks: Uint32Array;
+  ahead: Uint32Array;
   /** Byte-seconds. */
   preserve: Float64Array;
   swap: Float64Array;

@@ -23,6 +23,10 @@ export interface PausedContext<Id = unknown> extends InterceptionKind {
   tokens: number;
   /** Blocks on the device that nobody else needs: what giving the context up would free. */
   deviceBlocks: number;
+  /** Of `deviceBlocks`, those with a copy on the host: they leave without one. Default 0. */
+  backedBlocks?: number;
+  /** Blocks on the host only: its last ones. Default 0. */
+  hostBlocks?: number;
   /** Seconds since the interception began. */
   elapsedSeconds: number;
   /** Expected from now on, if somebody has said it. Default, and for 0 (it is overdue): what was learnt. */
@@ -32,10 +36,17 @@ export interface PausedContext<Id = unknown> extends InterceptionKind {
 /** What goes on beside the paused contexts. */
 export interface StepLoad {
   /**
-   * Device blocks that runnable work wants beyond those that are free. `adaptive` gives up no more than this; it is wise to
-   * count some in reserve (our own engine: a sixteenth of the pool), since copies take a step.
+   * Device blocks that runnable work wants beyond those that are free. `adaptive` gives up no more than this. Unless blocks
+   * are copied ahead it is wise to count some in reserve, a sixteenth of the pool say, since copies take a step.
    */
   shortageBlocks: number;
+  /**
+   * How many more blocks should have a copy on the host while they stay, so that they can leave at once. `adaptive` says which
+   * (`ahead`). Default 0: nothing is copied ahead.
+   */
+  aheadBlocks?: number;
+  /** Blocks on the host that runnable work waits for: whoever is moved out comes back behind them. Default 0. */
+  returningBlocks?: number;
   /** Context tokens of running sequences on the device: their memory is lost while somebody recomputes or copies. */
   runningTokens: number;
   /**
@@ -62,6 +73,8 @@ const countMax = 2 ** 32 - 1;
 const readLoad = required(
   {
     shortageBlocks: integer(0, countMax),
+    aheadBlocks: integer(0, countMax),
+    returningBlocks: integer(0, countMax),
     runningTokens: integer(0),
     queryTokens: integer(0),
     hostBlocksFree: integer(0, countMax),
@@ -73,7 +86,8 @@ const readLoad = required(
 );
 
 export function toNativeLoad(load: unknown, name: string): NativeLoad {
-  return { queryTokens: 0, hostBlocksFree: 0, otherPausedTokens: 0, ...readLoad(load, name) };
+  const defaults = { queryTokens: 0, hostBlocksFree: 0, otherPausedTokens: 0, aheadBlocks: 0, returningBlocks: 0 };
+  return { ...defaults, ...readLoad(load, name) };
 }
 
 const contextChecks = {
@@ -82,6 +96,8 @@ const contextChecks = {
   shape: string,
   tokens: integer(0, countMax),
   deviceBlocks: integer(0, countMax),
+  backedBlocks: integer(0, countMax),
+  hostBlocks: integer(0, countMax),
   elapsedSeconds: real(0, secondsMax),
   expectedSeconds: real(0, secondsMax),
 };
@@ -102,6 +118,8 @@ function isRight(context: PausedContext): boolean {
     isText(context.shape) &&
     isCount(context.tokens) &&
     isCount(context.deviceBlocks) &&
+    isCount(context.backedBlocks ?? 0) &&
+    isCount(context.hostBlocks ?? 0) &&
     isDuration(context.elapsedSeconds) &&
     (context.expectedSeconds === undefined || isDuration(context.expectedSeconds))
   );
@@ -134,6 +152,8 @@ export function toNativePaused(paused: unknown, name: string, kinds: KindTable):
     shapes: new Uint32Array(count),
     tokens: new Uint32Array(count),
     deviceBlocks: new Uint32Array(count),
+    backedBlocks: new Uint32Array(count),
+    hostBlocks: new Uint32Array(count),
     elapsedSeconds: new Float64Array(count),
     expectedSeconds: new Float64Array(count),
   };
@@ -147,6 +167,8 @@ export function toNativePaused(paused: unknown, name: string, kinds: KindTable):
     columns.shapes[row] = shape;
     columns.tokens[row] = context.tokens;
     columns.deviceBlocks[row] = context.deviceBlocks;
+    columns.backedBlocks[row] = context.backedBlocks ?? 0;
+    columns.hostBlocks[row] = context.hostBlocks ?? 0;
     columns.elapsedSeconds[row] = context.elapsedSeconds;
     columns.expectedSeconds[row] = context.expectedSeconds ?? 0;
   }

@@ -50,11 +50,17 @@ export interface WeighedContext<Id = unknown> {
   residualSeconds: number;
 }
 
-/** A context that gives up device memory in this step. */
+/** A context that gives up memory in this step, or is copied ahead. */
 export interface PolicyDecision<Id = unknown> extends WeighedContext<Id> {
-  disposition: 'swap' | 'discard';
-  /** How many of its `deviceBlocks`: the last ones. What stays is a beginning that can be used again. */
+  /** `preserve`: it is copied ahead only. */
+  disposition: Disposition;
+  /**
+   * How many of its blocks, the last ones: what stays is a beginning that can be used again. `swap`: of `deviceBlocks`;
+   * `discard`: of `hostBlocks` first, where there are any.
+   */
   blocks: number;
+  /** How many other ones are to be copied to the host while they stay. */
+  ahead: number;
 }
 
 /** `out`: from the device to the host; `in`: back. */
@@ -150,8 +156,9 @@ export class PolicyCore {
     const answers = this.#ask(question, 'decide');
     return eachRow(answers, (row) => ({
       id: question.paused[answers.contexts[row]!]!.id,
-      disposition: dispositions[answers.dispositions[row]!] as 'swap' | 'discard',
+      disposition: dispositions[answers.dispositions[row]!]!,
       blocks: answers.blocks[row]!,
+      ahead: answers.ahead[row]!,
       waste: wasteAt(answers, row),
       residualSeconds: answers.residualSeconds[row]!,
     }));

@@ -45,6 +45,7 @@ Napi::Object ToColumns(Napi::Env env, const std::vector<Decision>& decisions,
   Napi::Uint32Array contexts = Napi::Uint32Array::New(env, count);
   Napi::Uint8Array dispositions = Napi::Uint8Array::New(env, count);
   Napi::Uint32Array blocks = Napi::Uint32Array::New(env, count);
+  Napi::Uint32Array ahead = Napi::Uint32Array::New(env, count);
   Napi::Float64Array preserve = Napi::Float64Array::New(env, count);
   Napi::Float64Array swap = Napi::Float64Array::New(env, count);
   Napi::Float64Array discard = Napi::Float64Array::New(env, count);
@@ -54,6 +55,7 @@ Napi::Object ToColumns(Napi::Env env, const std::vector<Decision>& decisions,
     contexts[i] = Index(decision.seq);
     dispositions[i] = static_cast<uint8_t>(decision.disposition);
     blocks[i] = decision.blocks;
+    ahead[i] = decision.ahead;
     preserve[i] = decision.waste_preserve;
     swap[i] = decision.waste_swap;
     discard[i] = decision.waste_discard;
@@ -63,6 +65,7 @@ Napi::Object ToColumns(Napi::Env env, const std::vector<Decision>& decisions,
   columns.Set("contexts", contexts);
   columns.Set("dispositions", dispositions);
   columns.Set("blocks", blocks);
+  columns.Set("ahead", ahead);
   columns.Set("preserve", preserve);
   columns.Set("swap", swap);
   columns.Set("discard", discard);
@@ -123,10 +126,14 @@ Napi::Value NativePolicy::ObserveInterception(const Napi::CallbackInfo& info) {
 std::vector<PausedContext> NativePolicy::ReadPaused(const ObjectReader& columns) const {
   const std::vector<uint32_t> tokens = columns.Uint32s("tokens");
   const std::vector<uint32_t> device_blocks = columns.Uint32s("deviceBlocks");
+  const std::vector<uint32_t> backed_blocks = columns.Uint32s("backedBlocks");
+  const std::vector<uint32_t> host_blocks = columns.Uint32s("hostBlocks");
   const std::vector<double> elapsed = columns.Doubles("elapsedSeconds");
   const std::vector<double> expected = columns.Doubles("expectedSeconds");
   const size_t count = tokens.size();
-  CheckLengths(columns, count, {device_blocks.size(), elapsed.size(), expected.size()});
+  CheckLengths(columns, count,
+               {device_blocks.size(), backed_blocks.size(), host_blocks.size(), elapsed.size(),
+                expected.size()});
   std::vector<PausedContext> paused(count);
   for (uint32_t i = 0; i < count; ++i) {
     if (!InRange(elapsed[i]) || !InRange(expected[i])) {
@@ -137,6 +144,8 @@ std::vector<PausedContext> NativePolicy::ReadPaused(const ObjectReader& columns)
     context.place = i;
     context.tokens = tokens[i];
     context.device_blocks = device_blocks[i];
+    context.backed_blocks = std::min(backed_blocks[i], device_blocks[i]);
+    context.host_blocks = host_blocks[i];
     context.block_tokens = block_tokens_;
     context.elapsed_seconds = elapsed[i];
     context.residual_seconds = expected[i];
@@ -174,9 +183,14 @@ StepLoad NativePolicy::ReadLoad(const ObjectReader& reader,
   StepLoad load;
   load.saturation_tokens = SaturationTokens();
   load.running_tokens = reader.Int<uint64_t>("runningTokens");
-  for (const PausedContext& context : paused) load.paused_tokens += DeviceTokens(context);
+  for (const PausedContext& context : paused) {
+    load.paused_tokens += DeviceTokens(context);
+    load.backed_blocks += context.backed_blocks;
+  }
   load.paused_tokens += reader.Int<uint64_t>("otherPausedTokens");
   load.shortage_blocks = reader.Int<uint32_t>("shortageBlocks");
+  load.ahead_blocks = reader.Int<uint32_t>("aheadBlocks");
+  load.returning_blocks = reader.Int<uint32_t>("returningBlocks");
   load.host_blocks_free = reader.Int<uint32_t>("hostBlocksFree");
   load.bytes_per_token = bytes_per_token_;
   if (const auto blocks = reader.OptionalInt<uint32_t>("swapOutBlocks")) {

@@ -53,6 +53,9 @@ class BlockTable {
   // Blocks on the device that no other table and no copy under way refers to: giving them up frees
   // memory.
   uint32_t private_blocks() const { return private_; }
+  // Blocks on the device whose copy on the host is complete: giving up the one on the device costs
+  // no copy.
+  uint32_t backed() const { return backed_; }
   Hold hold() const { return hold_; }
   // The last block may be shared although it is not full: it has to be copied before it is written.
   bool forked() const { return forked_; }
@@ -71,8 +74,10 @@ class BlockTable {
   std::vector<Other> other_;   // as long as device_
   uint32_t on_device_ = 0;     // entries of device_ that are not kNoBlock
   uint32_t private_ = 0;       // of them, blocks with one reference
+  uint32_t backed_ = 0;        // of them, blocks with an entry in other_ that has a host block
   uint32_t sealed_ = 0;        // entries with a content; they are the first ones
   uint32_t holder_index_ = 0;  // in KvManager::holders(hold_); valid iff private_ > 0
+  uint32_t backed_index_ = 0;  // in KvManager::backed_; valid iff backed_ > 0
   Hold hold_ = Hold::kFirm;
   bool forked_ = false;
 };

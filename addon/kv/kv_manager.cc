@@ -13,10 +13,9 @@ KvManager::KvManager(const KvConfig& config)
       host_(config.host_blocks),
       cache_(config.device_blocks, config.block_tokens),
       referrers_(config.device_blocks, 0) {
-  leaving_device_.reserve(config.device_blocks);
-  leaving_host_.reserve(config.host_blocks);
-  arriving_device_.reserve(config.device_blocks);
-  arriving_host_.reserve(config.host_blocks);
+  copying_device_.reserve(config.device_blocks);
+  copying_host_.reserve(config.host_blocks);
+  backings_.reserve(std::min(config.device_blocks, config.host_blocks));
 }
 
 BlockId KvManager::AllocateDevice(BlockTable* table) {
@@ -95,12 +94,58 @@ void KvManager::UnlistHolder(BlockTable& table) {
 void KvManager::SetHold(BlockTable& table, Hold hold) {
   if (table.hold_ == hold) return;
   if (table.private_ > 0) UnlistHolder(table);
+  if (table.backed_ > 0) UnlistBacked(table);
   table.hold_ = hold;
   if (table.private_ > 0) ListHolder(table);
+  if (table.backed_ > 0) ListBacked(table);
+}
+
+BlockId KvManager::AllocateHost() {
+  if (host_.free() == 0) {
+    const auto tables = std::ranges::find_if(backed_, [](const auto& list) { return !list.empty(); });
+    DropSpareCopies(*tables->front());
+  }
+  return host_.Allocate();
 }
 
 void KvManager::ReleaseHost(BlockId block) {
   if (host_.Release(block) == 0) host_.Free(block);
+}
+
+void KvManager::ListBacked(BlockTable& table) {
+  std::vector<BlockTable*>& tables = backed_[static_cast<size_t>(table.hold_)];
+  table.backed_index_ = static_cast<uint32_t>(tables.size());
+  tables.push_back(&table);
+  spare_[static_cast<size_t>(table.hold_)] += table.backed_;
+}
+
+void KvManager::UnlistBacked(BlockTable& table) {
+  std::vector<BlockTable*>& tables = backed_[static_cast<size_t>(table.hold_)];
+  tables.back()->backed_index_ = table.backed_index_;
+  tables[table.backed_index_] = tables.back();
+  tables.pop_back();
+  spare_[static_cast<size_t>(table.hold_)] -= table.backed_;
+}
+
+void KvManager::CountBacked(BlockTable& table) {
+  if (table.backed_ == 0) ListBacked(table);
+  ++table.backed_;
+  ++spare_[static_cast<size_t>(table.hold_)];
+}
+
+void KvManager::UncountBacked(BlockTable& table) {
+  --table.backed_;
+  --spare_[static_cast<size_t>(table.hold_)];
+  if (table.backed_ == 0) UnlistBacked(table);
+}
+
+// All of a table at once: looking for them costs as much as its entries.
+void KvManager::DropSpareCopies(BlockTable& table) {
+  for (uint32_t i = 0; i < table.size() && table.backed_ > 0; ++i) {
+    if (!IsBacked(table, i)) continue;
+    ReleaseHost(std::exchange(table.other_[i].host, kNoBlock));
+    UncountBacked(table);
+  }
 }
 
 void KvManager::Append(BlockTable& table, const BlockRef& ref) {
@@ -143,13 +188,21 @@ uint32_t KvManager::CopyCost(const BlockTable& table, uint32_t computed) const {
 void KvManager::Extend(BlockTable& table, uint32_t computed, uint32_t tokens,
                        std::vector<BlockCopy>& copies) {
   IC_DCHECK(ExtendCost(table, computed, tokens) <= available());
+  if (const uint32_t written = computed / config_.block_tokens;
+      table.backed_ > 0 && written < table.size() && IsBacked(table, written)) {
+    ReleaseHost(std::exchange(table.other_[written].host, kNoBlock));
+    UncountBacked(table);
+  }
   if (CopyCost(table, computed) > 0) {
     const uint32_t writable = computed / config_.block_tokens;
     BlockId& shared = table.device_[writable];
     IC_CHECK(shared != kNoBlock && writable >= table.sealed_);
     const BlockId copy = AllocateDevice(&table);
     copies.push_back({shared, copy});
-    // Others keep the source referenced and never write below their own computed count.
+    // Others never write below their own computed count; should they let go, the source stays
+    // until it is copied.
+    AddReference(shared, nullptr);
+    copying_device_.push_back(shared);
     ReleaseDevice(std::exchange(shared, copy), &table);
   }
   table.forked_ = false;
@@ -191,6 +244,7 @@ void KvManager::Truncate(BlockTable& table, uint32_t first) {
   // From the end, so that the cache evicts suffixes before the prefixes they need.
   while (table.size() > first) {
     const BlockRef ref = table[table.size() - 1];
+    if (ref.on_device() && ref.on_host()) UncountBacked(table);
     if (ref.on_device()) ReleaseDevice(ref.device, &table);
     if (ref.on_host()) ReleaseHost(ref.host);
     table.on_device_ -= ref.on_device();
@@ -203,55 +257,99 @@ void KvManager::Truncate(BlockTable& table, uint32_t first) {
   other_entries_.Give(std::move(table.other_));
 }
 
-void KvManager::SwapOut(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_out) {
-  BlockId& host = table.other_[index].host;
-  IC_CHECK(IsPrivate(table, index) && host == kNoBlock);
-  host = host_.Allocate();
-  host_.AddReference(host);
-  arriving_host_.push_back(host);
-  const BlockId device = std::exchange(table.device_[index], kNoBlock);
-  swap_out.push_back({device, host});
-  --table.on_device_;
-  UncountPrivate(device, &table);
-  ChangeReferrer(device, &table);
-  CountPrivate(device, &table);
-  leaving_device_.push_back(device);
+// Until CompleteCopies.
+void KvManager::HoldForCopy(BlockId device, BlockTable& table) {
+  if (device_.references(device) == 1) UncountPrivate(device, &table);
+  device_.AddReference(device);
+  copying_device_.push_back(device);
 }
 
-bool KvManager::SwapIn(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_in) {
+bool KvManager::SwapOut(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_out) {
+  IC_CHECK(IsPrivate(table, index));
+  const bool copy = !IsBacked(table, index);
+  const BlockId device = table.device_[index];
+  if (copy) {
+    const BlockId host = AllocateHost();
+    host_.AddReference(host);
+    table.other_[index].host = host;
+    HoldForCopy(device, table);
+    copying_host_.push_back(host);
+    swap_out.push_back({device, host});
+  } else {
+    UncountBacked(table);
+  }
+  table.device_[index] = kNoBlock;
+  --table.on_device_;
+  ReleaseDevice(device, &table);
+  return copy;
+}
+
+void KvManager::CopyAhead(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_out) {
+  IC_CHECK(IsPrivate(table, index) && !IsBacked(table, index));
+  const BlockId device = table.device_[index];
+  const BlockId host = AllocateHost();
+  HoldForCopy(device, table);
+  backings_.push_back({&table, index, device, host});
+  swap_out.push_back({device, host});
+}
+
+void KvManager::Reattach(BlockTable& table, uint32_t computed) {
+  for (uint32_t i = 0; i < table.size() && table.missing() > 0; ++i) {
+    BlockTable::Other& other = table.other_[i];
+    if (table.device_[i] != kNoBlock || other.content == kNoContent) continue;
+    const BlockId cached = cache_.FindContent(other.content);
+    if (cached == kNoBlock) continue;
+    AddCached(cached, &table);
+    table.device_[i] = cached;
+    ++table.on_device_;
+    if ((i + 1) * config_.block_tokens <= computed && host_.references(other.host) == 1) {
+      CountBacked(table);
+    } else {
+      ReleaseHost(std::exchange(other.host, kNoBlock));
+    }
+  }
+}
+
+void KvManager::SwapIn(BlockTable& table, uint32_t index, bool keep,
+                       std::vector<BlockCopy>& swap_in) {
   const BlockRef ref = table[index];
   IC_CHECK(ref.on_host() && !ref.on_device());
+  const BlockId device = AllocateDevice(&table);
+  HoldForCopy(device, table);
+  table.device_[index] = device;
   table.other_[index].host = kNoBlock;
   ++table.on_device_;
-  const BlockId cached = ref.content == kNoContent ? kNoBlock : cache_.FindContent(ref.content);
-  if (cached != kNoBlock) {
-    AddCached(cached, &table);
-    table.device_[index] = cached;
-    ReleaseHost(ref.host);
-    return false;
-  }
-  const BlockId device = AllocateDevice(&table);
-  AddReference(device, nullptr);
-  table.device_[index] = device;
-  arriving_device_.push_back(device);
   swap_in.push_back({ref.host, device});
-  leaving_host_.push_back(ref.host);
-  return true;
+  if (keep && host_.references(ref.host) == 1) {
+    backings_.push_back({&table, index, device, ref.host});
+  } else {
+    copying_host_.push_back(ref.host);
+  }
+}
+
+// Unless the table gave the block up meanwhile.
+void KvManager::CompleteBacking(const Backing& backing) {
+  BlockTable& table = *backing.table;
+  if (backing.index < table.size() && table.device_[backing.index] == backing.device) {
+    table.other_[backing.index].host = backing.host;
+    CountBacked(table);
+  } else {
+    ReleaseHost(backing.host);
+  }
 }
 
 void KvManager::CompleteCopies() {
-  for (BlockId block : leaving_device_) ReleaseDevice(block, nullptr);
-  for (BlockId block : leaving_host_) ReleaseHost(block);
-  for (BlockId block : arriving_device_) ReleaseDevice(block, nullptr);
-  for (BlockId block : arriving_host_) ReleaseHost(block);
-  leaving_device_.clear();
-  leaving_host_.clear();
-  arriving_device_.clear();
-  arriving_host_.clear();
+  for (const Backing& backing : backings_) CompleteBacking(backing);
+  for (BlockId block : copying_device_) ReleaseDevice(block, nullptr);
+  for (BlockId block : copying_host_) ReleaseHost(block);
+  copying_device_.clear();
+  copying_host_.clear();
+  backings_.clear();
 }
 
 void KvManager::Share(BlockTable& parent, BlockTable& child) {
   IC_CHECK(child.empty());
+  DropSpareCopies(parent);
   device_entries_.Grow(child.device_, parent.size());
   other_entries_.Grow(child.other_, parent.size());
   for (uint32_t i = 0; i < parent.size(); ++i) {
@@ -283,29 +381,39 @@ std::vector<uint32_t> KvManager::ExpectedReferences(std::span<const BlockTable* 
 void KvManager::CheckCounts(const BlockTable& table) const {
   uint32_t on_device = 0;
   uint32_t private_blocks = 0;
+  uint32_t backed = 0;
   for (uint32_t i = 0; i < table.size(); ++i) {
     on_device += table[i].on_device();
     private_blocks += IsPrivate(table, i);
+    backed += IsBacked(table, i);
+    IC_CHECK(!IsBacked(table, i) || host_.references(table[i].host) == 1);
     IC_CHECK((table[i].content != kNoContent) == (i < table.sealed_));
   }
   IC_CHECK(table.on_device_ == on_device && table.private_ == private_blocks);
   IC_CHECK(private_blocks == 0 || holders(table.hold_)[table.holder_index_] == &table);
+  IC_CHECK(table.backed_ == backed);
+  IC_CHECK(backed == 0 || backed_[static_cast<size_t>(table.hold_)][table.backed_index_] == &table);
 }
 
 void KvManager::CheckIntegrity(std::span<const BlockTable* const> tables) const {
   size_t listed = 0;
+  size_t backed = 0;
+  std::array<uint32_t, kHolds> spare{};
   for (const BlockTable* table : tables) {
     CheckCounts(*table);
     listed += table->private_ > 0;
+    backed += table->backed_ > 0;
+    spare[static_cast<size_t>(table->hold_)] += table->backed_;
   }
   for (const std::vector<BlockTable*>& holders : holders_) listed -= holders.size();
   IC_CHECK(listed == 0);
+  for (const std::vector<BlockTable*>& with_spare : backed_) backed -= with_spare.size();
+  IC_CHECK(backed == 0 && spare_ == spare);
   std::vector<uint32_t> device = ExpectedReferences(tables, &BlockRef::device, device_.size());
   std::vector<uint32_t> host = ExpectedReferences(tables, &BlockRef::host, host_.size());
-  for (BlockId block : leaving_device_) ++device[Index(block)];
-  for (BlockId block : leaving_host_) ++host[Index(block)];
-  for (BlockId block : arriving_device_) ++device[Index(block)];
-  for (BlockId block : arriving_host_) ++host[Index(block)];
+  for (BlockId block : copying_device_) ++device[Index(block)];
+  for (BlockId block : copying_host_) ++host[Index(block)];
+  for (const Backing& backing : backings_) ++host[Index(backing.host)];
   uint32_t used = 0;
   uint32_t leaving = 0;
   for (uint32_t i = 0; i < device_.size(); ++i) {

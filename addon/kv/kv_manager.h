@@ -2,10 +2,14 @@
 //
 // Copies are planned now and done by the executor. Until CompleteCopies the blocks at both ends of
 // a copy stay allocated, so that none is reused before its copy is complete.
+//
+// A block may be in both tiers: copied out ahead of time, or back from the host. Its copy on the
+// host is spare: it makes giving up the block free, and is overwritten when host memory runs out.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -39,6 +43,12 @@ class KvManager {
   uint32_t cached() const { return cache_.unreferenced(); }
   uint32_t device_free() const { return device_.free(); }
   uint32_t host_free() const { return host_.free(); }
+  // Host blocks that SwapOut can get: free ones, and spare copies.
+  uint32_t host_available() const { return host_.free() + host_spare(); }
+  // Host blocks that CopyAhead can get: free ones, and spare copies of what is held firmly.
+  uint32_t host_available_ahead() const { return host_.free() + backed(Hold::kFirm); }
+  // Backed blocks of tables with this hold.
+  uint32_t backed(Hold hold) const { return spare_[static_cast<size_t>(hold)]; }
 
   // Appends cached blocks to a table that covers exactly `computed` (full blocks) tokens, as far as
   // `tokens` is found and one token is left to compute. Returns how many tokens the table then
@@ -72,11 +82,22 @@ class KvManager {
     const BlockId block = table.device_[index];
     return block != kNoBlock && device_.references(block) == 1;
   }
-  // Plans to move a private block to the host. REQUIRES: IsPrivate, host_free() > 0.
-  void SwapOut(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_out);
-  // Brings a block back: by a copy, or without one if its content is still on the device. Returns
-  // true if a copy was planned. REQUIRES: on the host only, available() > 0.
-  bool SwapIn(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_in);
+  // True if the block is on the device and a copy of it on the host is complete.
+  bool IsBacked(const BlockTable& table, uint32_t index) const {
+    return table.device_[index] != kNoBlock && table.other_[index].host != kNoBlock;
+  }
+  // Moves a private block to the host: by a copy, or at once if it is backed. Returns true if a
+  // copy was planned. REQUIRES: IsPrivate, and IsBacked or host_available() > 0.
+  bool SwapOut(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_out);
+  // Plans to copy a private block to the host while it stays. REQUIRES: IsPrivate, not IsBacked,
+  // host_available_ahead() > 0. The copy is dropped when the block is written.
+  void CopyAhead(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_out);
+  // Brings back without a copy what is on the host only and whose content is still on the device.
+  // `computed` tokens of the table are valid.
+  void Reattach(BlockTable& table, uint32_t computed);
+  // Plans to copy a block back. `keep`: nobody will write it, so that its copy on the host stays as
+  // a spare one. REQUIRES: on the host only, available() > 0.
+  void SwapIn(BlockTable& table, uint32_t index, bool keep, std::vector<BlockCopy>& swap_in);
 
   void SetHold(BlockTable& table, Hold hold);
   // Tables with this hold that have private blocks, in no particular order.
@@ -98,6 +119,13 @@ class KvManager {
   void CheckIntegrity(std::span<const BlockTable* const> tables) const;
 
  private:
+  struct Backing {
+    BlockTable* table;
+    uint32_t index;
+    BlockId device;
+    BlockId host;
+  };
+
   // In all of these `table` is the one that begins or ceases to refer to the block; nullptr: a copy
   // under way.
   BlockId AllocateDevice(BlockTable* table);
@@ -107,7 +135,16 @@ class KvManager {
   void ChangeReferrer(BlockId block, const BlockTable* table);
   void CountPrivate(BlockId block, const BlockTable* table);
   void UncountPrivate(BlockId block, const BlockTable* table);
+  BlockId AllocateHost();
   void ReleaseHost(BlockId block);
+  void HoldForCopy(BlockId device, BlockTable& table);
+  void ListBacked(BlockTable& table);
+  void UnlistBacked(BlockTable& table);
+  void CountBacked(BlockTable& table);
+  void UncountBacked(BlockTable& table);
+  void DropSpareCopies(BlockTable& table);
+  void CompleteBacking(const Backing& backing);
+  uint32_t host_spare() const { return std::accumulate(spare_.begin(), spare_.end(), 0u); }
   void Append(BlockTable& table, const BlockRef& ref);
   void ListHolder(BlockTable& table);
   void UnlistHolder(BlockTable& table);
@@ -127,11 +164,15 @@ class KvManager {
   uint32_t leaving_ = 0;  // Blocks whose only reference is that of a copy under way.
   VectorPool<BlockId> device_entries_;
   VectorPool<BlockTable::Other> other_entries_;
-  // Sources of planned swap-outs: one reference each, in no table.
-  std::vector<BlockId> leaving_device_;
-  std::vector<BlockId> arriving_device_;  // Targets of planned swap-ins: a second reference each.
-  std::vector<BlockId> arriving_host_;    // Targets of planned swap-outs: likewise.
-  std::vector<BlockId> leaving_host_;     // Sources of planned swap-ins: likewise.
+  // Tables with spare copies, by hold: those held firmly lose them first. A spare copy has one
+  // reference: that of its table.
+  std::array<std::vector<BlockTable*>, kHolds> backed_;
+  std::array<uint32_t, kHolds> spare_{};  // Sums of BlockTable::backed().
+  // Both ends of planned copies: one reference each beyond those of tables.
+  std::vector<BlockId> copying_device_;
+  std::vector<BlockId> copying_host_;
+  // Of entries without a host block yet: theirs when the planned copies are complete.
+  std::vector<Backing> backings_;
 };
 
 }  // namespace infercept

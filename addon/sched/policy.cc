@@ -95,31 +95,71 @@ bool ReturnsSooner(const PausedContext& a, const PausedContext& b) {
   return std::tuple(a.residual_seconds, b.place) < std::tuple(b.residual_seconds, a.place);
 }
 
-// Nothing is given up while nobody wants it. Under pressure contexts give way in the order of their
-// expected residual time, longest first: to the host while the copy budget lasts, else by
-// discarding those whose recompute wastes less than their waiting. Only as many blocks as are
-// missing, from the end of the context.
+// What is missing beyond all that is backed has to be copied now if nobody copies ahead.
+uint32_t ToMoveNow(const StepLoad& load) {
+  if (load.ahead_blocks > 0) return 0;
+  return load.shortage_blocks - std::min(load.shortage_blocks, load.backed_blocks);
+}
+
+// Of one context: how many blocks leave, backed ones at once, and how many others are copied while
+// they stay. Spends what is missing, the link's budget and the host's memory.
+void MoveOut(const PausedContext& context, Decision& decision, StepLoad& left) {
+  const uint32_t unbacked = context.device_blocks - context.backed_blocks;
+  const uint32_t link = std::min(left.swap_out_blocks, left.host_blocks_free);
+  const uint32_t moved = std::min({unbacked, ToMoveNow(left), link});
+  const uint32_t backed = std::min(context.backed_blocks, left.shortage_blocks - moved);
+  decision.blocks = backed + moved;
+  decision.ahead = std::min({unbacked - moved, left.ahead_blocks, link - moved});
+  if (decision.blocks > 0) decision.disposition = Disposition::kSwap;
+  left.shortage_blocks -= decision.blocks;
+  left.backed_blocks -= std::min(backed, left.backed_blocks);
+  left.ahead_blocks -= decision.ahead;
+  left.swap_out_blocks -= moved + decision.ahead;
+  left.host_blocks_free -= moved + decision.ahead;
+}
+
+// Of one context: how many blocks are given up for good, from the end. Those on the host make room
+// for contexts that return sooner.
+void GiveUp(const PausedContext& context, Decision& decision, StepLoad& left) {
+  const uint32_t tokens = (context.device_blocks + context.host_blocks) * context.block_tokens;
+  const double waste_keep = context.residual_seconds * tokens * left.bytes_per_token;
+  if (decision.waste_discard > waste_keep) return;
+  decision.disposition = Disposition::kDiscard;
+  if (context.host_blocks > 0) {
+    decision.blocks =
+        std::min({context.host_blocks, left.shortage_blocks, left.swap_out_blocks});
+    left.host_blocks_free += decision.blocks;
+  } else {
+    decision.blocks = std::min(context.device_blocks, left.shortage_blocks);
+    left.shortage_blocks -= decision.blocks;
+  }
+}
+
+// Nothing is given up before somebody wants it, and then only as many blocks as are missing, from
+// the end of a context, in the order of expected residual time, longest first. Under pressure the
+// link copies in the same order what will be wanted next, so that it leaves at once when it is
+// wanted. When the host is full, contexts are discarded whose recompute wastes less than their
+// waiting, wherever they are.
 void Adaptive(std::span<PausedContext> paused, const StepLoad& load, const CostModel& cost,
               std::vector<Decision>& decisions) {
-  uint32_t missing = load.shortage_blocks;
-  uint32_t budget = std::min(load.swap_out_blocks, load.host_blocks_free);
-  if (missing == 0) return;
+  StepLoad left = load;
+  const bool full = load.host_blocks_free == 0;
   // A heap: mostly a few contexts are enough.
   std::ranges::make_heap(paused, ReturnsSooner);
-  for (auto end = paused.end(); end != paused.begin() && missing > 0;) {
-    const bool swap = budget > 0;
-    // What the link cannot take now it takes in a later step; recomputing is for when there is no
-    // host memory.
-    if (!swap && load.host_blocks_free > 0) return;
+  for (auto end = paused.end(); end != paused.begin();) {
+    const bool copies = std::min(left.swap_out_blocks, left.host_blocks_free) > 0 &&
+                        (left.ahead_blocks > 0 || ToMoveNow(left) > 0);
+    const bool leaves = left.shortage_blocks > 0 && (full || left.backed_blocks > 0);
+    if (!copies && !leaves) return;
     std::ranges::pop_heap(paused.begin(), end--, ReturnsSooner);
-    if (end->device_blocks == 0) continue;
+    if (end->device_blocks + end->host_blocks == 0) continue;
+    if (!WorthMoving(*end, load, cost)) continue;
     Decision decision = Weigh(*end, load, cost, end->residual_seconds);
-    if (!swap && decision.waste_discard > decision.waste_preserve) continue;
-    decision.disposition = swap ? Disposition::kSwap : Disposition::kDiscard;
-    decision.blocks = std::min({end->device_blocks, missing, swap ? budget : UINT32_MAX});
-    missing -= decision.blocks;
-    if (swap) budget -= decision.blocks;
-    decisions.push_back(decision);
+    MoveOut(*end, decision, left);
+    if (full && decision.blocks == 0 && left.shortage_blocks > 0 && left.host_blocks_free == 0) {
+      GiveUp(*end, decision, left);
+    }
+    if (decision.blocks + decision.ahead > 0) decisions.push_back(decision);
   }
 }
 
@@ -150,19 +190,29 @@ Policy PolicyFunction(PolicyKind kind) {
   IC_CHECK(false);
 }
 
-uint32_t SwapOutBudget(PolicyKind kind, uint64_t pending_tokens, const StepLoad& load,
+double StepSeconds(uint64_t query_tokens, uint64_t kv_tokens, uint32_t saturation_tokens,
+                   const CostModel& cost) {
+  if (query_tokens == 0) return cost.Forward(saturation_tokens, 0);
+  return cost.Forward(static_cast<double>(query_tokens), static_cast<double>(kv_tokens));
+}
+
+uint32_t SwapOutBudget(PolicyKind kind, uint64_t query_tokens, const StepLoad& load,
                        const CostModel& cost) {
   if (kind == PolicyKind::kSwap) return UINT32_MAX;
-  const uint64_t query = pending_tokens == 0
-                             ? load.saturation_tokens
-                             : std::min<uint64_t>(pending_tokens, load.saturation_tokens);
-  const double seconds =
-      cost.Forward(static_cast<double>(query), static_cast<double>(load.running_tokens));
+  const uint64_t query = std::min<uint64_t>(query_tokens, load.saturation_tokens);
+  const double seconds = StepSeconds(query, load.running_tokens, load.saturation_tokens, cost);
   return cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
 }
 
+// Moving out pays when the context is away for longer than it takes to bring it back, behind those
+// that wait for the link already.
+bool WorthMoving(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
+  const double queue = static_cast<double>(load.returning_blocks) + context.device_blocks;
+  return context.residual_seconds > cost.Copy(CopyDirection::kIn, queue);
+}
+
 bool PolicyActs(PolicyKind kind, const StepLoad& load) {
-  if (kind == PolicyKind::kAdaptive) return load.shortage_blocks > 0;
+  if (kind == PolicyKind::kAdaptive) return load.shortage_blocks > 0 || load.ahead_blocks > 0;
   return kind != PolicyKind::kPreserve;
 }
 

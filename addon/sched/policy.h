@@ -21,7 +21,7 @@ enum class PolicyKind : uint8_t {
   kPreserve,        // never give up, until nobody else can run
   kSwap,            // move the whole context out at once, synchronously
   kInfercept,       // the paper's min-waste rule, every step
-  kAdaptive,        // reclaim under pressure only, by waste per byte, suffix first
+  kAdaptive,        // prepare under pressure, give up when it is wanted, suffix first
 };
 std::string_view PolicyName(PolicyKind kind);
 std::optional<PolicyKind> ParsePolicy(std::string_view name);
@@ -32,6 +32,8 @@ struct PausedContext {
   uint32_t place = 0;          // among all paused ones: of equal ones the first gives way
   uint32_t tokens = 0;         // C: computed tokens, wherever they are
   uint32_t device_blocks = 0;  // private device blocks: what giving up would free
+  uint32_t backed_blocks = 0;  // of them, those with a copy on the host: what moving out frees now
+  uint32_t host_blocks = 0;    // blocks on the host only; they are the last ones
   uint32_t block_tokens = 0;
   // Since the interception began; InferCept's own estimate of what is to come
   double elapsed_seconds = 0;
@@ -45,26 +47,37 @@ struct StepLoad {
   uint32_t saturation_tokens = 0;  // S
   uint64_t running_tokens = 0;     // C_other: context tokens of running sequences on the device
   uint64_t paused_tokens = 0;      // context tokens of paused sequences on the device
-  uint32_t swap_out_blocks = 0;    // budget, device -> host
-  uint32_t host_blocks_free = 0;
-  uint32_t shortage_blocks = 0;  // device blocks that runnable work wants and nobody has free
+  uint32_t swap_out_blocks = 0;   // budget, device -> host
+  uint32_t swap_in_blocks = 0;    // budget, host -> device
+  uint32_t host_blocks_free = 0;  // free ones, and spare copies of what is on the device too
+  uint32_t returning_blocks = 0;  // on the host, that runnable work waits for
+  uint32_t backed_blocks = 0;     // device blocks of paused contexts with a copy on the host
+  // Device blocks that this step's work wants and nobody has free or on the way.
+  uint32_t shortage_blocks = 0;
+  // Blocks that should be backed beyond those that are, so that later steps find what they want.
+  uint32_t ahead_blocks = 0;
   double bytes_per_token = 0;    // M
 };
 
 using Policy = void (*)(std::span<PausedContext> paused, const StepLoad& load,
                         const CostModel& cost, std::vector<Decision>& decisions);
 
-// Decisions list contexts in the order in which they give way; those not listed are preserved. They
+// Decisions list contexts in the order in which they give way; those not listed are preserved, and
+// so are those that are only to be copied ahead of time (Decision::ahead). They
 // do not depend on the order of `paused`, which a policy may change. No allocation once the vector
 // had as many decisions as there are contexts.
 Policy PolicyFunction(PolicyKind kind);
 
-// Blocks that may leave in one step: what the link copies while the step computes, T_copy(N) =
-// T_step (InferCept §4.1). `pending_tokens` are those that active sequences have yet to compute; an
-// idle step may copy for as long as a saturated one would take. `swap` waits, however long it
-// takes.
-uint32_t SwapOutBudget(PolicyKind kind, uint64_t pending_tokens, const StepLoad& load,
+// Seconds that a step computes for: so long copies keep nobody waiting, T_copy(N) = T_step (InferCept
+// §4.1). One that computes nothing may copy for as long as a saturated one would take.
+double StepSeconds(uint64_t query_tokens, uint64_t kv_tokens, uint32_t saturation_tokens,
+                   const CostModel& cost);
+// Blocks that may leave in a step of so many tokens. `swap` waits, however long it takes.
+uint32_t SwapOutBudget(PolicyKind kind, uint64_t query_tokens, const StepLoad& load,
                        const CostModel& cost);
+
+// False: the context is back before it could have been brought back.
+bool WorthMoving(const PausedContext& context, const StepLoad& load, const CostModel& cost);
 
 // False: whatever is paused, the policy would decide nothing.
 bool PolicyActs(PolicyKind kind, const StepLoad& load);

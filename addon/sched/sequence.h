@@ -59,7 +59,8 @@ struct SequenceShare {
   uint32_t device_blocks = 0;
   uint32_t device_tokens = 0;
   uint32_t incoming_blocks = 0;
-  uint32_t pending_tokens = 0;
+  uint32_t missing_blocks = 0;
+  uint32_t ready_tokens = 0;
   uint32_t decodes = 0;
   uint32_t wanted_blocks = 0;
   uint32_t forked = 0;

@@ -9,22 +9,21 @@
 namespace infercept {
 namespace {
 
-bool Before(const Sequence* a, const Sequence* b) {
-  return std::tuple(-int64_t{a->priority}, a->order, Index(a->id)) <
-         std::tuple(-int64_t{b->priority}, b->order, Index(b->id));
-}
+bool Earlier(const Sequence* a, const Sequence* b) { return SequenceTable::Before(*a, *b); }
 
 void Insert(std::vector<Sequence*>& sorted, Sequence& sequence) {
-  sorted.insert(std::ranges::lower_bound(sorted, &sequence, Before), &sequence);
+  sorted.insert(std::ranges::lower_bound(sorted, &sequence, Earlier), &sequence);
 }
 
 void Erase(std::vector<Sequence*>& sorted, Sequence& sequence) {
-  const auto at = std::ranges::lower_bound(sorted, &sequence, Before);
+  const auto at = std::ranges::lower_bound(sorted, &sequence, Earlier);
   IC_CHECK(at != sorted.end() && *at == &sequence);
   sorted.erase(at);
 }
 
-bool IsDecode(const Sequence& sequence) { return sequence.active() && sequence.pending() == 1; }
+bool IsDecode(const Sequence& sequence) {
+  return sequence.active() && sequence.pending() == 1 && sequence.blocks.missing() == 0;
+}
 
 Hold HoldOf(const Sequence& sequence) {
   if (sequence.status != SequenceStatus::kPaused) return Hold::kFirm;
@@ -42,13 +41,19 @@ void Replace(SequenceSums& sums, const SequenceShare& was, const SequenceShare& 
   Replace(sums.device_blocks, was.device_blocks, is.device_blocks);
   Replace(sums.device_tokens, was.device_tokens, is.device_tokens);
   Replace(sums.incoming_blocks, was.incoming_blocks, is.incoming_blocks);
-  Replace(sums.pending_tokens, was.pending_tokens, is.pending_tokens);
+  Replace(sums.missing_blocks, was.missing_blocks, is.missing_blocks);
+  Replace(sums.ready_tokens, was.ready_tokens, is.ready_tokens);
   Replace(sums.decodes, was.decodes, is.decodes);
   Replace(sums.wanted_blocks, was.wanted_blocks, is.wanted_blocks);
   Replace(sums.forked, was.forked, is.forked);
 }
 
 }  // namespace
+
+bool SequenceTable::Before(const Sequence& a, const Sequence& b) {
+  return std::tuple(-int64_t{a.priority}, a.order, Index(a.id)) <
+         std::tuple(-int64_t{b.priority}, b.order, Index(b.id));
+}
 
 Sequence& SequenceTable::Add(SeqId id) {
   auto [entry, inserted] = sequences_.try_emplace(Index(id), std::make_unique<Sequence>());
@@ -81,8 +86,9 @@ SequenceShare SequenceTable::ShareOf(const Sequence& sequence) const {
   share.device_blocks = blocks.on_device();
   share.device_tokens = static_cast<uint32_t>(std::min<uint64_t>(
       sequence.computed, uint64_t{blocks.on_device()} * kv_.config().block_tokens));
-  share.incoming_blocks = blocks.missing() > 0 ? blocks.on_device() : 0;
-  share.pending_tokens = sequence.pending();
+  share.missing_blocks = blocks.missing();
+  share.incoming_blocks = share.missing_blocks > 0 ? blocks.on_device() : 0;
+  share.ready_tokens = share.missing_blocks > 0 ? 0 : sequence.pending();
   share.decodes = sequence.status == SequenceStatus::kRunning && sequence.pending() == 1;
   share.wanted_blocks = std::max(kv_.BlocksFor(tokens), blocks.size()) - blocks.on_device();
   share.forked = blocks.forked();
@@ -97,7 +103,8 @@ void SequenceTable::Place(Sequence& sequence) {
     Insert(active_, sequence);
     sequence.listed_active = true;
     Replace(active_sums_, {}, sequence.share);
-    ListDecode(sequence);
+    sequence.listed_decode = IsDecode(sequence);
+    Insert(ListOf(sequence.listed_decode), sequence);
   } else if (sequence.status == SequenceStatus::kPaused) {
     sequence.blocks.tag = static_cast<uint32_t>(paused_.size());
     paused_.push_back(&sequence);
@@ -121,9 +128,9 @@ void SequenceTable::AccountFor(Sequence& sequence) {
 }
 
 void SequenceTable::Unlist(Sequence& sequence) {
-  if (std::exchange(sequence.listed_decode, false)) Erase(decodes_, sequence);
   if (std::exchange(sequence.listed_active, false)) {
     Erase(active_, sequence);
+    Erase(ListOf(std::exchange(sequence.listed_decode, false)), sequence);
     Replace(active_sums_, sequence.share, {});
   }
   if (std::exchange(sequence.listed_paused, false)) {
@@ -141,17 +148,10 @@ void SequenceTable::Update(Sequence& sequence) {
   Replace(sums, sequence.share, share);
   sequence.share = share;
   AccountFor(sequence);
-  if (sequence.listed_active) ListDecode(sequence);
-}
-
-void SequenceTable::ListDecode(Sequence& sequence) {
-  const bool decode = IsDecode(sequence);
-  if (std::exchange(sequence.listed_decode, decode) == decode) return;
-  if (decode) {
-    Insert(decodes_, sequence);
-  } else {
-    Erase(decodes_, sequence);
-  }
+  if (!sequence.listed_active || sequence.listed_decode == IsDecode(sequence)) return;
+  Erase(ListOf(sequence.listed_decode), sequence);
+  sequence.listed_decode = !sequence.listed_decode;
+  Insert(ListOf(sequence.listed_decode), sequence);
 }
 
 void SequenceTable::AppendTokens(Sequence& sequence, std::span<const TokenId> tokens) {
@@ -186,8 +186,9 @@ void SequenceTable::CheckIntegrity() const {
   }
   IC_CHECK(active == active_sums_ && paused == paused_sums_);
   kinds_.CheckIntegrity(paused.device_blocks, active.incoming_blocks);
-  IC_CHECK(active_.size() == actives && std::ranges::is_sorted(active_, Before));
-  IC_CHECK(decodes_.size() == decodes && std::ranges::is_sorted(decodes_, Before));
+  IC_CHECK(active_.size() == actives && std::ranges::is_sorted(active_, Earlier));
+  IC_CHECK(decodes_.size() == decodes && std::ranges::is_sorted(decodes_, Earlier));
+  IC_CHECK(prefills_.size() == actives - decodes && std::ranges::is_sorted(prefills_, Earlier));
 }
 
 }  // namespace infercept

@@ -19,7 +19,8 @@ struct SequenceSums {
   uint64_t device_blocks = 0;    // on the device; shared ones count once per sequence
   uint64_t device_tokens = 0;    // computed tokens in them
   uint64_t incoming_blocks = 0;  // on the device, of sequences that miss others
-  uint64_t pending_tokens = 0;
+  uint64_t missing_blocks = 0;   // on the host only
+  uint64_t ready_tokens = 0;     // pending tokens of sequences that miss no block
   uint64_t decodes = 0;  // running sequences with one pending token
   // Device blocks beyond those there are that pending tokens need; copies of shared ones not
   // counted
@@ -51,10 +52,14 @@ class SequenceTable {
   void AppendTokens(Sequence& sequence, std::span<const TokenId> tokens);
   void AppendToken(Sequence& sequence, TokenId token) { tokens_.Append(sequence.tokens, token); }
 
-  // Waiting and running sequences: higher priority first, then earlier order, then smaller id.
+  // The order of the queue: higher priority first, then earlier order, then smaller id.
+  static bool Before(const Sequence& a, const Sequence& b);
+  // Waiting and running sequences, in this order.
   const std::vector<Sequence*>& active() const { return active_; }
-  // Those of them with one pending token, in the same order.
+  // Those of them with one pending token that miss no block, in the same order.
   const std::vector<Sequence*>& decodes() const { return decodes_; }
+  // The others of them.
+  const std::vector<Sequence*>& prefills() const { return prefills_; }
   // In no particular order.
   const std::vector<Sequence*>& paused() const { return paused_; }
   // Sequences that were paused, or whose wishes changed, since the list was last cleared; some may
@@ -73,14 +78,15 @@ class SequenceTable {
  private:
   SequenceShare ShareOf(const Sequence& sequence) const;
   void Unlist(Sequence& sequence);
-  void ListDecode(Sequence& sequence);
   void AccountFor(Sequence& sequence);
+  std::vector<Sequence*>& ListOf(bool decode) { return decode ? decodes_ : prefills_; }
 
   KvManager& kv_;
   KindAccount& kinds_;
   std::unordered_map<uint32_t, std::unique_ptr<Sequence>> sequences_;
-  std::vector<Sequence*> active_;   // Entries have active(); sorted by Before.
-  std::vector<Sequence*> decodes_;  // Entries are active with pending() == 1; sorted by Before.
+  std::vector<Sequence*> active_;  // Entries have active().
+  std::vector<Sequence*> decodes_;   // Those of them with one pending token and nothing missing.
+  std::vector<Sequence*> prefills_;  // The others of them; all three are sorted by Before.
   std::vector<Sequence*> paused_;   // Entries have status kPaused; blocks.tag says where.
   std::vector<SeqId> undecided_;
   SequenceSums active_sums_;  // Of the shares of the entries of active_.

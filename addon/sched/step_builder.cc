@@ -20,6 +20,7 @@ StepBuilder::StepBuilder(const StepContext& context, StepPlan& plan, PlanNotes& 
 
 void StepBuilder::Build() {
   notes_.Clear();
+  buffers().returning.clear();
   load_ = MeasureLoad();
   pressure_ = MeasurePressure();
   // Decodes come first, but prefill always gets a block's worth: else many decodes would starve it.
@@ -27,15 +28,32 @@ void StepBuilder::Build() {
       std::max(load_.saturation_tokens - std::min(load_.saturation_tokens, load_.decode_tokens),
                kv_.config().block_tokens);
   swap_out_left_ = load_.swap_out_blocks;
-  const double step_seconds =
-      context_.cost.Forward(load_.saturation_tokens, static_cast<double>(load_.running_tokens));
-  swap_in_left_ =
-      synchronous() ? UINT32_MAX : context_.cost.CopyBlocksWithin(CopyDirection::kIn, step_seconds);
   Reclaim();
   AddOldest();
   AddDecodes();
   AddPrefills();
+  MeasureLeft();
+  BringBack();
+  CopyAhead();
   notes_.blocks_left = kv_.available();
+}
+
+// Now that the step is filled, it is known what copies may take.
+void StepBuilder::MeasureLeft() {
+  if (synchronous()) {
+    swap_in_left_ = UINT32_MAX;
+    return;
+  }
+  const auto out = static_cast<uint32_t>(plan_.swap_out.size());
+  const double seconds = StepSeconds(notes_.query_tokens, notes_.kv_tokens,
+                                     load_.saturation_tokens, context_.cost);
+  const uint32_t limit_in = context_.cost.CopyBlocksWithin(CopyDirection::kIn, seconds);
+  const uint32_t limit_out = context_.cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
+  swap_out_left_ = limit_out - std::min(limit_out, out);
+  swap_in_left_ = limit_in;
+  if (!adaptive()) {
+    swap_in_left_ = std::max(1u, std::min({load_.swap_in_blocks, limit_in, swap_out_left_}));
+  }
 }
 
 // Device blocks that the sequence needs beyond what it has, to compute all its pending tokens.
@@ -69,13 +87,13 @@ void StepBuilder::AddDecodes() {
   const std::vector<Sequence*>& decodes = context_.sequences.decodes();
   for (size_t i = 0; i < decodes.size() && !StepIsFull(); ++i) {
     Sequence& sequence = *decodes[i];
-    if (sequence.blocks.missing() > 0 || InPlan(sequence)) continue;
-    if (sequence.incoming_step == plan_.step) continue;
+    if (InPlan(sequence) || sequence.incoming_step == plan_.step) continue;
     const auto tokens = static_cast<uint32_t>(sequence.tokens.size());
     const uint32_t cost = kv_.ExtendCost(sequence.blocks, sequence.computed, tokens);
     const uint32_t needed = cost + (cost > 0 ? ReservedFrom(sequence) : 0);
     if (needed > kv_.available() && !MakeRoom(sequence, needed, /*revoke=*/false)) {
       notes_.memory_refused = true;
+      if (refused_ == nullptr) refused_ = &sequence;
       continue;
     }
     AddSlice(sequence, 1);
@@ -83,11 +101,16 @@ void StepBuilder::AddDecodes() {
 }
 
 void StepBuilder::AddPrefills() {
-  if (plan_.slices.size() == context_.sequences.active().size()) return;
-  for (Sequence* sequence : context_.sequences.active()) {
+  // By index: making room changes the list, and what comes back or is found in the cache may take
+  // its sequence off it.
+  const std::vector<Sequence*>& prefills = context_.sequences.prefills();
+  for (size_t i = 0; i < prefills.size();) {
     if (StepIsFull() || tokens_left_ == 0) return;
-    if (InPlan(*sequence) || sequence->incoming_step == plan_.step) continue;
-    if (!AddPrefill(*sequence)) return;
+    Sequence& sequence = *prefills[i];
+    if (refused_ != nullptr && SequenceTable::Before(*refused_, sequence)) return;
+    const bool skip = InPlan(sequence) || sequence.incoming_step == plan_.step;
+    if (!skip && !AddPrefill(sequence)) return;
+    i += i < prefills.size() && prefills[i] == &sequence;
   }
 }
 
@@ -104,7 +127,12 @@ bool StepBuilder::AddPrefill(Sequence& sequence) {
     context_.sequences.Update(sequence);
     return false;
   }
-  if (sequence.blocks.missing() > 0 && !BringBack(sequence)) return true;
+  if (sequence.blocks.missing() > 0 && !Reattach(sequence)) {
+    buffers().returning.push_back(&sequence);
+    // The oldest one's is kept for it already: see ReservedFrom.
+    if (&sequence != context_.sequences.active().front()) reserved_ += sequence.blocks.missing();
+    return true;
+  }
   const uint32_t room =
       context_.config.step_tokens_max - static_cast<uint32_t>(plan_.tokens.size());
   const uint32_t count = std::min({tokens_left_, room, sequence.pending()});
@@ -116,37 +144,48 @@ bool StepBuilder::AddPrefill(Sequence& sequence) {
 bool StepBuilder::Fits(const Sequence& sequence, uint32_t demand) {
   if (demand == 0) return true;
   const bool oldest = &sequence == context_.sequences.active().front();
-  const uint32_t needed = demand + ReservedFrom(sequence);
+  const uint32_t needed = demand + ReservedFrom(sequence) + reserved_;
   if (needed > kv_.available() && !MakeRoom(sequence, needed, /*revoke=*/oldest)) return false;
   if (oldest) return true;
-  const uint32_t wanted = needed + Watermark();
+  const uint32_t wanted = needed + Watermark(load_);
   return wanted <= kv_.available() || TakeFromPaused(wanted, /*revoke=*/false);
 }
 
 // One block for every running sequence, but not more than an eighth of the pool: so many will be
 // asked for soon, and admitting into them would only preempt somebody a few steps later.
-uint32_t StepBuilder::Watermark() const {
-  return std::min(load_.decode_tokens, kv_.config().device_blocks / 8);
+uint32_t StepBuilder::Watermark(const StepLoad& load) const {
+  return std::min(load.decode_tokens, kv_.config().device_blocks / 8);
 }
 
-// Plans copies for the blocks on the host, first ones first. True: everything is on the device
-// without a copy.
-bool StepBuilder::BringBack(Sequence& sequence) {
-  uint32_t copied = 0;
-  for (uint32_t i = 0; i < sequence.blocks.size() && swap_in_left_ > 0; ++i) {
-    if (sequence.blocks.device()[i] != kNoBlock) continue;
-    const bool copy = kv_.SwapIn(sequence.blocks, i, plan_.swap_in);
-    swap_in_left_ -= copy;
-    copied += copy;
-    if (copy) sequence.incoming_step = plan_.step;
-  }
-  sequence.interception.swapped_in_blocks += copied;
-  context_.stats.swapped_in_blocks += copied;
-  if (copied > 0) notes_.copied.push_back({&sequence, copied});
+// True: what the sequence missed was on the device all the time.
+bool StepBuilder::Reattach(Sequence& sequence) {
+  // Once is enough while the rest is on its way.
+  if (sequence.incoming_step + 1 == plan_.step) return false;
+  kv_.Reattach(sequence.blocks, sequence.computed);
   context_.sequences.Update(sequence);
-  if (sequence.blocks.missing() > 0) return false;
-  if (copied > 0 && synchronous()) plan_.swaps_block_compute = true;
-  return copied == 0;
+  return sequence.blocks.missing() == 0;
+}
+
+// Plans copies for the sequences that miss blocks, oldest first, first blocks first.
+void StepBuilder::BringBack() {
+  for (Sequence* sequence : buffers().returning) {
+    const uint32_t before = swap_in_left_;
+    for (uint32_t i = 0; i < sequence->blocks.size() && swap_in_left_ > 0; ++i) {
+      if (sequence->blocks.device()[i] != kNoBlock) continue;
+      if (kv_.available() == 0) break;  // What leaves for the oldest is not there yet.
+      // What the paper's policies bring back is no longer on the host.
+      const bool keep = adaptive() && (i + 1) * kv_.config().block_tokens <= sequence->computed;
+      kv_.SwapIn(sequence->blocks, i, keep, plan_.swap_in);
+      --swap_in_left_;
+    }
+    if (swap_in_left_ == before) return;
+    sequence->incoming_step = plan_.step;
+    sequence->interception.swapped_in_blocks += before - swap_in_left_;
+    context_.stats.swapped_in_blocks += before - swap_in_left_;
+    notes_.copied.push_back({sequence, before - swap_in_left_});
+    context_.sequences.Update(*sequence);
+    if (synchronous()) plan_.swaps_block_compute = true;
+  }
 }
 
 // A sequence that ends at a block border may find its next blocks in the prefix cache.

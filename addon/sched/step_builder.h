@@ -4,7 +4,7 @@
 // Order of a step: reclaim what the policy gives up; let the oldest runnable sequence go on,
 // whatever it takes (liveness); then decodes, one token each; then prefill, recompute and returned
 // tokens share what the decodes leave of the saturation point S, oldest first, stopping at the
-// first that memory refuses.
+// first that memory refuses; at last, what is left of the link copies ahead of time.
 #pragma once
 
 #include <optional>
@@ -49,6 +49,7 @@ struct PlanBuffers {
   std::vector<Decision> decisions;       // The policy's output.
   std::vector<Decision> candidates;      // A heap; see StepBuilder::TakeFromPaused.
   std::vector<SeqId> waived;
+  std::vector<Sequence*> returning;  // They wait for blocks, and have memory reserved for them.
 };
 
 // Everything a builder looks at or changes; owned by the scheduler.
@@ -73,7 +74,10 @@ class StepBuilder {
  private:
   // Reclaiming (step_reclaim.cc).
   StepLoad MeasureLoad() const;
-  uint32_t Shortage() const;
+  double ExpectedSeconds(const StepLoad& load) const;
+  void MeasureLink(StepLoad& load, double seconds) const;
+  void MeasureShortage(StepLoad& load) const;
+  uint64_t PrefillWants(const StepLoad& load) const;
   PausedContext Describe(const Sequence& sequence) const;
   Decision Weigh(const PausedContext& paused, Disposition disposition, uint32_t blocks) const;
   void Reclaim();
@@ -82,28 +86,34 @@ class StepBuilder {
   void AskPolicy();
   void CarryOut(Decision decision);
   void Report(Sequence& sequence, const Decision& decision);
-  uint32_t SwapOutSuffix(Sequence& sequence, uint32_t blocks);
-  uint32_t DiscardSuffix(Sequence& sequence, uint32_t blocks);
+  uint32_t SwapOutSuffix(Sequence& sequence, uint32_t blocks, uint32_t copies);
+  uint32_t DiscardSuffix(Sequence& sequence, uint32_t blocks, bool host_too = false);
+  void CopyAhead();
   // Frees device blocks for `sequence` until `blocks` are available: from paused contexts (all of
   // them if `revoke`), then from younger active sequences that are not in the plan. False: not in
   // this step.
   bool MakeRoom(const Sequence& sequence, uint32_t blocks, bool revoke);
   bool TakeFromPaused(uint32_t blocks, bool revoke);
+  uint32_t CopiesToMakeRoom(bool revoke) const;
+  bool WaitsForCopies() const;
   void GatherCandidates(bool revoke);
   bool AddCandidate(const Sequence& sequence, bool revoke);
-  void TakeFrom(Sequence& victim, Decision decision, uint32_t blocks, bool revoke);
-  void DropAllPaused();
-  bool PreemptYoungerThan(const Sequence& sequence, uint32_t blocks);
+  bool TakeFrom(Sequence& victim, Decision decision, uint32_t blocks, bool revoke);
+  void DropWhatIsShared(const Sequence& oldest);
+  void Preempt(Sequence& sequence);
+  bool PreemptYoungerThan(const Sequence& sequence, uint32_t blocks, bool revoke);
 
   // Filling (step_builder.cc).
   void AddOldest();
   void AddDecodes();
   void AddPrefills();
   bool AddPrefill(Sequence& sequence);
-  bool BringBack(Sequence& sequence);
+  bool Reattach(Sequence& sequence);
+  void MeasureLeft();
+  void BringBack();
   void AttachCached(Sequence& sequence);
   uint32_t Demand(const Sequence& sequence) const;
-  uint32_t Watermark() const;
+  uint32_t Watermark(const StepLoad& load) const;
   uint32_t ReservedFrom(const Sequence& sequence) const;
   bool Fits(const Sequence& sequence, uint32_t demand);
   bool StepIsFull() const;
@@ -113,7 +123,9 @@ class StepBuilder {
   Hindsight LookBackOn(const Sequence& sequence) const;
   MemoryPressure MeasurePressure() const;
   WaitEstimate EstimateOf(const Sequence& sequence, Expectation expectation) const;
+  PlanBuffers& buffers() const { return context_.buffers; }
   bool synchronous() const { return context_.config.policy == PolicyKind::kSwap; }
+  bool adaptive() const { return context_.config.policy == PolicyKind::kAdaptive; }
 
   const StepContext& context_;
   KvManager& kv_;
@@ -124,6 +136,8 @@ class StepBuilder {
   uint32_t tokens_left_ = 0;    // query tokens that prefill may still take
   uint32_t swap_out_left_ = 0;  // blocks
   uint32_t swap_in_left_ = 0;   // blocks
+  uint32_t reserved_ = 0;       // device blocks that returning sequences will take in this plan
+  const Sequence* refused_ = nullptr;  // the first decode that memory refused
   // What the candidates in the buffers were gathered for; nothing: there are none yet.
   std::optional<bool> candidates_revoke_;
   uint64_t candidates_as_of_ = 0;  // KvManager::sharing_changes() then.

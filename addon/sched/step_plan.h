@@ -39,6 +39,7 @@ struct Decision {
   SeqId seq{};
   Disposition disposition = Disposition::kPreserve;
   uint32_t blocks = 0;  // that this decision moves or frees; 0 for kPreserve
+  uint32_t ahead = 0;   // that are copied to the host while they stay
   // Byte-seconds of device memory; formulas in sched/waste.h.
   double waste_preserve = 0;
   double waste_swap = 0;

@@ -30,31 +30,79 @@ StepLoad StepBuilder::MeasureLoad() const {
   load.running_tokens = active.device_tokens;
   load.decode_tokens = static_cast<uint32_t>(active.decodes);
   load.paused_tokens = context_.sequences.paused_sums().device_tokens;
-  load.swap_out_blocks =
-      SwapOutBudget(context_.config.policy, active.pending_tokens, load, context_.cost);
-  load.host_blocks_free = kv_.host_free();
+  load.host_blocks_free = adaptive() ? kv_.host_available_ahead() : kv_.host_available();
   load.bytes_per_token = static_cast<double>(kv_.config().block_bytes) / kv_.config().block_tokens;
-  load.shortage_blocks = Shortage();
+  MeasureLink(load, ExpectedSeconds(load));
+  MeasureShortage(load);
   return load;
 }
 
-// A sixteenth of the pool is kept in reserve: copies need a step, so what is wanted next must be on
-// its way already.
-constexpr uint32_t kReserveShare = 16;
-
-// Device blocks that all active sequences want, and the reserve, beyond what is available or on its
-// way.
-uint32_t StepBuilder::Shortage() const {
-  uint64_t wanted = kv_.config().device_blocks / kReserveShare;
+// Seconds that the step will compute for, as far as can be said before it is filled.
+double StepBuilder::ExpectedSeconds(const StepLoad& load) const {
   const SequenceSums& active = context_.sequences.active_sums();
-  wanted += active.wanted_blocks;
+  // Sequences that miss blocks compute nothing; all that they have may be copied ones.
+  const uint64_t incoming = active.incoming_blocks * kv_.config().block_tokens;
+  const uint64_t resident = load.running_tokens - std::min(load.running_tokens, incoming);
+  return StepSeconds(std::min<uint64_t>(active.ready_tokens, load.saturation_tokens), resident,
+                     load.saturation_tokens, context_.cost);
+}
+
+// The paper's policies have one budget for both directions: in + out <= N, and what comes in and
+// what is computed shall fit into what is free and goes out, in + new <= free + out (InferCept
+// §4.1). `adaptive` takes links for what they are, full duplex.
+void StepBuilder::MeasureLink(StepLoad& load, double seconds) const {
+  load.swap_out_blocks = load.swap_in_blocks = UINT32_MAX;
+  if (synchronous()) return;
+  load.swap_out_blocks = context_.cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
+  load.swap_in_blocks = context_.cost.CopyBlocksWithin(CopyDirection::kIn, seconds);
+  if (adaptive()) return;
+  const auto missing = static_cast<int64_t>(context_.sequences.active_sums().missing_blocks);
+  const int64_t limit = std::min(load.swap_out_blocks, load.swap_in_blocks);
+  const int64_t computed = DivCeil(load.saturation_tokens, kv_.config().block_tokens);
+  const int64_t in = (limit + kv_.available() - computed) / 2;
+  // Whoever waits for its blocks gets one at least, or it would wait for ever.
+  load.swap_in_blocks = static_cast<uint32_t>(
+      std::min(std::clamp<int64_t>(in, std::min<int64_t>(missing, 1), limit), missing));
+  load.swap_out_blocks = static_cast<uint32_t>(limit - load.swap_in_blocks);
+}
+
+// Whoever begins or comes back needs room for all its tokens at once.
+uint64_t StepBuilder::PrefillWants(const StepLoad& load) const {
+  uint64_t wanted = 0;
+  uint64_t tokens = load.decode_tokens;
+  for (const Sequence* sequence : context_.sequences.prefills()) {
+    if (tokens >= load.saturation_tokens) break;
+    wanted += sequence->share.wanted_blocks;
+    tokens += sequence->share.ready_tokens;
+  }
+  return wanted;
+}
+
+// A sixteenth of the pool shall be free or backed beyond what is wanted: copies need a step, so
+// what is wanted next must be prepared already.
+
+void StepBuilder::MeasureShortage(StepLoad& load) const {
+  const SequenceSums& active = context_.sequences.active_sums();
+  uint64_t wanted = active.wanted_blocks;
   if (active.forked > 0) {
     for (const Sequence* sequence : context_.sequences.active()) {
       wanted += kv_.CopyCost(sequence->blocks, sequence->computed);
     }
   }
+  // What this step can use of it: a block for each decode, and one for each that will be asked for
+  // soon (see Watermark), and all that those want whom the step has tokens for.
+  const uint64_t usable = uint64_t{load.decode_tokens} + Watermark(load) + PrefillWants(load);
   const uint64_t has = uint64_t{kv_.available()} + kv_.leaving();
-  return wanted > has ? static_cast<uint32_t>(wanted - has) : 0;
+  const uint64_t now = std::min(wanted, usable);
+  load.shortage_blocks = static_cast<uint32_t>(now - std::min(now, has));
+  const uint64_t pool = kv_.config().device_blocks;
+  const uint64_t reserve = std::max<uint64_t>(
+      pool / 16, std::min<uint64_t>(pool / 4, kv_.host_available_ahead() / (getenv("RES")?(uint64_t)atoi(getenv("RES")):4)));
+  const uint64_t soon = wanted + reserve;
+  load.returning_blocks = static_cast<uint32_t>(active.missing_blocks);
+  load.backed_blocks = kv_.backed(Hold::kLent);
+  const uint64_t prepared = has + load.backed_blocks;
+  load.ahead_blocks = static_cast<uint32_t>(soon - std::min(soon, prepared));
 }
 
 PausedContext StepBuilder::Describe(const Sequence& sequence) const {
@@ -64,6 +112,8 @@ PausedContext StepBuilder::Describe(const Sequence& sequence) const {
   paused.place = sequence.blocks.tag;
   paused.tokens = sequence.computed;
   paused.device_blocks = sequence.blocks.private_blocks();
+  paused.host_blocks = sequence.blocks.missing();
+  paused.backed_blocks = std::min(sequence.blocks.backed(), paused.device_blocks);
   paused.block_tokens = kv_.config().block_tokens;
   paused.elapsed_seconds =
       static_cast<double>(context_.now - interception.started) * kSecondsPerNano;
@@ -79,6 +129,7 @@ Decision StepBuilder::Weigh(const PausedContext& paused, Disposition disposition
   return {paused.seq,
           disposition,
           blocks,
+          /*ahead=*/0,
           WastePreserve(paused, paused.residual_seconds, load_),
           WasteSwap(paused, load_.swap_out_blocks, load_, context_.cost),
           WasteDiscard(paused, load_, context_.cost),
@@ -86,6 +137,7 @@ Decision StepBuilder::Weigh(const PausedContext& paused, Disposition disposition
 }
 
 void StepBuilder::Reclaim() {
+  context_.buffers.decisions.clear();
   GiveUpWaived();
   NoteUndecided();
   if (PolicyActs(context_.config.policy, load_)) AskPolicy();
@@ -107,7 +159,7 @@ void StepBuilder::GiveUpWaived() {
     const PausedContext paused = Describe(sequence);
     if (paused.device_blocks == 0) continue;  // One before it let go of what they shared.
     const bool to_host = sequence.suspended || sequence.interception.wish == Disposition::kSwap;
-    const bool swap = to_host && kv_.host_free() > 0;
+    const bool swap = to_host && kv_.host_available() > 0;
     CarryOut(
         Weigh(paused, swap ? Disposition::kSwap : Disposition::kDiscard, paused.device_blocks));
   }
@@ -134,25 +186,34 @@ void StepBuilder::NoteUndecided() {
 void StepBuilder::AskPolicy() {
   PlanBuffers& buffers = context_.buffers;
   buffers.paused.clear();
-  for (const BlockTable* table : kv_.holders(Hold::kLent)) {
-    buffers.paused.push_back(Describe(context_.sequences.PausedOwner(*table)));
+  if (adaptive() && load_.host_blocks_free == 0 && load_.shortage_blocks > 0) {
+    // What is on the host may have to go, too.
+    for (const Sequence* sequence : context_.sequences.paused()) {
+      if (sequence->blocks.hold() != Hold::kLent || sequence->blocks.empty()) continue;
+      buffers.paused.push_back(Describe(*sequence));
+    }
+  } else {
+    for (const BlockTable* table : kv_.holders(Hold::kLent)) {
+      buffers.paused.push_back(Describe(context_.sequences.PausedOwner(*table)));
+    }
   }
-  buffers.decisions.clear();
   PolicyFunction(context_.config.policy)(buffers.paused, load_, context_.cost, buffers.decisions);
-  for (const Decision& decision : buffers.decisions) CarryOut(decision);
+  for (const Decision& decision : buffers.decisions) {
+    if (decision.blocks > 0) CarryOut(decision);
+  }
 }
 
 void StepBuilder::CarryOut(Decision decision) {
   Sequence& sequence = *context_.sequences.Find(decision.seq);
   const uint32_t wanted = std::exchange(decision.blocks, 0);
   if (decision.disposition == Disposition::kSwap) {
-    decision.blocks = SwapOutSuffix(sequence, wanted);
+    decision.blocks = SwapOutSuffix(sequence, wanted, swap_out_left_);
     if (synchronous() && decision.blocks > 0) plan_.swaps_block_compute = true;
     // The synchronous policy has nothing else: what the host cannot take is discarded.
     if (synchronous() && decision.blocks < wanted) decision.disposition = Disposition::kDiscard;
   }
   if (decision.disposition == Disposition::kDiscard) {
-    decision.blocks += DiscardSuffix(sequence, wanted - decision.blocks);
+    decision.blocks += DiscardSuffix(sequence, wanted - decision.blocks, /*host_too=*/adaptive());
   }
   if (decision.blocks > 0) Report(sequence, decision);
 }
@@ -184,30 +245,57 @@ WaitEstimate StepBuilder::EstimateOf(const Sequence& sequence, Expectation expec
           end && *end > context_.now ? Source::kAnnounced : learned};
 }
 
-// Plans to move up to `blocks` private blocks to the host, last ones first. Returns how many.
-uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks) {
+// Moves up to `blocks` private blocks to the host, last ones first, at most `copies` of them by
+// copies; backed ones are free at once. Returns how many.
+uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks, uint32_t copies) {
   uint32_t moved = 0;
+  uint32_t copied = 0;
   for (uint32_t i = sequence.blocks.size(); i > 0 && moved < blocks; --i) {
-    if (swap_out_left_ == 0 || kv_.host_free() == 0) break;
+    const bool link = copied < copies && kv_.host_available() > 0;
+    if (!link && sequence.blocks.backed() == 0) break;
     if (!kv_.IsPrivate(sequence.blocks, i - 1)) continue;
-    kv_.SwapOut(sequence.blocks, i - 1, plan_.swap_out);
-    --swap_out_left_;
+    if (!link && !kv_.IsBacked(sequence.blocks, i - 1)) continue;
+    copied += kv_.SwapOut(sequence.blocks, i - 1, plan_.swap_out);
     ++moved;
   }
-  if (moved > 0) {
-    context_.sequences.Update(sequence);
-    notes_.copied.push_back({&sequence, moved});
-  }
-  context_.stats.swapped_out_blocks += moved;
+  if (moved > 0) context_.sequences.Update(sequence);
+  if (copied > 0) notes_.copied.push_back({&sequence, copied});
+  swap_out_left_ -= copied;
+  context_.stats.swapped_out_blocks += copied;
   return moved;
 }
 
-// Gives up table entries from the end until `blocks` private device blocks became available.
-// Returns how many did.
-uint32_t StepBuilder::DiscardSuffix(Sequence& sequence, uint32_t blocks) {
+// What is left of the link's budget copies blocks of paused contexts while they stay, so that
+// giving them up later costs nothing. The last thing that a plan does: nobody takes these blocks in
+// it.
+void StepBuilder::CopyAhead() {
+  for (const Decision& decision : context_.buffers.decisions) {
+    Sequence& sequence = *context_.sequences.Find(decision.seq);
+    const uint32_t limit = std::min(decision.ahead, swap_out_left_);
+    uint32_t copied = 0;
+    for (uint32_t i = sequence.blocks.size(); i > 0 && copied < limit; --i) {
+      if (kv_.host_available_ahead() == 0) break;
+      if (!kv_.IsPrivate(sequence.blocks, i - 1) || kv_.IsBacked(sequence.blocks, i - 1)) continue;
+      kv_.CopyAhead(sequence.blocks, i - 1, plan_.swap_out);
+      ++copied;
+    }
+    swap_out_left_ -= copied;
+    context_.stats.swapped_out_blocks += copied;
+    if (copied > 0) notes_.copied.push_back({&sequence, copied});
+  }
+}
+
+// Gives up table entries from the end until `blocks` private device blocks, or `host_too` blocks
+// of either tier, became available, as far as there are so many. Returns how many did.
+uint32_t StepBuilder::DiscardSuffix(Sequence& sequence, uint32_t blocks, bool host_too) {
   uint32_t first = sequence.blocks.size();
   uint32_t freed = 0;
-  while (first > 0 && freed < blocks) freed += kv_.IsPrivate(sequence.blocks, --first);
+  if (!host_too) blocks = std::min(blocks, sequence.blocks.private_blocks());
+  while (first > 0 && freed < blocks) {
+    --first;
+    const bool on_device = sequence.blocks.device()[first] != kNoBlock;
+    freed += on_device ? kv_.IsPrivate(sequence.blocks, first) : host_too;
+  }
   kv_.Truncate(sequence.blocks, first);
   sequence.computed = std::min(sequence.computed, first * kv_.config().block_tokens);
   context_.sequences.Update(sequence);
@@ -219,7 +307,21 @@ bool StepBuilder::MakeRoom(const Sequence& sequence, uint32_t blocks, bool revok
   if (TakeFromPaused(blocks, revoke)) return true;
   if (kv_.available() + kv_.leaving() >= blocks)
     return false;  // Next step, when the copies are done.
-  return PreemptYoungerThan(sequence, blocks);
+  // Nobody younger is preempted but for the oldest, and for a decode's block that is not kept for
+  // the oldest anyway.
+  if (adaptive() && !revoke && (!sequence.listed_decode || ReservedFrom(sequence) > 0)) return false;
+  if (PreemptYoungerThan(sequence, blocks, revoke)) return true;
+  if (!revoke || kv_.available() + kv_.leaving() >= blocks || WaitsForCopies()) return false;
+  DropWhatIsShared(sequence);
+  return kv_.available() >= blocks;
+}
+
+// What leaves now is there in the next step: better late than computed again.
+bool StepBuilder::WaitsForCopies() const { return adaptive() && kv_.leaving() > 0; }
+
+// `adaptive` has copied ahead what it can; it makes the oldest alone wait for copies.
+uint32_t StepBuilder::CopiesToMakeRoom(bool revoke) const {
+  return adaptive() && !revoke ? 0 : swap_out_left_;
 }
 
 // Contexts that the policy would rather keep, cheapest recompute per freed block first. A policy
@@ -227,7 +329,8 @@ bool StepBuilder::MakeRoom(const Sequence& sequence, uint32_t blocks, bool revok
 bool StepBuilder::TakeFromPaused(uint32_t blocks, bool revoke) {
   const auto secured = [&] { return kv_.available() + kv_.leaving() >= blocks; };
   const auto nothing_to_take = [&] {
-    return !revoke && swap_out_left_ == 0 && kv_.host_free() > 0;
+    return !revoke && CopiesToMakeRoom(revoke) == 0 && kv_.host_available() > 0 &&
+           kv_.backed(Hold::kLent) == 0;
   };
   if (secured() || (context_.config.policy == PolicyKind::kPreserve && !revoke)) {
     return kv_.available() >= blocks;
@@ -239,10 +342,9 @@ bool StepBuilder::TakeFromPaused(uint32_t blocks, bool revoke) {
     const Decision candidate = candidates.back();
     candidates.pop_back();
     Sequence& victim = *context_.sequences.Find(candidate.seq);
-    TakeFrom(victim, candidate, blocks, revoke);
-    if (AddCandidate(victim, revoke)) std::ranges::push_heap(candidates, TakenLater);
+    const bool taken = TakeFrom(victim, candidate, blocks, revoke);
+    if (taken && AddCandidate(victim, revoke)) std::ranges::push_heap(candidates, TakenLater);
   }
-  if (revoke && !secured()) DropAllPaused();
   return kv_.available() >= blocks;
 }
 
@@ -267,45 +369,71 @@ bool StepBuilder::AddCandidate(const Sequence& sequence, bool revoke) {
   if (paused.device_blocks == 0) return false;
   const Decision decision = Weigh(paused, Disposition::kSwap, paused.device_blocks);
   if (!revoke && decision.waste_discard > decision.waste_preserve) return false;
+  if (!revoke && adaptive() && !WorthMoving(paused, load_, context_.cost)) return false;
   context_.buffers.candidates.push_back(decision);
   return true;
 }
 
-// What is missing of `blocks`, as far as the victim has it: to the host first.
-void StepBuilder::TakeFrom(Sequence& victim, Decision decision, uint32_t blocks, bool revoke) {
+// What is missing of `blocks`, as far as the victim has it: to the host first. False: nothing.
+bool StepBuilder::TakeFrom(Sequence& victim, Decision decision, uint32_t blocks, bool revoke) {
   const auto missing = [&] { return blocks - std::min(blocks, kv_.available() + kv_.leaving()); };
-  decision.blocks = SwapOutSuffix(victim, missing());
-  if (missing() > 0 && (revoke || kv_.host_free() == 0)) {
+  decision.blocks = SwapOutSuffix(victim, missing(), CopiesToMakeRoom(revoke));
+  if (missing() > 0 && (kv_.host_available() == 0 || (revoke && !WaitsForCopies()))) {
     decision.disposition = Disposition::kDiscard;
     decision.blocks += DiscardSuffix(victim, missing());
   }
   if (decision.blocks > 0) Report(victim, decision);
+  return decision.blocks > 0;
 }
 
-// Last resort: what paused contexts share among themselves is private to none of them, so all let
-// go.
-void StepBuilder::DropAllPaused() {
+// Last resort: what paused and younger sequences share among themselves is private to none of them,
+// so all let go.
+void StepBuilder::DropWhatIsShared(const Sequence& oldest) {
   for (Sequence* sequence : context_.sequences.paused()) {
-    if (sequence->blocks.empty()) continue;
+    if (sequence->blocks.on_device() == 0) continue;
     Decision decision = Weigh(Describe(*sequence), Disposition::kDiscard, 0);
-    decision.blocks = DiscardSuffix(*sequence, UINT32_MAX);
+    decision.blocks = DiscardSuffix(*sequence, UINT32_MAX, /*host_too=*/true);
     Report(*sequence, decision);
   }
   candidates_revoke_.reset();
+  for (Sequence* sequence : context_.sequences.active()) {
+    if (sequence == &oldest || sequence->blocks.on_device() == 0 || InPlan(*sequence)) continue;
+    if (sequence->incoming_step == plan_.step) continue;
+    Preempt(*sequence);
+    DiscardSuffix(*sequence, UINT32_MAX, /*host_too=*/true);
+  }
 }
 
-bool StepBuilder::PreemptYoungerThan(const Sequence& sequence, uint32_t blocks) {
+void StepBuilder::Preempt(Sequence& sequence) {
+  sequence.status = SequenceStatus::kWaiting;
+  // One that has not run since its interception has lost nothing else yet.
+  if (!sequence.resumed) context_.kinds.Blame(sequence.held, kPreemptionRow);
+  context_.sequences.Update(sequence);
+  ++context_.stats.preemptions;
+}
+
+bool StepBuilder::PreemptYoungerThan(const Sequence& sequence, uint32_t blocks, bool revoke) {
+  // `adaptive` moves out what the oldest wants; it discards for a decode's single block, or when
+  // the host is full.
+  const bool move = adaptive() && revoke && kv_.host_available() > 0;
+  const auto missing = [&] {
+    return blocks - std::min(blocks, kv_.available() + (move ? kv_.leaving() : 0));
+  };
   const std::vector<Sequence*>& active = context_.sequences.active();
-  for (auto victim = active.rbegin(); victim != active.rend() && *victim != &sequence; ++victim) {
-    if (kv_.available() >= blocks) break;
-    if ((*victim)->blocks.empty() || InPlan(**victim)) continue;
-    if ((*victim)->incoming_step == plan_.step)
-      continue;  // Its blocks are targets of copies in this plan.
-    (*victim)->status = SequenceStatus::kWaiting;
-    // One that has not run since its interception has lost nothing else yet.
-    if (!(*victim)->resumed) context_.kinds.Blame((*victim)->held, kPreemptionRow);
-    DiscardSuffix(**victim, blocks - kv_.available());
-    ++context_.stats.preemptions;
+  for (auto at = active.rbegin(); at != active.rend() && *at != &sequence; ++at) {
+    if (missing() == 0) break;
+    Sequence& victim = **at;
+    const BlockTable& table = victim.blocks;
+    // What is coming in is a target of copies in this plan.
+    if (table.private_blocks() == 0 || InPlan(victim) || victim.incoming_step == plan_.step)
+      continue;
+    // Discarding from the end would take all that is on the host before it frees anything.
+    const bool discard = !move && (table.missing() == 0 || !adaptive());
+    const uint32_t copies = move ? swap_out_left_ : 0;
+    if (!discard && copies == 0 && table.backed() == 0) continue;
+    Preempt(victim);
+    SwapOutSuffix(victim, missing(), copies);
+    if (discard) DiscardSuffix(victim, missing());
   }
   return kv_.available() >= blocks;
 }

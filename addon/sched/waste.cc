@@ -21,7 +21,9 @@ double WasteRecompute(const RecomputeRange& range, uint64_t other_tokens, double
 }
 
 double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
-  const uint64_t tokens = DeviceTokens(context);
+  // What is on the host are the last blocks: discarding others takes them, too.
+  const uint64_t blocks = uint64_t{context.device_blocks} + context.host_blocks;
+  const uint64_t tokens = std::min<uint64_t>(context.tokens, blocks * context.block_tokens);
   return WasteRecompute({context.tokens - tokens, tokens}, load.running_tokens,
                         load.bytes_per_token, cost);
 }

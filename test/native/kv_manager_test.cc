@@ -135,7 +135,8 @@ TEST(KvManager, WritingASharedPartialBlockCopiesIt) {
   ASSERT_EQ(copies.size(), 1u);
   EXPECT_EQ(copies[0].source, parent[1].device);
   EXPECT_EQ(copies[0].target, child[1].device);
-  // The parent is the only owner of its block again and writes in place.
+  // When it is copied, the parent is the only owner of its block again and writes in place.
+  kv.CompleteCopies();
   EXPECT_EQ(kv.ExtendCost(parent, 6, 7), 0u);
   Check(kv, {&parent, &child});
 }
@@ -153,7 +154,7 @@ TEST(KvManager, NoBlockIsReusedBeforeItsCopyIsComplete) {
   kv.CompleteCopies();
   EXPECT_EQ(kv.available(), 1u);
   std::vector<BlockCopy> in;
-  EXPECT_TRUE(kv.SwapIn(table, 1, in));
+  kv.SwapIn(table, 1, /*keep=*/false, in);
   EXPECT_EQ(kv.host_free(), 1u);
   kv.CompleteCopies();
   EXPECT_EQ(kv.host_free(), 2u);
@@ -211,7 +212,7 @@ TEST(KvManager, NoTargetIsReusedBeforeItsCopyIsComplete) {
   BlockTable other;
   Fill(kv, other, Tokens(8, 100));  // Nothing of the first context is cached any more.
   kv.Truncate(other, 0);
-  EXPECT_TRUE(kv.SwapIn(table, 0, copies));
+  kv.SwapIn(table, 0, /*keep=*/false, copies);
   const uint32_t available = kv.available();
   kv.Truncate(table, 0);
   EXPECT_EQ(kv.available(), available);
@@ -227,11 +228,70 @@ TEST(KvManager, ASwappedBlockThatIsStillCachedNeedsNoCopyBack) {
   std::vector<BlockCopy> out;
   kv.SwapOut(table, 0, out);
   kv.CompleteCopies();
-  std::vector<BlockCopy> in;
-  EXPECT_FALSE(kv.SwapIn(table, 0, in));
-  EXPECT_TRUE(in.empty());
-  EXPECT_EQ(kv.host_free(), 2u);
+  kv.Reattach(table, 6);
+  EXPECT_EQ(table.missing(), 0u);
+  EXPECT_EQ(table.backed(), 1u);
   Check(kv, {&table});
+}
+
+TEST(KvManager, WhatIsCopiedAheadLeavesAtOnce) {
+  KvManager kv(Config(2, 2));
+  BlockTable table;
+  Fill(kv, table, Tokens(8));
+  kv.SetHold(table, Hold::kLent);
+  std::vector<BlockCopy> copies;
+  kv.CopyAhead(table, 0, copies);
+  EXPECT_EQ(copies.size(), 1u);
+  EXPECT_FALSE(kv.IsBacked(table, 0));  // Not before the copy is complete...
+  EXPECT_FALSE(kv.IsPrivate(table, 0));  // ... and until then nobody may take it.
+  kv.CompleteCopies();
+  EXPECT_TRUE(kv.IsBacked(table, 0));
+  EXPECT_EQ(kv.backed(Hold::kLent), 1u);
+  EXPECT_EQ(kv.available(), 0u);
+  Check(kv, {&table});
+  EXPECT_FALSE(kv.SwapOut(table, 0, copies));
+  EXPECT_EQ(copies.size(), 1u);
+  EXPECT_EQ(kv.available(), 1u);
+  EXPECT_EQ(kv.backed(Hold::kLent), 0u);
+  Check(kv, {&table});
+}
+
+TEST(KvManager, WhatComesBackStaysOnTheHostUntilItsMemoryIsWanted) {
+  KvManager kv(Config(4, 2));
+  BlockTable table;
+  Fill(kv, table, Tokens(8));
+  std::vector<BlockCopy> copies;
+  for (const uint32_t index : {0u, 1u}) EXPECT_TRUE(kv.SwapOut(table, index, copies));
+  kv.CompleteCopies();
+  BlockTable other;
+  Fill(kv, other, Tokens(16, 100));  // Nothing of the first context is cached any more.
+  kv.Truncate(other, 2);
+  for (const uint32_t index : {0u, 1u}) kv.SwapIn(table, index, /*keep=*/true, copies);
+  kv.CompleteCopies();
+  EXPECT_EQ(kv.host_free(), 0u);
+  EXPECT_EQ(kv.host_available(), 2u);
+  EXPECT_EQ(table.backed(), 2u);
+  Check(kv, {&table, &other});
+  EXPECT_TRUE(kv.SwapOut(other, 1, copies));
+  EXPECT_EQ(table.backed(), 0u);
+  kv.CompleteCopies();
+  EXPECT_EQ(kv.host_free(), 1u);
+  Check(kv, {&table, &other});
+}
+
+// A copy of what is shared would belong to several tables.
+TEST(KvManager, AForkHasNoSpareCopies) {
+  KvManager kv(Config(2, 2));
+  BlockTable parent;
+  Fill(kv, parent, Tokens(8));
+  std::vector<BlockCopy> copies;
+  kv.CopyAhead(parent, 0, copies);
+  kv.CompleteCopies();
+  BlockTable child;
+  kv.Share(parent, child);
+  EXPECT_EQ(parent.backed(), 0u);
+  EXPECT_EQ(kv.host_free(), 2u);
+  Check(kv, {&parent, &child});
 }
 
 TEST(KvManager, RandomLivesKeepEveryCount) {
@@ -249,7 +309,7 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
       BlockTable& table = tables[i];
       std::vector<BlockCopy> copies;
       const bool on_device = table.missing() == 0;
-      const uint32_t kind = below(5);
+      const uint32_t kind = below(6);
       if (kind == 0 && on_device) {
         if (computed[i] == table.size() * 4)
           computed[i] = kv.AttachPrefix(table, tokens[i], computed[i]);
@@ -265,10 +325,19 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
         computed[i] = std::min(computed[i], first * 4);
       } else if (kind == 2 && !table.empty()) {
         const uint32_t index = below(table.size());
-        if (kv.IsPrivate(table, index) && kv.host_free() > 0) kv.SwapOut(table, index, copies);
+        const bool room = kv.IsBacked(table, index) || kv.host_available() > 0;
+        if (kv.IsPrivate(table, index) && room) kv.SwapOut(table, index, copies);
       } else if (kind == 3) {
+        if (below(2) == 0) kv.Reattach(table, computed[i]);
         for (uint32_t index = 0; index < table.size(); ++index) {
-          if (!table[index].on_device() && kv.available() > 0) kv.SwapIn(table, index, copies);
+          const bool full = (index + 1) * 4 <= computed[i];
+          if (!table[index].on_device() && kv.available() > 0)
+            kv.SwapIn(table, index, full, copies);
+        }
+      } else if (kind == 4) {
+        for (uint32_t index = 0; index < table.size() && kv.host_available_ahead() > 0; ++index) {
+          if (kv.IsPrivate(table, index) && !kv.IsBacked(table, index))
+            kv.CopyAhead(table, index, copies);
         }
       } else {
         kv.SetHold(table, static_cast<Hold>(below(kHolds)));

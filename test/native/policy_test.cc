@@ -81,8 +81,10 @@ TEST(Policy, InferceptWritesOutAPartWhenTheBudgetIsSmall) {
 }
 
 TEST(Policy, AdaptiveGivesUpOnlyWhatIsMissingLongestResidualFirst) {
-  const std::vector<PausedContext> paused = {Context(1, 10, 0, 1), Context(2, 10, 0, 60)};
+  std::vector<PausedContext> paused = {Context(1, 10, 0, 1), Context(2, 10, 0, 60)};
+  for (PausedContext& context : paused) context.backed_blocks = 10;
   StepLoad load = Load();
+  load.backed_blocks = 20;
   EXPECT_TRUE(Decide(PolicyKind::kAdaptive, paused, load).empty());
   load.shortage_blocks = 4;
   const auto decisions = Decide(PolicyKind::kAdaptive, paused, load);
@@ -99,6 +101,60 @@ TEST(Policy, AdaptiveDiscardsOnlyWithoutHostMemoryAndOnlyWhatWaitsLong) {
       Decide(PolicyKind::kAdaptive, {Context(1, 10, 0, 0.001), Context(2, 10, 0, 60)}, load);
   ASSERT_EQ(decisions.size(), 1u);
   EXPECT_TRUE(decisions[0].seq == SeqId{2} && decisions[0].disposition == Disposition::kDiscard);
+}
+
+// What is on the host already leaves without the link; what the link has left prepares the next.
+TEST(Policy, AdaptiveTakesBackedBlocksAndCopiesAhead) {
+  PausedContext backed = Context(1, 10, 0, 60);
+  backed.backed_blocks = 6;
+  StepLoad load = Load();
+  load.shortage_blocks = 8;
+  load.ahead_blocks = 100;
+  load.swap_out_blocks = 5;
+  load.backed_blocks = 6;
+  const auto decisions = Decide(PolicyKind::kAdaptive, {Context(2, 10, 0, 1), backed}, load);
+  ASSERT_EQ(decisions.size(), 2u);
+  EXPECT_TRUE(decisions[0].seq == SeqId{1} && decisions[0].disposition == Disposition::kSwap);
+  EXPECT_EQ(decisions[0].blocks, 6u);
+  EXPECT_EQ(decisions[0].ahead, 4u);
+  EXPECT_TRUE(decisions[1].disposition == Disposition::kPreserve);
+  EXPECT_EQ(decisions[1].blocks, 0u);
+  EXPECT_EQ(decisions[1].ahead, 1u);  // what is left of the link
+}
+
+TEST(Policy, AdaptiveNeverDiscardsToPrepare) {
+  StepLoad load = Load();
+  load.ahead_blocks = 100;
+  load.host_blocks_free = 0;
+  EXPECT_TRUE(Decide(PolicyKind::kAdaptive, {Context(1, 10, 0, 60)}, load).empty());
+}
+
+// Who is on the host and stays away longest makes room for who comes back sooner.
+TEST(Policy, AdaptiveGivesUpOnTheFullHostWhoReturnsLast) {
+  PausedContext away = Context(1, 0, 0, 600);
+  away.tokens = 160;
+  away.host_blocks = 10;
+  StepLoad load = Load();
+  load.shortage_blocks = load.ahead_blocks = 4;
+  load.host_blocks_free = 0;
+  const auto decisions = Decide(PolicyKind::kAdaptive, {Context(2, 10, 0, 60), away}, load);
+  ASSERT_EQ(decisions.size(), 2u);
+  EXPECT_TRUE(decisions[0].seq == SeqId{1} && decisions[0].disposition == Disposition::kDiscard);
+  EXPECT_EQ(decisions[0].blocks, 4u);
+  EXPECT_TRUE(decisions[1].seq == SeqId{2});
+  EXPECT_EQ(decisions[1].ahead, 4u);
+}
+
+// A context that is back before its blocks could be brought back stays where it is.
+TEST(Policy, AdaptiveMovesNobodyWhoReturnsBeforeTheLinkIsFree) {
+  PausedContext context = Context(1, 10, 0, 0.5);  // Bringing it back takes 10 ms.
+  context.backed_blocks = 10;
+  StepLoad load = Load();
+  load.shortage_blocks = 4;
+  load.backed_blocks = 10;
+  EXPECT_EQ(Decide(PolicyKind::kAdaptive, {context}, load).size(), 1u);
+  load.returning_blocks = 500;
+  EXPECT_TRUE(Decide(PolicyKind::kAdaptive, {context}, load).empty());
 }
 
 }  // namespace infercept

@@ -83,6 +83,8 @@ struct Allowance {
   uint32_t prefill_tokens = 0;
   uint32_t swap_out_blocks = 0;
   uint32_t swap_in_blocks = 0;
+  uint32_t idle_out_blocks = 0;  // when nothing is computed
+  uint32_t idle_in_blocks = 0;
   int64_t head = -1;              // life; -1: nobody is runnable
   uint32_t head_host_blocks = 0;  // of it, not on the device
 };
@@ -517,12 +519,19 @@ class WorldRunner final : private Executor, private Clock {
         std::min(config.saturation_tokens > 0 ? config.saturation_tokens : cost.SaturationTokens(),
                  config.step_tokens_max);
     uint64_t resident = 0;
+    uint64_t incoming = 0;  // Of those who miss blocks and cannot compute.
+    uint64_t ready = 0;
     uint32_t decodes = 0;
     Allowance allowance;
     for (const Sequence* sequence : scheduler_->Sequences()) {
       const uint32_t on_device = OnDevice(*sequence);
       if (!sequence->active()) continue;
       resident += std::min(sequence->computed, on_device * config.kv.block_tokens);
+      if (sequence->blocks.size() == on_device) {
+        ready += sequence->pending();
+      } else {
+        incoming += uint64_t{on_device} * config.kv.block_tokens;
+      }
       decodes += sequence->status == SequenceStatus::kRunning && sequence->pending() == 1;
       const uint32_t number = life_of_[Index(sequence->id)];
       if (allowance.head >= 0 && !Before(lives_[number], lives_[Size_t(allowance.head)])) continue;
@@ -531,11 +540,18 @@ class WorldRunner final : private Executor, private Clock {
     }
     allowance.prefill_tokens =
         std::max(saturation - std::min(saturation, decodes), config.kv.block_tokens);
-    const double step = cost.Forward(saturation, static_cast<double>(resident));
-    const bool waits = config.policy == PolicyKind::kSwap;  // Its copies have no budget.
-    allowance.swap_out_blocks =
-        waits ? UINT32_MAX : cost.CopyBlocksWithin(CopyDirection::kOut, step);
-    allowance.swap_in_blocks = waits ? UINT32_MAX : cost.CopyBlocksWithin(CopyDirection::kIn, step);
+    allowance.swap_out_blocks = allowance.swap_in_blocks = UINT32_MAX;
+    if (config.policy == PolicyKind::kSwap) return allowance;  // Its copies have no budget.
+    resident -= std::min(resident, incoming);
+    // Whoever computes nothing keeps nobody waiting.
+    const double saturated = cost.Forward(saturation, 0);
+    const double step = ready == 0 ? saturated
+                                   : cost.Forward(static_cast<double>(std::min<uint64_t>(ready, saturation)),
+                                                  static_cast<double>(resident));
+    allowance.idle_out_blocks = cost.CopyBlocksWithin(CopyDirection::kOut, saturated);
+    allowance.idle_in_blocks = cost.CopyBlocksWithin(CopyDirection::kIn, saturated);
+    allowance.swap_out_blocks = cost.CopyBlocksWithin(CopyDirection::kOut, step);
+    allowance.swap_in_blocks = cost.CopyBlocksWithin(CopyDirection::kIn, step);
     return allowance;
   }
 
@@ -553,14 +569,39 @@ class WorldRunner final : private Executor, private Clock {
     const SchedulerConfig& config = world_.config;
     Require(plan.tokens.size() <= config.step_tokens_max, "a step has at most step_tokens_max");
     Require(plan.slices.size() <= config.slices_max, "a step has at most slices_max");
-    Require(plan.swap_out.size() <= allowance_.swap_out_blocks, "copies out stay in their budget");
-    Require(plan.swap_in.size() <= allowance_.swap_in_blocks, "copies in stay in their budget");
+    CheckCopies(plan);
     uint32_t prefill = 0;
     for (const Slice& slice : plan.slices) {
       const bool decode = slice.count == 1 && slice.sample;
       if (!decode) prefill += slice.count;
     }
     Require(prefill <= allowance_.prefill_tokens, "prefill stays within what decodes leave of S");
+  }
+
+  // What is copied while the step computes takes no longer; copies out may have been planned when
+  // the step was only expected.
+  void CheckCopies(const StepPlan& plan) {
+    const CostModel& cost = scheduler_->cost_model();
+    const PolicyKind policy = world_.config.policy;
+    if (policy == PolicyKind::kSwap) return;
+    uint32_t out = allowance_.swap_out_blocks;
+    if (!plan.slices.empty()) {
+      uint64_t reads = 0;
+      for (const Slice& slice : plan.slices) reads += cost.KvReads(slice.first_position, slice.count);
+      const double step =
+          cost.Forward(static_cast<double>(plan.tokens.size()), static_cast<double>(reads));
+      out = std::max(out, cost.CopyBlocksWithin(CopyDirection::kOut, step));
+      allowance_.swap_in_blocks = cost.CopyBlocksWithin(CopyDirection::kIn, step);
+    } else {
+      out = std::max(out, allowance_.idle_out_blocks);
+      allowance_.swap_in_blocks = allowance_.idle_in_blocks;
+    }
+    Require(plan.swap_out.size() <= out, "copies out stay in their budget");
+    Require(plan.swap_in.size() <= allowance_.swap_in_blocks, "copies in stay in their budget");
+    if (policy == PolicyKind::kAdaptive) return;
+    // Whoever waits for blocks gets one at least.
+    Require(plan.swap_in.size() + plan.swap_out.size() <= out + 1,
+            "the paper's policies have one budget for both directions");
   }
 
   void CheckSlice(const StepPlan& plan, const Slice& slice, size_t first_token) {
@@ -581,20 +622,26 @@ class WorldRunner final : private Executor, private Clock {
   void CheckLiveness(const StepPlan& plan) {
     const int64_t head = allowance_.head;
     if (head < 0) return;
-    if (std::exchange(last_head_, head) != head) waited_ = 0;
+    if (std::exchange(last_head_, head) != head) waited_ = waited_for_copies_ = 0;
     const Life& life = lives_[Size_t(head)];
     if (std::ranges::find(plan.slices, life.id, &Slice::seq) != plan.slices.end()) {
-      waited_ = 0;
+      waited_ = waited_for_copies_ = 0;
       return;
     }
     const Sequence& sequence = *scheduler_->Find(life.id);
     const uint32_t missing = sequence.blocks.size() - OnDevice(sequence);
     if (missing < allowance_.head_host_blocks) {
-      Require(missing == 0 || plan.swap_in.size() == allowance_.swap_in_blocks,
+      const bool shared = world_.config.policy != PolicyKind::kAdaptive;
+      Require(missing == 0 || shared || plan.swap_in.size() == allowance_.swap_in_blocks ||
+                  scheduler_->kv().available() == 0,
               "the head of the queue comes back as fast as the link allows");
       return;
     }
-    Require(++waited_ <= 1, "the head of the queue waits for memory in one step at most");
+    // `adaptive` lets it wait for copies out, a block in each step at least.
+    const bool copies = world_.config.policy == PolicyKind::kAdaptive && !plan.swap_out.empty();
+    waited_for_copies_ += copies;
+    Require(++waited_ <= 1 + std::min(waited_for_copies_, world_.config.kv.device_blocks),
+            "the head of the queue waits for memory in one step at most, or while it is copied");
   }
 
   void CheckStates() {
@@ -672,7 +719,8 @@ class WorldRunner final : private Executor, private Clock {
   Rng random_;
   Allowance allowance_;
   int64_t last_head_ = -1;
-  uint32_t waited_ = 0;  // steps in which the head neither ran nor came back
+  uint32_t waited_ = 0;
+  uint32_t waited_for_copies_ = 0;  // steps in which the head neither ran nor came back
   StepResult result_;
   std::vector<std::span<const uint64_t>> contexts_;
   std::array<double, kDispositions> regret_{};  // of all ResumeEvents
