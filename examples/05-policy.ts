@@ -15,7 +15,10 @@ for (const policy of ['discard', 'infercept', 'adaptive'] as const) {
   const engine = new MadeUpEngine(profile);
   while (engine.now < 300) {
     const decisions = core.decide(engine.question());
-    for (const { id: agent, disposition, blocks } of decisions) engine.giveUp(agent, disposition, blocks);
+    // This engine copies nothing ahead of time, so that no decision is to preserve.
+    for (const { id: agent, disposition, blocks } of decisions) {
+      if (disposition !== 'preserve') engine.giveUp(agent, disposition, blocks);
+    }
     const { ended, ...step } = engine.step();
     core.observeStep(step);
     for (const call of ended) core.observeInterception(call);

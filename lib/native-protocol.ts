@@ -254,6 +254,8 @@ export interface NativePaused {
   shapes: Uint32Array;
   tokens: Uint32Array;
   deviceBlocks: Uint32Array;
+  backedBlocks: Uint32Array;
+  hostBlocks: Uint32Array;
   elapsedSeconds: Float64Array;
   /** 0: not known. */
   expectedSeconds: Float64Array;
@@ -266,6 +268,8 @@ export interface NativeLoad {
   /** That active sequences have yet to compute. */
   queryTokens: number;
   shortageBlocks: number;
+  aheadBlocks: number;
+  returningBlocks: number;
   hostBlocksFree: number;
   /** Default: what the link copies while the step computes. */
   swapOutBlocks?: number;

@@ -102,7 +102,8 @@ void KvManager::SetHold(BlockTable& table, Hold hold) {
 
 BlockId KvManager::AllocateHost() {
   if (host_.free() == 0) {
-    const auto tables = std::ranges::find_if(backed_, [](const auto& list) { return !list.empty(); });
+    const auto tables =
+        std::ranges::find_if(backed_, [](const auto& list) { return !list.empty(); });
     DropSpareCopies(*tables->front());
   }
   return host_.Allocate();

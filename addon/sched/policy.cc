@@ -126,8 +126,7 @@ void GiveUp(const PausedContext& context, Decision& decision, StepLoad& left) {
   if (decision.waste_discard > waste_keep) return;
   decision.disposition = Disposition::kDiscard;
   if (context.host_blocks > 0) {
-    decision.blocks =
-        std::min({context.host_blocks, left.shortage_blocks, left.swap_out_blocks});
+    decision.blocks = std::min({context.host_blocks, left.shortage_blocks, left.swap_out_blocks});
     left.host_blocks_free += decision.blocks;
   } else {
     decision.blocks = std::min(context.device_blocks, left.shortage_blocks);

@@ -47,16 +47,16 @@ struct StepLoad {
   uint32_t saturation_tokens = 0;  // S
   uint64_t running_tokens = 0;     // C_other: context tokens of running sequences on the device
   uint64_t paused_tokens = 0;      // context tokens of paused sequences on the device
-  uint32_t swap_out_blocks = 0;   // budget, device -> host
-  uint32_t swap_in_blocks = 0;    // budget, host -> device
-  uint32_t host_blocks_free = 0;  // free ones, and spare copies of what is on the device too
-  uint32_t returning_blocks = 0;  // on the host, that runnable work waits for
-  uint32_t backed_blocks = 0;     // device blocks of paused contexts with a copy on the host
+  uint32_t swap_out_blocks = 0;    // budget, device -> host
+  uint32_t swap_in_blocks = 0;     // budget, host -> device
+  uint32_t host_blocks_free = 0;   // free ones, and spare copies of what is on the device too
+  uint32_t returning_blocks = 0;   // on the host, that runnable work waits for
+  uint32_t backed_blocks = 0;      // device blocks of paused contexts with a copy on the host
   // Device blocks that this step's work wants and nobody has free or on the way.
   uint32_t shortage_blocks = 0;
   // Blocks that should be backed beyond those that are, so that later steps find what they want.
   uint32_t ahead_blocks = 0;
-  double bytes_per_token = 0;    // M
+  double bytes_per_token = 0;  // M
 };
 
 using Policy = void (*)(std::span<PausedContext> paused, const StepLoad& load,
@@ -68,8 +68,8 @@ using Policy = void (*)(std::span<PausedContext> paused, const StepLoad& load,
 // had as many decisions as there are contexts.
 Policy PolicyFunction(PolicyKind kind);
 
-// Seconds that a step computes for: so long copies keep nobody waiting, T_copy(N) = T_step (InferCept
-// §4.1). One that computes nothing may copy for as long as a saturated one would take.
+// Seconds that a step computes for: so long copies keep nobody waiting, T_copy(N) = T_step
+// (InferCept §4.1). One that computes nothing may copy for as long as a saturated one would take.
 double StepSeconds(uint64_t query_tokens, uint64_t kv_tokens, uint32_t saturation_tokens,
                    const CostModel& cost);
 // Blocks that may leave in a step of so many tokens. `swap` waits, however long it takes.

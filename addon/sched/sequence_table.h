@@ -21,7 +21,7 @@ struct SequenceSums {
   uint64_t incoming_blocks = 0;  // on the device, of sequences that miss others
   uint64_t missing_blocks = 0;   // on the host only
   uint64_t ready_tokens = 0;     // pending tokens of sequences that miss no block
-  uint64_t decodes = 0;  // running sequences with one pending token
+  uint64_t decodes = 0;          // running sequences with one pending token
   // Device blocks beyond those there are that pending tokens need; copies of shared ones not
   // counted
   uint64_t wanted_blocks = 0;
@@ -84,10 +84,10 @@ class SequenceTable {
   KvManager& kv_;
   KindAccount& kinds_;
   std::unordered_map<uint32_t, std::unique_ptr<Sequence>> sequences_;
-  std::vector<Sequence*> active_;  // Entries have active().
+  std::vector<Sequence*> active_;    // Entries have active().
   std::vector<Sequence*> decodes_;   // Those of them with one pending token and nothing missing.
   std::vector<Sequence*> prefills_;  // The others of them; all three are sorted by Before.
-  std::vector<Sequence*> paused_;   // Entries have status kPaused; blocks.tag says where.
+  std::vector<Sequence*> paused_;    // Entries have status kPaused; blocks.tag says where.
   std::vector<SeqId> undecided_;
   SequenceSums active_sums_;  // Of the shares of the entries of active_.
   SequenceSums paused_sums_;  // Of the shares of the entries of paused_.

@@ -45,8 +45,8 @@ void StepBuilder::MeasureLeft() {
     return;
   }
   const auto out = static_cast<uint32_t>(plan_.swap_out.size());
-  const double seconds = StepSeconds(notes_.query_tokens, notes_.kv_tokens,
-                                     load_.saturation_tokens, context_.cost);
+  const double seconds =
+      StepSeconds(notes_.query_tokens, notes_.kv_tokens, load_.saturation_tokens, context_.cost);
   const uint32_t limit_in = context_.cost.CopyBlocksWithin(CopyDirection::kIn, seconds);
   const uint32_t limit_out = context_.cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
   swap_out_left_ = limit_out - std::min(limit_out, out);

@@ -97,7 +97,9 @@ void StepBuilder::MeasureShortage(StepLoad& load) const {
   load.shortage_blocks = static_cast<uint32_t>(now - std::min(now, has));
   const uint64_t pool = kv_.config().device_blocks;
   const uint64_t reserve = std::max<uint64_t>(
-      pool / 16, std::min<uint64_t>(pool / 4, kv_.host_available_ahead() / (getenv("RES")?(uint64_t)atoi(getenv("RES")):4)));
+      pool / 16,
+      std::min<uint64_t>(pool / 4, kv_.host_available_ahead() /
+                                       (getenv("RES") ? (uint64_t)atoi(getenv("RES")) : 4)));
   const uint64_t soon = wanted + reserve;
   load.returning_blocks = static_cast<uint32_t>(active.missing_blocks);
   load.backed_blocks = kv_.backed(Hold::kLent);
@@ -309,7 +311,8 @@ bool StepBuilder::MakeRoom(const Sequence& sequence, uint32_t blocks, bool revok
     return false;  // Next step, when the copies are done.
   // Nobody younger is preempted but for the oldest, and for a decode's block that is not kept for
   // the oldest anyway.
-  if (adaptive() && !revoke && (!sequence.listed_decode || ReservedFrom(sequence) > 0)) return false;
+  if (adaptive() && !revoke && (!sequence.listed_decode || ReservedFrom(sequence) > 0))
+    return false;
   if (PreemptYoungerThan(sequence, blocks, revoke)) return true;
   if (!revoke || kv_.available() + kv_.leaving() >= blocks || WaitsForCopies()) return false;
   DropWhatIsShared(sequence);

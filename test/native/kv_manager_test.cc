@@ -242,7 +242,7 @@ TEST(KvManager, WhatIsCopiedAheadLeavesAtOnce) {
   std::vector<BlockCopy> copies;
   kv.CopyAhead(table, 0, copies);
   EXPECT_EQ(copies.size(), 1u);
-  EXPECT_FALSE(kv.IsBacked(table, 0));  // Not before the copy is complete...
+  EXPECT_FALSE(kv.IsBacked(table, 0));   // Not before the copy is complete...
   EXPECT_FALSE(kv.IsPrivate(table, 0));  // ... and until then nobody may take it.
   kv.CompleteCopies();
   EXPECT_TRUE(kv.IsBacked(table, 0));

@@ -545,9 +545,10 @@ class WorldRunner final : private Executor, private Clock {
     resident -= std::min(resident, incoming);
     // Whoever computes nothing keeps nobody waiting.
     const double saturated = cost.Forward(saturation, 0);
-    const double step = ready == 0 ? saturated
-                                   : cost.Forward(static_cast<double>(std::min<uint64_t>(ready, saturation)),
-                                                  static_cast<double>(resident));
+    const double step =
+        ready == 0 ? saturated
+                   : cost.Forward(static_cast<double>(std::min<uint64_t>(ready, saturation)),
+                                  static_cast<double>(resident));
     allowance.idle_out_blocks = cost.CopyBlocksWithin(CopyDirection::kOut, saturated);
     allowance.idle_in_blocks = cost.CopyBlocksWithin(CopyDirection::kIn, saturated);
     allowance.swap_out_blocks = cost.CopyBlocksWithin(CopyDirection::kOut, step);
@@ -587,7 +588,8 @@ class WorldRunner final : private Executor, private Clock {
     uint32_t out = allowance_.swap_out_blocks;
     if (!plan.slices.empty()) {
       uint64_t reads = 0;
-      for (const Slice& slice : plan.slices) reads += cost.KvReads(slice.first_position, slice.count);
+      for (const Slice& slice : plan.slices)
+        reads += cost.KvReads(slice.first_position, slice.count);
       const double step =
           cost.Forward(static_cast<double>(plan.tokens.size()), static_cast<double>(reads));
       out = std::max(out, cost.CopyBlocksWithin(CopyDirection::kOut, step));
