@@ -119,10 +119,18 @@ function isRight(context: PausedContext): boolean {
     isCount(context.tokens) &&
     isCount(context.deviceBlocks) &&
     isCount(context.backedBlocks ?? 0) &&
+    (context.backedBlocks ?? 0) <= context.deviceBlocks &&
     isCount(context.hostBlocks ?? 0) &&
     isDuration(context.elapsedSeconds) &&
     (context.expectedSeconds === undefined || isDuration(context.expectedSeconds))
   );
+}
+
+/** Says what is wrong with it. */
+function refuse(context: unknown, name: string): void {
+  const { backedBlocks = 0, deviceBlocks } = readContext(context, name);
+  if (backedBlocks <= deviceBlocks) return;
+  throw invalid(`${name}.backedBlocks`, backedBlocks, `at most its ${deviceBlocks} device blocks`);
 }
 
 /** The numbers of kinds, each looked up once. */
@@ -160,7 +168,7 @@ export function toNativePaused(paused: unknown, name: string, kinds: KindTable):
   const numbers = finder(kinds);
   for (let row = 0; row < count; row += 1) {
     const context: PausedContext = paused[row];
-    if (!isRight(context)) readContext(context, `${name}[${row}]`);
+    if (!isRight(context)) refuse(context, `${name}[${row}]`);
     const { family, kind, shape } = numbers(context);
     columns.families[row] = family;
     columns.kinds[row] = kind;

@@ -55,11 +55,11 @@ export interface PolicyDecision<Id = unknown> extends WeighedContext<Id> {
   /** `preserve`: it is copied ahead only. */
   disposition: Disposition;
   /**
-   * How many of its blocks, the last ones: what stays is a beginning that can be used again. `swap`: of `deviceBlocks`;
-   * `discard`: of `hostBlocks` first, where there are any.
+   * How many of its `deviceBlocks`, the last ones: what stays is a beginning that can be used again, and what stands behind a
+   * discarded block is of no use. Where `adaptive` discards a context that has `hostBlocks`, it names those, not device blocks.
    */
   blocks: number;
-  /** How many other ones are to be copied to the host while they stay. */
+  /** How many others are to be copied to the host while they stay, the last ones without a copy. 0 but under `adaptive`. */
   ahead: number;
 }
 
@@ -150,7 +150,7 @@ export class PolicyCore {
    * - Under `infercept` the waste of preserving is by the elapsed time, the paper's estimate.
    *
    * On two virtual cores with other work besides, a question takes 15 µs, and per context 0.2 µs where nothing can come of it
-   * (`adaptive` without shortage, `preserve`) and else 0.4; a decision takes up to 1 µs more (`npm run bench -- decide`).
+   * (`preserve`; `adaptive` without `shortageBlocks` and `aheadBlocks`) and else 0.4; a decision takes up to 1 µs more (`npm run bench -- decide`).
    */
   decide<Id>(question: PolicyQuestion<Id>): PolicyDecision<Id>[] {
     const answers = this.#ask(question, 'decide');

@@ -1,5 +1,6 @@
 #include "binding/native_policy.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 

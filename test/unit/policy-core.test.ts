@@ -35,7 +35,9 @@ function context(id: string, deviceBlocks: number, seconds: { elapsed?: number; 
 
 function decide(policy: PolicyName, paused: PausedContext[], more: Partial<StepLoad> = {}) {
   const decisions = makeCore({ policy }).decide({ paused, load: { ...load, ...more } });
-  return decisions.map(({ id, disposition, blocks }) => `${disposition} ${blocks} of ${id}`);
+  return decisions.map(
+    ({ id, disposition, blocks, ahead }) => `${disposition} ${blocks} of ${id}${ahead > 0 ? `, copy ${ahead}` : ''}`,
+  );
 }
 
 describe('waste', () => {
@@ -120,6 +122,24 @@ describe('policies', () => {
     const two = [context('soon', 10, { expected: 1 }), context('late', 10, { expected: 60 })];
     expect(decide('adaptive', two)).toEqual([]);
     expect(decide('adaptive', two, { shortageBlocks: 4 })).toEqual(['swap 4 of late']);
+  });
+
+  it('adaptive copies ahead what will be wanted, and then moves it out without the link', () => {
+    const two = [context('soon', 10, { expected: 1 }), context('late', 10, { expected: 60 })];
+    expect(decide('adaptive', two, { aheadBlocks: 6 })).toEqual(['preserve 0 of late, copy 6']);
+    const backed = [two[0]!, { ...two[1]!, backedBlocks: 6 }];
+    expect(decide('adaptive', backed, { shortageBlocks: 3, swapOutBlocks: 0 })).toEqual(['swap 3 of late']);
+    // Back before it could be brought back: a millisecond per block, behind those that wait already.
+    expect(decide('adaptive', two, { aheadBlocks: 20, swapOutBlocks: 20, returningBlocks: 1500 })).toEqual([
+      'preserve 0 of late, copy 10',
+    ]);
+  });
+
+  it('adaptive discards when the host is full: what is there first', () => {
+    const full = { shortageBlocks: 100, hostBlocksFree: 0 };
+    const late = context('late', 10, { expected: 60 });
+    expect(decide('adaptive', [late], full)).toEqual(['discard 10 of late']);
+    expect(decide('adaptive', [{ ...late, tokens: 16 * 15, hostBlocks: 5 }], full)).toEqual(['discard 5 of late']);
   });
 
   it('of equal contexts take the first', () => {
@@ -362,6 +382,8 @@ describe('what is wrong', () => {
     ['`paused[1].id` is undefined; it must be given', () => ask({ id: undefined })],
     ['`paused[1].tokens` is 1.5; it must be an integer from 0 to 4294967295', () => ask({ tokens: 1.5 })],
     ['`paused[1].deviceBlocks` is -1', () => ask({ deviceBlocks: -1 })],
+    ['`paused[1].hostBlocks` is 0.5', () => ask({ hostBlocks: 0.5 })],
+    ['`paused[1].backedBlocks` is 2; it must be at most its 1 device blocks', () => ask({ backedBlocks: 2 })],
     ['`paused[1].elapsedSeconds` is NaN', () => ask({ elapsedSeconds: Number.NaN })],
     ['`paused[1].expectedSeconds` is "3"', () => ask({ expectedSeconds: '3' })],
     ['`paused[1].kind` is 7; it must be a string', () => ask({ kind: 7 })],
