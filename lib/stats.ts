@@ -17,7 +17,7 @@ export interface TierStats {
  * pool's bytes times the time of all steps.
  */
 export interface WasteStats {
-  /** Paused contexts held memory while something runnable was refused for want of it. */
+  /** Paused contexts held memory that something runnable wanted in vain. */
   preservedIdle: number;
   /** Everybody's memory during time spent on recomputing discarded contexts. */
   recompute: number;

@@ -22,7 +22,7 @@ struct PastInterception {
   uint32_t context_tokens = 0;
   uint32_t own_blocks = 0;
   uint32_t shared_blocks = 0;
-  double refused_seconds = 0;     // of its duration, while something was refused memory
+  double refused_seconds = 0;     // of its duration: SpentSeconds::refused
   double held_refused = 0;        // block-seconds of what the context held meanwhile
   double given_wanted = 0;        // block-seconds of what it had given up, while others used it
   double copy_waste = 0;          // byte-seconds charged for stalls and for blocks that came in

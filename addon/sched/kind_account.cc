@@ -33,10 +33,11 @@ KindRow KindAccount::RowOf(const KindPath& path) {
   return row;
 }
 
-void KindAccount::PassStep(double seconds, bool refused, uint32_t left) {
-  (refused ? spent_.refused : spent_.unwanted) += seconds;
+void KindAccount::PassStep(double seconds, double wanted_share, uint32_t left) {
+  spent_.refused += wanted_share * seconds;
+  spent_.unwanted += (1 - wanted_share) * seconds;
   spent_.executing += seconds;
-  const auto enough_for = refused ? 0 : static_cast<size_t>(std::bit_width(left));
+  const auto enough_for = static_cast<size_t>(std::bit_width(left));
   for (size_t i = enough_for; i < short_of_.size(); ++i) short_of_[i] += seconds;
 }
 

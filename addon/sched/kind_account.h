@@ -19,7 +19,9 @@ namespace infercept {
 
 // Seconds since the start, as far as they concern memory that waits.
 struct SpentSeconds {
-  double refused = 0;    // of steps in which something runnable was refused for want of memory
+  // Of steps in which something runnable was refused for want of memory, times the share of paused
+  // memory that it wanted.
+  double refused = 0;
   double unwanted = 0;   // all other time: paused contexts were in nobody's way
   double executing = 0;  // of all steps
 };
@@ -63,8 +65,9 @@ class KindAccount {
   KindRow RowOf(const KindPath& path);
 
   void PassIdle(double seconds) { spent_.unwanted += seconds; }
-  // `left`: device blocks that nobody used in the step.
-  void PassStep(double seconds, bool refused, uint32_t left);
+  // `wanted_share`: of what paused contexts held, the share that somebody wanted in vain. `left`:
+  // device blocks that nobody used in the step; 0 if somebody was refused.
+  void PassStep(double seconds, double wanted_share, uint32_t left);
   const SpentSeconds& spent() const { return spent_; }
 
   // What the context holds from now on. Most calls change nothing.

@@ -203,11 +203,11 @@ uint32_t SwapOutBudget(PolicyKind kind, uint64_t query_tokens, const StepLoad& l
   return cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
 }
 
-// Moving out pays when the context is away for longer than it takes to bring it back, behind those
-// that wait for the link already.
 bool WorthMoving(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
+  // What it frees it takes again for as long as it comes back, behind those that wait for the link
+  // already; and its session waits so much longer.
   const double queue = static_cast<double>(load.returning_blocks) + context.device_blocks;
-  return context.residual_seconds > cost.Copy(CopyDirection::kIn, queue);
+  return context.residual_seconds > 2 * cost.Copy(CopyDirection::kIn, queue);
 }
 
 bool PolicyActs(PolicyKind kind, const StepLoad& load) {

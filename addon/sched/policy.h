@@ -76,7 +76,7 @@ double StepSeconds(uint64_t query_tokens, uint64_t kv_tokens, uint32_t saturatio
 uint32_t SwapOutBudget(PolicyKind kind, uint64_t query_tokens, const StepLoad& load,
                        const CostModel& cost);
 
-// False: the context is back before it could have been brought back.
+// False: the context returns so soon that moving it out and back would free next to nothing.
 bool WorthMoving(const PausedContext& context, const StepLoad& load, const CostModel& cost);
 
 // False: whatever is paused, the policy would decide nothing.

@@ -12,7 +12,7 @@
 namespace infercept {
 
 struct WasteStats {
-  // Paused contexts held memory while something runnable was refused for want of it.
+  // Paused contexts held memory that something runnable wanted in vain.
   double preserved_idle = 0;
   // Memory of everybody during time spent on recomputing discarded contexts.
   double recompute = 0;

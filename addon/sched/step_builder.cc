@@ -8,7 +8,7 @@ namespace infercept {
 void PlanNotes::Clear() {
   recompute_tokens = query_tokens = 0;
   kv_tokens = 0;
-  memory_refused = false;
+  refused_blocks = 0;
   blocks_left = 0;
   sequences.clear();
   recomputed.clear();
@@ -29,9 +29,9 @@ void StepBuilder::Build() {
                kv_.config().block_tokens);
   swap_out_left_ = load_.swap_out_blocks;
   Reclaim();
-  AddOldest();
+  const bool oldest_fits = AddOldest();
   AddDecodes();
-  AddPrefills();
+  if (oldest_fits) AddPrefills();
   MeasureLeft();
   BringBack();
   CopyAhead();
@@ -64,9 +64,9 @@ uint32_t StepBuilder::Demand(const Sequence& sequence) const {
 
 // The oldest runnable sequence can always take what it needs; one that could not even then was
 // refused at Submit.
-void StepBuilder::AddOldest() {
+bool StepBuilder::AddOldest() {
   const auto& active = context_.sequences.active();
-  if (!active.empty()) AddPrefill(*active.front());
+  return active.empty() || AddPrefill(*active.front());
 }
 
 // Device blocks that nobody younger takes: the oldest, if it is not in the plan, wants them in the
@@ -92,7 +92,7 @@ void StepBuilder::AddDecodes() {
     const uint32_t cost = kv_.ExtendCost(sequence.blocks, sequence.computed, tokens);
     const uint32_t needed = cost + (cost > 0 ? ReservedFrom(sequence) : 0);
     if (needed > kv_.available() && !MakeRoom(sequence, needed, /*revoke=*/false)) {
-      notes_.memory_refused = true;
+      notes_.refused_blocks += cost;
       if (refused_ == nullptr) refused_ = &sequence;
       continue;
     }
@@ -120,11 +120,11 @@ bool StepBuilder::AddPrefill(Sequence& sequence) {
   const uint32_t computed = sequence.computed;
   AttachCached(sequence);
   if (!Fits(sequence, Demand(sequence))) {
-    notes_.memory_refused = true;
     // What it cannot use now stays available.
     kv_.Truncate(sequence.blocks, held);
     sequence.computed = computed;
     context_.sequences.Update(sequence);
+    NoteRefusedPrefills(sequence);
     return false;
   }
   if (sequence.blocks.missing() > 0 && !Reattach(sequence)) {
@@ -139,6 +139,15 @@ bool StepBuilder::AddPrefill(Sequence& sequence) {
   tokens_left_ -= count;
   AddSlice(sequence, count);
   return true;
+}
+
+// Nobody who waits behind the first gets anything either.
+void StepBuilder::NoteRefusedPrefills(const Sequence& first) {
+  const std::vector<Sequence*>& prefills = context_.sequences.prefills();
+  for (auto at = prefills.rbegin(); at != prefills.rend(); ++at) {
+    if (!InPlan(**at)) notes_.refused_blocks += (*at)->share.wanted_blocks;
+    if (*at == &first) return;
+  }
 }
 
 bool StepBuilder::Fits(const Sequence& sequence, uint32_t demand) {

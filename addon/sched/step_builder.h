@@ -31,9 +31,10 @@ struct SequenceCount {
 struct PlanNotes {
   uint32_t recompute_tokens = 0;  // query tokens of the plan that were computed before
   uint32_t query_tokens = 0;
-  uint64_t kv_tokens = 0;       // sum of CostModel::KvReads
-  bool memory_refused = false;  // something runnable got less than it wanted for want of memory
-  uint32_t blocks_left = 0;     // device blocks that nobody uses in the step
+  uint64_t kv_tokens = 0;  // sum of CostModel::KvReads
+  // Device blocks that runnable work wanted and did not get.
+  uint64_t refused_blocks = 0;
+  uint32_t blocks_left = 0;          // device blocks that nobody uses in the step
   std::vector<Sequence*> sequences;  // [slices]
   // Whose tokens are computed again, and whose blocks are copied, in either direction: how many.
   std::vector<SequenceCount> recomputed;
@@ -104,10 +105,11 @@ class StepBuilder {
   bool PreemptYoungerThan(const Sequence& sequence, uint32_t blocks, bool revoke);
 
   // Filling (step_builder.cc).
-  void AddOldest();
+  bool AddOldest();
   void AddDecodes();
   void AddPrefills();
   bool AddPrefill(Sequence& sequence);
+  void NoteRefusedPrefills(const Sequence& first);
   bool Reattach(Sequence& sequence);
   void MeasureLeft();
   void BringBack();

@@ -309,14 +309,11 @@ bool StepBuilder::MakeRoom(const Sequence& sequence, uint32_t blocks, bool revok
   if (TakeFromPaused(blocks, revoke)) return true;
   if (kv_.available() + kv_.leaving() >= blocks)
     return false;  // Next step, when the copies are done.
-  // Nobody younger is preempted but for the oldest, and for a decode's block that is not kept for
-  // the oldest anyway.
-  if (adaptive() && !revoke && (!sequence.listed_decode || ReservedFrom(sequence) > 0))
-    return false;
   if (PreemptYoungerThan(sequence, blocks, revoke)) return true;
   if (!revoke || kv_.available() + kv_.leaving() >= blocks || WaitsForCopies()) return false;
   DropWhatIsShared(sequence);
-  return kv_.available() >= blocks;
+  // What is its own alone need not be copied before it is written.
+  return kv_.available() >= Demand(sequence);
 }
 
 // What leaves now is there in the next step: better late than computed again.

@@ -35,8 +35,12 @@ void WasteAccount::ChargeStep(const StepResult& result, const PlanNotes& notes, 
   const double active = Bytes(sequences_.active_sums().device_blocks);
   waste_.capacity += Bytes(config_.kv.device_blocks) * seconds;
   waste_.paper_preserved += paused * seconds;
-  (notes.memory_refused ? waste_.preserved_idle : waste_.paused_unwanted) += paused * seconds;
-  kinds_.PassStep(seconds, notes.memory_refused, notes.blocks_left);
+  // Of what paused contexts hold, as much is waste as somebody else wanted in vain.
+  const double wanted = std::min(paused, Bytes(notes.refused_blocks));
+  waste_.preserved_idle += wanted * seconds;
+  waste_.paused_unwanted += (paused - wanted) * seconds;
+  kinds_.PassStep(seconds, paused > 0 ? wanted / paused : 0,
+                  notes.refused_blocks > 0 ? 0 : notes.blocks_left);
   // Sequences cannot run while others of their blocks are still on the host.
   waste_.swap_wait += Bytes(sequences_.active_sums().incoming_blocks) * seconds;
   if (result.swap_in > 0 || result.swap_out > 0) {

@@ -26,12 +26,12 @@ KindWaste Of(const KindAccount& account, KindId kind) {
 TEST(KindAccount, ChargesBlocksTimesTime) {
   KindAccount account(kBlockBytes);
   Holding holding;
-  account.PassStep(100, /*refused=*/true, kNothingLeft);  // Before anybody held anything.
+  account.PassStep(100, /*wanted_share=*/1, kNothingLeft);  // Before anybody held anything.
   account.Begin(holding, account.RowOf(kSearch));
   account.Hold(holding, {3, 0, 0});
-  account.PassStep(2, /*refused=*/true, kNothingLeft);
+  account.PassStep(2, /*wanted_share=*/1, kNothingLeft);
   account.Hold(holding, {1, 0, 0});
-  account.PassStep(5, /*refused=*/false, kNothingLeft);
+  account.PassStep(5, /*wanted_share=*/0, kNothingLeft);
   account.PassIdle(7);
   const KindWaste waste = Of(account, kSearch);
   EXPECT_NEAR(waste.preserved_idle, 3 * 2 * 10.0, 1e-9);
@@ -46,18 +46,18 @@ TEST(KindAccount, WhatWasGivenUpWasWantedWhileLessIsLeft) {
   KindAccount account(kBlockBytes);
   Holding holding;
   account.Begin(holding, account.RowOf(kSearch));
-  account.PassStep(100, /*refused=*/true, kNothingLeft);
+  account.PassStep(100, /*wanted_share=*/1, kNothingLeft);
   account.Hold(holding, {1, 5, 0});
-  account.PassStep(1, /*refused=*/false, 4);
-  account.PassStep(2, /*refused=*/false, 3);
-  account.PassStep(4, /*refused=*/false, kNothingLeft);
-  account.PassStep(8, /*refused=*/true, 100);
+  account.PassStep(1, /*wanted_share=*/0, 4);
+  account.PassStep(2, /*wanted_share=*/0, 3);
+  account.PassStep(4, /*wanted_share=*/0, kNothingLeft);
+  account.PassStep(8, /*wanted_share=*/1, kNothingLeft);
   account.PassIdle(16);
   account.Hold(holding, {0, 6, 0});
   EXPECT_NEAR(holding.given_wanted, 5 * (2 + 4 + 8.0), 1e-9);
-  account.PassStep(1, /*refused=*/true, 100);
+  account.PassStep(1, /*wanted_share=*/1, kNothingLeft);
   account.Hold(holding, {});
-  account.PassStep(100, /*refused=*/true, kNothingLeft);
+  account.PassStep(100, /*wanted_share=*/1, kNothingLeft);
   EXPECT_NEAR(holding.given_wanted, 5 * (2 + 4 + 8.0) + 6, 1e-9);
 }
 
@@ -67,7 +67,7 @@ TEST(KindAccount, ChargesBlocksThatComeInForTheTimeOfSteps) {
   account.Begin(holding, account.RowOf(kSearch));
   account.Hold(holding, {0, 0, 4});
   account.PassIdle(100);
-  account.PassStep(3, /*refused=*/false, kNothingLeft);
+  account.PassStep(3, /*wanted_share=*/0, kNothingLeft);
   EXPECT_NEAR(Of(account, kSearch).swap_wait, 4 * 3 * 10.0, 1e-9);
   account.AddStall(holding, 5);
   EXPECT_NEAR(account.CopyWaste(holding), 4 * 3 * 10.0 + 5, 1e-9);
@@ -79,10 +79,10 @@ TEST(KindAccount, WhatAnInterceptionHasCostAlreadyIsOfItsKindOnceThatIsKnown) {
   Holding holding;
   account.Begin(holding, account.RowOf({}));
   account.Hold(holding, {2, 0, 0});
-  account.PassStep(1, /*refused=*/true, kNothingLeft);
+  account.PassStep(1, /*wanted_share=*/1, kNothingLeft);
   account.AddStall(holding, 5);
   account.Rename(holding, account.RowOf(kSearch));
-  account.PassStep(1, /*refused=*/true, kNothingLeft);
+  account.PassStep(1, /*wanted_share=*/1, kNothingLeft);
   EXPECT_NEAR(Of(account, kSearch).preserved_idle, 2 * 2 * 10.0, 1e-9);
   EXPECT_NEAR(Of(account, kSearch).stall, 5, 1e-9);
   EXPECT_NEAR(Of(account, kUnknownKind).preserved_idle, 0, 1e-9);
@@ -95,7 +95,7 @@ TEST(KindAccount, WhatWasBeforeIsNotTheNextOnes) {
   Holding holding;
   account.Begin(holding, account.RowOf(kSearch));
   account.Hold(holding, {2, 0, 0});
-  account.PassStep(1, /*refused=*/true, kNothingLeft);
+  account.PassStep(1, /*wanted_share=*/1, kNothingLeft);
   account.Begin(holding, account.RowOf({}));
   account.Rename(holding, account.RowOf(kTools));
   EXPECT_NEAR(Of(account, kSearch).preserved_idle, 20, 1e-9);
