@@ -90,6 +90,7 @@ export function formatMetrics(stats: EngineStats, runs: RunMetrics): string {
   const { cached, free, blocks } = stats.device;
   const lines = [
     ...single('infercept_steps_total', 'counter', 'Executed steps.', stats.steps),
+    ...labelled('infercept_step_seconds_total', 'source', 'counter', 'Time to compute steps.', stats.stepSeconds),
     ...labelled('infercept_tokens_total', 'kind', 'counter', 'Tokens.', stats.tokens),
     ...labelled('infercept_sequences', 'state', 'gauge', 'Live sequences.', stats.sequences),
     ...labelled('infercept_device_blocks', 'state', 'gauge', 'KV blocks on the device.', {

@@ -78,6 +78,11 @@ export interface EngineStats {
   waste: WasteStats;
   /** Mean relative error of the cost model's recent predictions of step time. */
   costError: number;
+  /**
+   * What all steps took to compute, and what had been predicted of them. The cost model follows what steps usually take: on a busy
+   * machine, where some take many times as long, they take more in sum.
+   */
+  stepSeconds: { measured: number; predicted: number };
 }
 
 /** What counts as waste, in byte-seconds. */
@@ -109,6 +114,7 @@ export function toEngineStats(native: NativeStats, names: Iterable<readonly [str
       byKind: toByKind(native, names),
     },
     costError: count('costError'),
+    stepSeconds: { measured: count('measuredSeconds'), predicted: count('predictedSeconds') },
   };
 }
 

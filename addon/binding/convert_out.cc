@@ -415,6 +415,8 @@ Napi::Object ToStats(Napi::Env env, const SchedulerStats& stats) {
       .Set("deviceBlocksCached", stats.device_blocks_cached)
       .Set("hostBlocks", stats.host_blocks)
       .Set("hostBlocksFree", stats.host_blocks_free)
+      .Set("measuredSeconds", stats.measured_seconds)
+      .Set("predictedSeconds", stats.predicted_seconds)
       .Set("costError", stats.cost_error)
       .Set("cost", ToCosts(env, stats.cost))
       .Set("waste", waste_object)

@@ -272,6 +272,15 @@ void Scheduler::Commit(const StepResult& result, Nanos now) {
   for (const SampledToken& token : result.sampled) CommitOutcome(token, now);
   stats_.query_tokens += notes_.query_tokens;
   stats_.recomputed_tokens += notes_.recompute_tokens;
+  ObserveCosts(result);
+}
+
+void Scheduler::ObserveCosts(const StepResult& result) {
+  if (notes_.query_tokens > 0) {
+    stats_.predicted_seconds +=
+        cost_.Forward(notes_.query_tokens, static_cast<double>(notes_.kv_tokens));
+    stats_.measured_seconds += static_cast<double>(result.compute) / kNanosPerSecond;
+  }
   cost_.Observe(ForwardSample{notes_.query_tokens, notes_.kv_tokens, result.compute});
   cost_.Observe(CopyDirection::kOut,
                 {static_cast<uint32_t>(plan_.swap_out.size()), result.swap_out});

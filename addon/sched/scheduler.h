@@ -119,6 +119,7 @@ class Scheduler {
   void CommitSlice(Sequence& sequence, const Slice& slice);
   void CommitToken(Sequence& sequence, const SampledToken& sampled, Nanos now);
   void CommitOutcome(const SampledToken& sampled, Nanos now);
+  void ObserveCosts(const StepResult& result);
 
   const SchedulerConfig config_;
   CostModel cost_;

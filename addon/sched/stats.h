@@ -68,6 +68,9 @@ struct SchedulerStats {
   uint32_t device_blocks_cached = 0;  // unreferenced, still in the prefix cache: free on demand
   uint32_t host_blocks = 0;
   uint32_t host_blocks_free = 0;
+  // What steps took to compute, in sum, and what the cost model had predicted of each.
+  double measured_seconds = 0;
+  double predicted_seconds = 0;
   double cost_error = 0;  // CostModel::relative_error
   CostProfile cost;       // CostModel::profile
 

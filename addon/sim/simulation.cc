@@ -12,6 +12,9 @@ namespace infercept {
 namespace {
 
 constexpr uint64_t kStepsBetweenCancelChecks = 4096;
+// From the end of a step to the next plan: recording, events, commands. Little beside a step, but
+// not nothing: a context that paused has waited when it is first looked at.
+constexpr Nanos kBetweenSteps = 20'000;
 
 class VirtualClock final : public Clock {
  public:
@@ -61,6 +64,7 @@ class Simulation {
       Result<StepOutcome> outcome = StepOnce(scheduler_, executor_, clock_, result_);
       if (!outcome.ok()) return outcome.status();
       for (const SchedulerEvent& event : scheduler_.TakeEvents()) Take(event);
+      if (outcome.value() == StepOutcome::kRan) clock_.Advance(kBetweenSteps);
       if (options_.check_integrity) scheduler_.CheckIntegrity();
       if (outcome.value() == StepOutcome::kIdle && heap_.empty()) break;
       if (outcome.value() == StepOutcome::kIdle) clock_.SkipTo(heap_.top().time);

@@ -21,6 +21,16 @@ const session = fc.record({
 });
 
 describe('simulate', () => {
+  it('lets some time pass between steps, even where they cost nothing', async () => {
+    const free = { step: 0, perQueryToken: 0, perKvToken: 0, copyStart: 0, secondsPerCopiedByte: 0, bytesPerToken: 1 };
+    const profile = { name: 'free', ...free, deviceTokens: 256, hostTokens: 0 };
+    const sessions = [{ arrivalMs: 0, promptTokens: 8, segments: [{ decodeTokens: 100 }] }];
+    const { steps, virtualSeconds } = await simulate({ sessions }, { profile });
+    expect(steps).toBe(100);
+    expect(virtualSeconds).toBeGreaterThan(99 * 10e-6);
+    expect(virtualSeconds).toBeLessThan(100 * 100e-6);
+  });
+
   it('finishes every session of any workload under every policy, without losing a block', async () => {
     await fc.assert(
       fc.asyncProperty(
