@@ -2,9 +2,10 @@
 // scheduler is the engine's own; time is virtual. Deterministic: the same arguments print the same figures.
 import { type AblationRow, measureAblation } from './policies/ablation.js';
 import { type Case, casesOf, fullSize, mainProfile, quickSize, type Size } from './policies/cases.js';
+import { type IdeaRow, measureIdeas } from './policies/ideas.js';
 import { type CaseFigures, Contestant, measureCase, Simulator } from './policies/measure.js';
 import { ratiosOf } from './policies/ratios.js';
-import { ablationTable, caseTable } from './policies/tables.js';
+import { ablationTable, caseTable, ideasTable } from './policies/tables.js';
 import type { Bench } from './run.js';
 import type { ExtraOption } from './support/options.js';
 import { round } from './support/statistics.js';
@@ -31,8 +32,18 @@ export const bench: Bench = async (options) => {
   const oracle = mix && (await sustainedByOracle(simulator, mix, size));
   const ablation = mix && (await measureAblation(simulator, mix, size));
   if (ablation !== undefined) for (const line of ablationTable(ablation)) console.log(line);
+  const agents = find('agents');
+  const ideas: Record<string, IdeaRow[]> = {};
+  const ceilings: Record<string, number> = {};
+  for (const subject of [mix, agents]) {
+    if (subject === undefined) continue;
+    ideas[subject.workload] = await measureIdeas(simulator, subject, size);
+    for (const line of ideasTable(`what each idea brings: ${subject.workload}`, ideas[subject.workload]!))
+      console.log(line);
+    ceilings[subject.workload] = await sustainedByMemory(simulator, subject, size);
+  }
   const all = cases.map(({ figures }) => figures);
-  const ratios = ratiosOf({ mix: mix?.figures, agents: find('agents')?.figures, oracle, all });
+  const ratios = ratiosOf({ mix: mix?.figures, agents: agents?.figures, oracle, all });
   const seconds = (performance.now() - started) / 1000;
   const speed = simulator.virtualSeconds / seconds;
   console.log(`\n${simulator.simulations} simulations, ${Math.round(speed)} virtual seconds in one`);
@@ -41,7 +52,16 @@ export const bench: Bench = async (options) => {
       .map(([name, ratio]) => `${name} ${ratio}`)
       .join('\n'),
   );
-  return { ratios, cases: nested(cases), ablation: ablation?.map(toJson), oracle, speed: round(speed), size };
+  return {
+    ratios,
+    cases: nested(cases),
+    ablation: ablation?.map(toJson),
+    ideas,
+    ceilings,
+    oracle,
+    speed: round(speed),
+    size,
+  };
 };
 
 const toSeconds = (ms: number): string => (ms / 1000).toFixed(0);
@@ -52,6 +72,16 @@ async function sustainedByOracle(simulator: Simulator, mix: Measured, size: Size
   const { boundMs, policies } = mix.figures;
   const sustained = await told.sustained(boundMs, policies.adaptive.sustained.fixedBound);
   console.log(`adaptive sustains ${sustained} /s of the mix if every duration is known\n`);
+  return sustained;
+}
+
+/** What any policy could sustain at most: the same device with memory for everybody. */
+async function sustainedByMemory(simulator: Simulator, subject: Measured, size: Size): Promise<number> {
+  const profile = { ...subject.profile, deviceTokens: 100 * subject.profile.deviceTokens };
+  const roomy = new Contestant(simulator, subject, size, { policy: 'preserve', profile });
+  const { boundMs, policies } = subject.figures;
+  const sustained = await roomy.sustained(boundMs, policies.adaptive.sustained.fixedBound);
+  console.log(`with memory for everybody ${sustained} /s of ${subject.workload} are sustained\n`);
   return sustained;
 }
 

@@ -19,7 +19,7 @@ export { type SystemInfo, systemInfo } from './native.js';
 export type { StepRecord } from './native-protocol.js';
 export type { LoadOptions, LoadProgress, RunOptions, SamplingOptions } from './options.js';
 export type * from './part.js';
-export type { PolicyName } from './policy-names.js';
+export type { AdaptiveIdea, PolicyName } from './policy-names.js';
 export {
   type Accelerator,
   a100,

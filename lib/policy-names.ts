@@ -10,3 +10,7 @@ export const policyNames = ['adaptive', 'infercept', 'preserve', 'swap', 'discar
 
 /** In the order of `addon/sched/step_plan.h`. */
 export const dispositions = ['preserve', 'swap', 'discard'] as const;
+
+/** What `adaptive` does beyond the paper's rule: see `docs/scheduling.md`. */
+export const adaptiveIdeas = ['copyAhead', 'spareCopies', 'fullDuplex', 'hostTurnover', 'priceReturn'] as const;
+export type AdaptiveIdea = (typeof adaptiveIdeas)[number];

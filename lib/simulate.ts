@@ -4,10 +4,10 @@ import { throwIfAborted } from './errors.js';
 import type { Disposition } from './interception-record.js';
 import { fromNative, loadNative } from './native.js';
 import type { NativeSimulation, NativeSimulationReport } from './native-protocol.js';
-import { dispositions, type PolicyName, policyNames } from './policy-names.js';
+import { type AdaptiveIdea, adaptiveIdeas, dispositions, type PolicyName, policyNames } from './policy-names.js';
 import { a100GptJ, type DeviceProfile } from './profiles.js';
 import { type EngineStats, toEngineStats } from './stats.js';
-import { abortSignal, anything, boolean, integer, invalid, oneOf, options, real } from './validate.js';
+import { abortSignal, anything, arrayOf, boolean, integer, invalid, oneOf, options, real } from './validate.js';
 import { toNativeWorkload, type Workload } from './workload.js';
 
 export interface SimulateOptions {
@@ -36,6 +36,11 @@ export interface SimulateOptions {
    * again as it has lasted, the paper's rule. Default true.
    */
   durationsLearned?: boolean;
+  /**
+   * `adaptive` without some of its ideas, to see what each brings: `copyAhead`, `spareCopies`, `fullDuplex`, `hostTurnover`,
+   * `priceReturn`. Default: with all of them.
+   */
+  without?: readonly AdaptiveIdea[];
   /** What is to happen to contexts that wait for an interception of a kind, as a tool's `disposition`. Default: the policy decides. */
   dispositions?: Readonly<Record<string, Disposition>>;
   /** Virtual time at which the simulation stops; sessions that are not finished count as ending then. Default: when all are. */
@@ -82,6 +87,7 @@ const checkOptions = options({
   prefixCache: boolean,
   durationsKnown: boolean,
   durationsLearned: boolean,
+  without: arrayOf(oneOf(...adaptiveIdeas)),
   dispositions: anything<Readonly<Record<string, Disposition>>>(),
   untilMs: real(0, 1e12),
   checkIntegrity: boolean,
@@ -125,6 +131,7 @@ function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: I
     saturationTokens: checked.saturationTokens ?? profile.saturationTokens ?? 0,
     durationsKnown: checked.durationsKnown ?? false,
     durationsLearned: checked.durationsLearned ?? true,
+    ideas: Object.fromEntries(adaptiveIdeas.map((idea) => [idea, !checked.without?.includes(idea)])),
     wishes,
     untilMs: checked.untilMs ?? 0,
     checkIntegrity: checked.checkIntegrity ?? false,

@@ -96,6 +96,12 @@ SimOptions ReadOptions(const ObjectReader& object) {
   options.until = ReadNanos(object, "untilMs");
   options.durations_known = object.Bool("durationsKnown");
   scheduler.learn_durations = object.Bool("durationsLearned");
+  const ObjectReader ideas = object.Object("ideas");
+  scheduler.ideas = {.copy_ahead = ideas.Bool("copyAhead"),
+                     .spare_copies = ideas.Bool("spareCopies"),
+                     .full_duplex = ideas.Bool("fullDuplex"),
+                     .host_turnover = ideas.Bool("hostTurnover"),
+                     .price_return = ideas.Bool("priceReturn")};
   for (int32_t wish : object.Int32s("wishes")) options.wishes.push_back(ToWish(wish));
   options.check_integrity = object.Bool("checkIntegrity");
   return options;

@@ -126,8 +126,9 @@ void GiveUp(const PausedContext& context, Decision& decision, StepLoad& left) {
   if (decision.waste_discard > waste_keep) return;
   decision.disposition = Disposition::kDiscard;
   if (context.host_blocks > 0) {
-    decision.blocks = std::min({context.host_blocks, left.shortage_blocks, left.swap_out_blocks});
+    decision.blocks = std::min(context.host_blocks, left.host_room_blocks);
     left.host_blocks_free += decision.blocks;
+    left.host_room_blocks -= decision.blocks;
   } else {
     decision.blocks = std::min(context.device_blocks, left.shortage_blocks);
     left.shortage_blocks -= decision.blocks;
@@ -142,20 +143,22 @@ void GiveUp(const PausedContext& context, Decision& decision, StepLoad& left) {
 void Adaptive(std::span<PausedContext> paused, const StepLoad& load, const CostModel& cost,
               std::vector<Decision>& decisions) {
   StepLoad left = load;
-  const bool full = load.host_blocks_free == 0;
+  left.host_room_blocks = load.host_blocks_free > 0 ? 0 : std::max(load.host_room_blocks, 1u);
   // A heap: mostly a few contexts are enough.
   std::ranges::make_heap(paused, ReturnsSooner);
   for (auto end = paused.end(); end != paused.begin();) {
     const bool copies = std::min(left.swap_out_blocks, left.host_blocks_free) > 0 &&
                         (left.ahead_blocks > 0 || ToMoveNow(left) > 0);
-    const bool leaves = left.shortage_blocks > 0 && (full || left.backed_blocks > 0);
+    const bool leaves =
+        left.shortage_blocks > 0 && (left.host_room_blocks > 0 || left.backed_blocks > 0);
     if (!copies && !leaves) return;
     std::ranges::pop_heap(paused.begin(), end--, ReturnsSooner);
     if (end->device_blocks + end->host_blocks == 0) continue;
     if (!WorthMoving(*end, load, cost)) continue;
     Decision decision = Weigh(*end, load, cost, end->residual_seconds);
     MoveOut(*end, decision, left);
-    if (full && decision.blocks == 0 && left.shortage_blocks > 0 && left.host_blocks_free == 0) {
+    const bool moves = decision.blocks + decision.ahead > 0;
+    if (!moves && left.shortage_blocks > 0 && left.host_room_blocks > 0) {
       GiveUp(*end, decision, left);
     }
     if (decision.blocks + decision.ahead > 0) decisions.push_back(decision);
@@ -206,6 +209,7 @@ uint32_t SwapOutBudget(PolicyKind kind, uint64_t query_tokens, const StepLoad& l
 bool WorthMoving(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
   // What it frees it takes again for as long as it comes back, behind those that wait for the link
   // already; and its session waits so much longer.
+  if (!load.price_return) return true;
   const double queue = static_cast<double>(load.returning_blocks) + context.device_blocks;
   return context.residual_seconds > 2 * cost.Copy(CopyDirection::kIn, queue);
 }

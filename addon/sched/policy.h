@@ -14,6 +14,17 @@
 
 namespace infercept {
 
+// What `adaptive` does beyond the paper's rule. All of it, but for comparisons.
+struct AdaptiveIdeas {
+  bool copy_ahead = true;     // blocks that will be wanted are on the host before they leave
+  bool spare_copies = true;   // what came back stays on the host until its memory is wanted
+  bool full_duplex = true;    // a budget for each direction of the link
+  bool host_turnover = true;  // the full host gives up who returns last
+  bool price_return = true;   // nobody is moved who returns before moving has paid
+
+  bool operator==(const AdaptiveIdeas&) const = default;
+};
+
 enum class PolicyKind : uint8_t {
   kDiscardRequeue,  // vLLM as the paper measured it: discard at once, a resumed request is a new
                     // one at the tail
@@ -56,6 +67,9 @@ struct StepLoad {
   uint32_t shortage_blocks = 0;
   // Blocks that should be backed beyond those that are, so that later steps find what they want.
   uint32_t ahead_blocks = 0;
+  // Of a full host, blocks to give up at a time.
+  uint32_t host_room_blocks = 1;
+  bool price_return = true;    // see AdaptiveIdeas
   double bytes_per_token = 0;  // M
 };
 

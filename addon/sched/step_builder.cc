@@ -51,7 +51,7 @@ void StepBuilder::MeasureLeft() {
   const uint32_t limit_out = context_.cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
   swap_out_left_ = limit_out - std::min(limit_out, out);
   swap_in_left_ = limit_in;
-  if (!adaptive()) {
+  if (!full_duplex()) {
     swap_in_left_ = std::max(1u, std::min({load_.swap_in_blocks, limit_in, swap_out_left_}));
   }
 }
@@ -183,7 +183,8 @@ void StepBuilder::BringBack() {
       if (sequence->blocks.device()[i] != kNoBlock) continue;
       if (kv_.available() == 0) break;  // What leaves for the oldest is not there yet.
       // What the paper's policies bring back is no longer on the host.
-      const bool keep = adaptive() && (i + 1) * kv_.config().block_tokens <= sequence->computed;
+      const bool keep =
+          keeps_spare_copies() && (i + 1) * kv_.config().block_tokens <= sequence->computed;
       kv_.SwapIn(sequence->blocks, i, keep, plan_.swap_in);
       --swap_in_left_;
     }

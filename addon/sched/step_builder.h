@@ -45,7 +45,10 @@ struct PlanNotes {
 
 // Memory of a builder that the next one uses again.
 struct PlanBuffers {
-  std::vector<PausedContext> paused;     // The policy's input: contexts lent to it.
+  std::vector<PausedContext> paused;  // The policy's input: contexts lent to it.
+  // Of many contexts, those that were expected to stay away longest at a step.
+  std::vector<SeqId> longest;
+  uint64_t longest_as_of = 0;
   std::vector<PausedContext> undecided;  // Nothing was said of them yet.
   std::vector<Decision> decisions;       // The policy's output.
   std::vector<Decision> candidates;      // A heap; see StepBuilder::TakeFromPaused.
@@ -85,6 +88,8 @@ class StepBuilder {
   void GiveUpWaived();
   void NoteUndecided();
   void AskPolicy();
+  void GatherPaused();
+  bool GatherLongest();
   void CarryOut(Decision decision);
   void Report(Sequence& sequence, const Decision& decision);
   uint32_t SwapOutSuffix(Sequence& sequence, uint32_t blocks, uint32_t copies);
@@ -128,6 +133,9 @@ class StepBuilder {
   PlanBuffers& buffers() const { return context_.buffers; }
   bool synchronous() const { return context_.config.policy == PolicyKind::kSwap; }
   bool adaptive() const { return context_.config.policy == PolicyKind::kAdaptive; }
+  bool full_duplex() const { return adaptive() && context_.config.ideas.full_duplex; }
+  bool copies_ahead() const { return adaptive() && context_.config.ideas.copy_ahead; }
+  bool keeps_spare_copies() const { return adaptive() && context_.config.ideas.spare_copies; }
 
   const StepContext& context_;
   KvManager& kv_;

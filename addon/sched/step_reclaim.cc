@@ -12,10 +12,25 @@ namespace {
 
 constexpr double kSecondsPerNano = 1e-9;
 
-// The candidate that loses least by recomputing per block that it frees is taken first.
-bool TakenLater(const Decision& a, const Decision& b) {
-  return std::tuple(a.waste_discard / a.blocks, a.place) >
-         std::tuple(b.waste_discard / b.blocks, b.place);
+// The order in which candidates are taken: whoever loses least by recomputing, per block that it
+// frees; under `adaptive`, which moves before it discards, whoever is expected to stay away
+// longest.
+struct TakenLater {
+  bool adaptive;
+  double Loss(const Decision& decision) const {
+    return (adaptive ? -decision.waste_preserve : decision.waste_discard) / decision.blocks;
+  }
+  bool operator()(const Decision& a, const Decision& b) const {
+    return std::tuple(Loss(a), a.place) > std::tuple(Loss(b), b.place);
+  }
+};
+
+// So many contexts that wait, and for so many steps, are looked at instead of all.
+constexpr uint32_t kLongest = 128;
+constexpr uint64_t kLongestSteps = 64;
+
+bool StaysLonger(const PausedContext& a, const PausedContext& b) {
+  return std::tuple(-a.residual_seconds, a.place) < std::tuple(-b.residual_seconds, b.place);
 }
 
 }  // namespace
@@ -55,7 +70,7 @@ void StepBuilder::MeasureLink(StepLoad& load, double seconds) const {
   if (synchronous()) return;
   load.swap_out_blocks = context_.cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
   load.swap_in_blocks = context_.cost.CopyBlocksWithin(CopyDirection::kIn, seconds);
-  if (adaptive()) return;
+  if (full_duplex()) return;
   const auto missing = static_cast<int64_t>(context_.sequences.active_sums().missing_blocks);
   const int64_t limit = std::min(load.swap_out_blocks, load.swap_in_blocks);
   const int64_t computed = DivCeil(load.saturation_tokens, kv_.config().block_tokens);
@@ -101,10 +116,19 @@ void StepBuilder::MeasureShortage(StepLoad& load) const {
       std::min<uint64_t>(pool / 4, kv_.host_available_ahead() /
                                        (getenv("RES") ? (uint64_t)atoi(getenv("RES")) : 4)));
   const uint64_t soon = wanted + reserve;
+  // So many that looking for them is rare.
+  load.host_room_blocks = std::max(1u, kv_.config().host_blocks / 64);
+  load.price_return = context_.config.ideas.price_return;
   load.returning_blocks = static_cast<uint32_t>(active.missing_blocks);
   load.backed_blocks = kv_.backed(Hold::kLent);
   const uint64_t prepared = has + load.backed_blocks;
   load.ahead_blocks = static_cast<uint32_t>(soon - std::min(soon, prepared));
+  if (!copies_ahead()) {
+    // What is wanted next leaves now, for copies need a step.
+    const uint64_t next = wanted + pool / 16;
+    load.shortage_blocks = static_cast<uint32_t>(next - std::min(next, has));
+    load.ahead_blocks = 0;
+  }
 }
 
 PausedContext StepBuilder::Describe(const Sequence& sequence) const {
@@ -187,22 +211,53 @@ void StepBuilder::NoteUndecided() {
 // About contexts for which the caller has no wish of its own, as far as they hold memory.
 void StepBuilder::AskPolicy() {
   PlanBuffers& buffers = context_.buffers;
-  buffers.paused.clear();
-  if (adaptive() && load_.host_blocks_free == 0 && load_.shortage_blocks > 0) {
-    // What is on the host may have to go, too.
-    for (const Sequence* sequence : context_.sequences.paused()) {
-      if (sequence->blocks.hold() != Hold::kLent || sequence->blocks.empty()) continue;
-      buffers.paused.push_back(Describe(*sequence));
-    }
-  } else {
-    for (const BlockTable* table : kv_.holders(Hold::kLent)) {
-      buffers.paused.push_back(Describe(context_.sequences.PausedOwner(*table)));
-    }
-  }
+  GatherPaused();
   PolicyFunction(context_.config.policy)(buffers.paused, load_, context_.cost, buffers.decisions);
   for (const Decision& decision : buffers.decisions) {
     if (decision.blocks > 0) CarryOut(decision);
   }
+}
+
+void StepBuilder::GatherPaused() {
+  PlanBuffers& buffers = context_.buffers;
+  if (adaptive() && context_.config.ideas.host_turnover && load_.host_blocks_free == 0 &&
+      load_.shortage_blocks > 0) {
+    // What is on the host may have to go, too.
+    buffers.paused.clear();
+    for (const Sequence* sequence : context_.sequences.paused()) {
+      if (sequence->blocks.hold() != Hold::kLent || sequence->blocks.empty()) continue;
+      buffers.paused.push_back(Describe(*sequence));
+    }
+    return;
+  }
+  if (adaptive() && GatherLongest()) return;
+  buffers.paused.clear();
+  for (const BlockTable* table : kv_.holders(Hold::kLent)) {
+    buffers.paused.push_back(Describe(context_.sequences.PausedOwner(*table)));
+  }
+  buffers.longest.clear();
+  if (!adaptive() || buffers.paused.size() <= kLongest) return;
+  const auto last = buffers.paused.begin() + kLongest;
+  std::ranges::nth_element(buffers.paused, last, StaysLonger);
+  buffers.paused.resize(kLongest);
+  for (const PausedContext& context : buffers.paused) buffers.longest.push_back(context.seq);
+  buffers.longest_as_of = plan_.step;
+}
+
+// Where many contexts wait, looking at each in each step would take longer than the step. False:
+// too much has changed since all were looked at.
+bool StepBuilder::GatherLongest() {
+  PlanBuffers& buffers = context_.buffers;
+  if (buffers.longest.empty() || plan_.step - buffers.longest_as_of >= kLongestSteps) return false;
+  buffers.paused.clear();
+  uint64_t blocks = 0;
+  for (const SeqId seq : buffers.longest) {
+    const Sequence* sequence = context_.sequences.Find(seq);
+    if (sequence == nullptr || sequence->blocks.hold() != Hold::kLent) continue;
+    buffers.paused.push_back(Describe(*sequence));
+    blocks += buffers.paused.back().device_blocks;
+  }
+  return blocks >= uint64_t{load_.shortage_blocks} + load_.ahead_blocks;
 }
 
 void StepBuilder::CarryOut(Decision decision) {
@@ -321,7 +376,7 @@ bool StepBuilder::WaitsForCopies() const { return adaptive() && kv_.leaving() > 
 
 // `adaptive` has copied ahead what it can; it makes the oldest alone wait for copies.
 uint32_t StepBuilder::CopiesToMakeRoom(bool revoke) const {
-  return adaptive() && !revoke ? 0 : swap_out_left_;
+  return copies_ahead() && !revoke ? 0 : swap_out_left_;
 }
 
 // Contexts that the policy would rather keep, cheapest recompute per freed block first. A policy
@@ -338,12 +393,13 @@ bool StepBuilder::TakeFromPaused(uint32_t blocks, bool revoke) {
   if (!nothing_to_take()) GatherCandidates(revoke);
   std::vector<Decision>& candidates = context_.buffers.candidates;
   while (!secured() && !nothing_to_take() && !candidates.empty()) {
-    std::ranges::pop_heap(candidates, TakenLater);
+    std::ranges::pop_heap(candidates, TakenLater{adaptive()});
     const Decision candidate = candidates.back();
     candidates.pop_back();
     Sequence& victim = *context_.sequences.Find(candidate.seq);
     const bool taken = TakeFrom(victim, candidate, blocks, revoke);
-    if (taken && AddCandidate(victim, revoke)) std::ranges::push_heap(candidates, TakenLater);
+    if (taken && AddCandidate(victim, revoke))
+      std::ranges::push_heap(candidates, TakenLater{adaptive()});
   }
   return kv_.available() >= blocks;
 }
@@ -360,7 +416,7 @@ void StepBuilder::GatherCandidates(bool revoke) {
       AddCandidate(context_.sequences.PausedOwner(*table), revoke);
     }
   }
-  std::ranges::make_heap(context_.buffers.candidates, TakenLater);
+  std::ranges::make_heap(context_.buffers.candidates, TakenLater{adaptive()});
 }
 
 // At the end of the list. False: the sequence has nothing to give, or it would be a loss.

@@ -1,6 +1,7 @@
 // What the bench prints: one table per case, and the ablation.
 import type { AblationRow } from './ablation.js';
 import { type Case, policies } from './cases.js';
+import type { IdeaRow } from './ideas.js';
 import type { CaseFigures, WasteShares } from './measure.js';
 import { paperLoads, paperStepsRate } from './paper.js';
 
@@ -73,4 +74,18 @@ export function ablationTable(rows: readonly AblationRow[]): string[] {
     paper === undefined ? '' : percent(paper.waste),
   ]);
   return [`ablation: the mix at ${paperStepsRate} sessions per second`, ...formatTable(head, cells)];
+}
+
+export function ideasTable(title: string, rows: readonly IdeaRow[]): string[] {
+  const rate = rows[0]!.saturated.rate;
+  const head = [title, 'sustains', `at ${rate} /s: done`, 'median', 'TTFT p99', 'waste'];
+  const cells = rows.map(({ name, sustained, saturated }) => [
+    name,
+    `${sustained.toFixed(2)} /s`,
+    `${saturated.completedPerSecond.toFixed(2)} /s`,
+    milliseconds(saturated.latencyMs),
+    milliseconds(saturated.firstTokenP99Ms),
+    percent(saturated.waste.total),
+  ]);
+  return formatTable(head, cells);
 }

@@ -135,7 +135,7 @@ TEST(Policy, AdaptiveGivesUpOnTheFullHostWhoReturnsLast) {
   away.tokens = 160;
   away.host_blocks = 10;
   StepLoad load = Load();
-  load.shortage_blocks = load.ahead_blocks = 4;
+  load.shortage_blocks = load.ahead_blocks = load.host_room_blocks = 4;
   load.host_blocks_free = 0;
   const auto decisions = Decide(PolicyKind::kAdaptive, {Context(2, 10, 0, 60), away}, load);
   ASSERT_EQ(decisions.size(), 2u);

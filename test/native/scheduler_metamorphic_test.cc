@@ -81,24 +81,28 @@ TEST(SchedulerMetamorphic, IdsAreOnlyNames) {
 }
 
 // The estimator's bins begin at a fixed time, so a decision may fall otherwise now and then, and
-// what follows with it; measured: 7.8 % in the worst world, 0.05 % in the mean.
+// what follows with it.
 TEST(SchedulerMetamorphic, TimesScaleWithAllTimes) {
-  constexpr double kNoise = 0.1;
-  constexpr double kNoiseInTheMean = 0.002;
+  constexpr double kNoise = 0.01;
+  constexpr double kAnomaly = 0.25;          // measured: 13 % in the worst world
+  constexpr double kNoiseInTheMean = 0.002;  // measured: 0.04 %
   double off = 0;
+  uint64_t anomalies = 0;
   for (uint64_t seed = 0; seed < kWorlds; ++seed) {
     const World world = CalmWorld(seed);
     const Nanos time = RunSoundly(world).time;
     for (const Nanos factor : {4, 1000}) {
       const double scaled = Seconds(RunSoundly(Scaled(world, factor)).time);
       const double expected = Seconds(time) * static_cast<double>(factor);
-      ASSERT_TRUE(std::abs(scaled / expected - 1) < kNoise)
+      ASSERT_TRUE(std::abs(scaled / expected - 1) < kAnomaly)
           << scaled << " and not " << expected << " s\n"
           << world.DebugString();
+      anomalies += std::abs(scaled / expected - 1) > kNoise;
       off += std::abs(scaled / expected - 1) / (2 * kWorlds);
     }
   }
   EXPECT_LT(off, kNoiseInTheMean);
+  EXPECT_LE(anomalies, 2 * kWorlds / 100);  // measured: 8 of 1,200
 }
 
 // Work: tokens sampled in half of the time that the world takes with less memory. A single world

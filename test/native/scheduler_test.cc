@@ -154,6 +154,37 @@ static std::vector<SeqId> Step(Scheduler& scheduler, Outcome outcome, Nanos now)
   return planned;
 }
 
+// Looking at each of many in each step would take longer than the step.
+TEST(Scheduler, OfManyContextsThoseThatStayAwayLongestGiveWay) {
+  constexpr uint32_t kContexts = 300;
+  SchedulerConfig config = SmallWorld(PolicyKind::kAdaptive, 700, 700).scheduler;
+  config.context_tokens_max = 1000;
+  Scheduler scheduler(config, CostModel());
+  for (uint32_t i = 0; i < kContexts; ++i) {
+    ASSERT_TRUE(
+        scheduler.Submit(SeqId{i}, std::vector<TokenId>(5, static_cast<TokenId>(i)), 0, false, i)
+            .ok());
+    Step(scheduler, Outcome::kPause, i);
+    InterceptionFacts facts;
+    facts.remaining = (i + 1) * kNanosPerSecond;
+    ASSERT_TRUE(scheduler.Mark(SeqId{i}, facts, i).ok());
+  }
+  EXPECT_EQ(scheduler.kv().available(), 100u);
+  ASSERT_TRUE(scheduler.Submit(SeqId{kContexts}, std::vector<TokenId>(700, 1), 0, false, 400).ok());
+  for (Nanos now = 400; scheduler.Find(SeqId{kContexts})->computed < 700; ++now) {
+    ASSERT_TRUE(now < 1000);
+    Step(scheduler, Outcome::kContinue, now);
+  }
+  uint32_t moved = 0;
+  for (uint32_t i = 0; i < kContexts; ++i) {
+    const BlockTable& table = scheduler.Find(SeqId{i})->blocks;
+    EXPECT_EQ(table.size(), 2u);                                // Nobody is discarded...
+    EXPECT_TRUE(table.missing() == 0 || i >= kContexts - 128);  // ... nor moved who returns soon.
+    moved += table.missing();
+  }
+  EXPECT_GE(moved, 75u);
+}
+
 TEST(Scheduler, AForkQueuesBehindWhoWasThereBefore) {
   SchedulerConfig config = SmallWorld(PolicyKind::kPreserve, 40, 0).scheduler;
   config.slices_max = 1;
