@@ -52,8 +52,8 @@ export interface CaseFigures {
 /** The bound of a case, over the unloaded latency of the policy that gives nothing up: 12 ms where that is 5.3. */
 const boundOverUnloaded = 2.25;
 
-/** Sessions per second that never meet: one in 50 s, where none takes longer than two or three minutes, mostly waiting. */
-const unloadedRate = 0.02;
+/** Sessions per second that hardly meet: those of the mix take two or three minutes at most, agents' up to ten. */
+const unloadedRate = ({ workload }: Case): number => (workload === 'agents' ? 0.001 : 0.02);
 
 /** Share of what computing alone would allow: where the search begins. */
 const firstGuess = 0.2;
@@ -169,8 +169,9 @@ export class Contestant {
 
   /** Median latency of sessions that never meet. @returns tokens computed per session */
   async measureUnloaded(): Promise<number> {
-    const seconds = this.size.unloadedSessions / unloadedRate;
-    const workload = makeWorkload(this.subject, { rate: unloadedRate, seconds, seed: 1 });
+    const rate = unloadedRate(this.subject);
+    const seconds = this.size.unloadedSessions / rate;
+    const workload = makeWorkload(this.subject, { rate, seconds, seed: 1 });
     const report = await this.simulator.run(workload, { ...usualOptions(this.subject), ...this.options });
     this.unloadedMs = round(report.paperLatencyMs.p50);
     return report.stats.tokens.computed / report.sessions;
@@ -180,7 +181,7 @@ export class Contestant {
   async sustained(boundMs: number, guess: number): Promise<number> {
     const { tolerance } = this.size;
     const holds = ({ latencyMs }: Point) => latencyMs <= boundMs;
-    return round(await sustainedRate(this.curve, holds, { guess, lowest: unloadedRate, tolerance }));
+    return round(await sustainedRate(this.curve, holds, { guess, lowest: unloadedRate(this.subject), tolerance }));
   }
 }
 
@@ -207,12 +208,12 @@ export async function measureCase(
     }),
   );
   const best = Math.max(...sustained.map(({ fixedBound }) => fixedBound));
-  const commonRate = sustained[place('infercept')]!.fixedBound || unloadedRate;
+  const commonRate = sustained[place('infercept')]!.fixedBound || unloadedRate(subject);
   const rates = subject.workload === 'mix' ? chartRates(best, size.chartRates) : [];
   const figures = await Promise.all(
     contestants.map(async ({ policy, contestant }, index): Promise<[PolicyName, PolicyFigures]> => {
       const common = await contestant.curve.at(commonRate);
-      const saturated = await contestant.curve.at(1.5 * Math.max(best, unloadedRate));
+      const saturated = await contestant.curve.at(1.5 * Math.max(best, unloadedRate(subject)));
       const curve = await Promise.all(rates.map((rate) => contestant.curve.at(rate)));
       return [policy, { unloadedMs: contestant.unloadedMs, sustained: sustained[index]!, common, saturated, curve }];
     }),
