@@ -190,6 +190,7 @@ StepLoad NativePolicy::ReadLoad(const ObjectReader& reader,
   }
   load.paused_tokens += reader.Int<uint64_t>("otherPausedTokens");
   load.shortage_blocks = reader.Int<uint32_t>("shortageBlocks");
+  load.host_room_blocks = load.shortage_blocks;
   load.ahead_blocks = reader.Int<uint32_t>("aheadBlocks");
   load.returning_blocks = reader.Int<uint32_t>("returningBlocks");
   load.host_blocks_free = reader.Int<uint32_t>("hostBlocksFree");

@@ -15,7 +15,8 @@
 // Liveness. The head of the queue, that is of waiting and running sequences by priority, then
 // arrival, then id, is not starved: counted from the step in which it becomes the head, and again
 // after each step that computes for it, it gets tokens at the latest after
-//   one step in which it only waits for memory that is being copied out, and
+//   one step in which it only waits for memory that is being copied out; under `adaptive`, which
+//     moves before it discards, DivCeil(m, n) steps that copy m missing blocks out, and
 //   DivCeil(h, n) steps that bring its h blocks from the host back, n of the link's budget (>= 1).
 // Memory: all paused and all younger sequences together hold what the head misses (Submit and
 // Resume refused it otherwise). What is discarded or preempted is available at once, what is copied

@@ -147,6 +147,7 @@ class StepBuilder {
   uint32_t swap_out_left_ = 0;  // blocks
   uint32_t swap_in_left_ = 0;   // blocks
   uint32_t reserved_ = 0;       // device blocks that returning sequences will take in this plan
+  bool gathered_ = false;       // PlanBuffers::paused is of this step
   const Sequence* refused_ = nullptr;  // the first decode that memory refused
   // What the candidates in the buffers were gathered for; nothing: there are none yet.
   std::optional<bool> candidates_revoke_;

@@ -93,8 +93,15 @@ uint64_t StepBuilder::PrefillWants(const StepLoad& load) const {
   return wanted;
 }
 
-// A sixteenth of the pool shall be free or backed beyond what is wanted: copies need a step, so
-// what is wanted next must be prepared already.
+// Copies need a step, so what is wanted next must be prepared already: a sixteenth of the pool
+// shall be free or backed beyond what is wanted; up to a quarter while that takes no more than a
+// quarter of what the host has free. Where the host is short, copies of what may never leave keep
+// out others.
+constexpr uint64_t kReserveLeast = 16;
+constexpr uint64_t kReserveMost = 4;
+constexpr uint64_t kReserveOfHost = 4;
+// A full host gives up so much of itself at a time: looking at all contexts shall be rare.
+constexpr uint32_t kHostRoomShare = 64;
 
 void StepBuilder::MeasureShortage(StepLoad& load) const {
   const SequenceSums& active = context_.sequences.active_sums();
@@ -111,13 +118,10 @@ void StepBuilder::MeasureShortage(StepLoad& load) const {
   const uint64_t now = std::min(wanted, usable);
   load.shortage_blocks = static_cast<uint32_t>(now - std::min(now, has));
   const uint64_t pool = kv_.config().device_blocks;
-  const uint64_t reserve = std::max<uint64_t>(
-      pool / 16,
-      std::min<uint64_t>(pool / 4, kv_.host_available_ahead() /
-                                       (getenv("RES") ? (uint64_t)atoi(getenv("RES")) : 4)));
+  const uint64_t reserve = std::clamp<uint64_t>(kv_.host_available_ahead() / kReserveOfHost,
+                                                pool / kReserveLeast, pool / kReserveMost);
   const uint64_t soon = wanted + reserve;
-  // So many that looking for them is rare.
-  load.host_room_blocks = std::max(1u, kv_.config().host_blocks / 64);
+  load.host_room_blocks = std::max(1u, kv_.config().host_blocks / kHostRoomShare);
   load.price_return = context_.config.ideas.price_return;
   load.returning_blocks = static_cast<uint32_t>(active.missing_blocks);
   load.backed_blocks = kv_.backed(Hold::kLent);
@@ -125,7 +129,7 @@ void StepBuilder::MeasureShortage(StepLoad& load) const {
   load.ahead_blocks = static_cast<uint32_t>(soon - std::min(soon, prepared));
   if (!copies_ahead()) {
     // What is wanted next leaves now, for copies need a step.
-    const uint64_t next = wanted + pool / 16;
+    const uint64_t next = wanted + pool / kReserveLeast;
     load.shortage_blocks = static_cast<uint32_t>(next - std::min(next, has));
     load.ahead_blocks = 0;
   }
@@ -219,6 +223,7 @@ void StepBuilder::AskPolicy() {
 }
 
 void StepBuilder::GatherPaused() {
+  gathered_ = true;
   PlanBuffers& buffers = context_.buffers;
   if (adaptive() && context_.config.ideas.host_turnover && load_.host_blocks_free == 0 &&
       load_.shortage_blocks > 0) {
@@ -250,14 +255,17 @@ bool StepBuilder::GatherLongest() {
   PlanBuffers& buffers = context_.buffers;
   if (buffers.longest.empty() || plan_.step - buffers.longest_as_of >= kLongestSteps) return false;
   buffers.paused.clear();
-  uint64_t blocks = 0;
+  uint32_t backed = 0;
+  uint32_t unbacked = 0;
   for (const SeqId seq : buffers.longest) {
     const Sequence* sequence = context_.sequences.Find(seq);
     if (sequence == nullptr || sequence->blocks.hold() != Hold::kLent) continue;
-    buffers.paused.push_back(Describe(*sequence));
-    blocks += buffers.paused.back().device_blocks;
+    const PausedContext& paused = buffers.paused.emplace_back(Describe(*sequence));
+    backed += paused.backed_blocks;
+    unbacked += paused.device_blocks - paused.backed_blocks;
   }
-  return blocks >= uint64_t{load_.shortage_blocks} + load_.ahead_blocks;
+  return backed >= std::min(load_.shortage_blocks, load_.backed_blocks) &&
+         unbacked >= std::min(load_.ahead_blocks, load_.swap_out_blocks);
 }
 
 void StepBuilder::CarryOut(Decision decision) {
@@ -410,6 +418,14 @@ void StepBuilder::GatherCandidates(bool revoke) {
   candidates_revoke_ = revoke;
   candidates_as_of_ = kv_.sharing_changes();
   context_.buffers.candidates.clear();
+  if (adaptive() && !revoke) {
+    if (!gathered_) GatherPaused();
+    for (const PausedContext& paused : context_.buffers.paused) {
+      AddCandidate(*context_.sequences.Find(paused.seq), revoke);
+    }
+    std::ranges::make_heap(context_.buffers.candidates, TakenLater{adaptive()});
+    return;
+  }
   for (const Hold hold : {Hold::kLent, Hold::kWaived, Hold::kKept}) {
     if (hold == Hold::kKept && !revoke) continue;
     for (const BlockTable* table : kv_.holders(hold)) {

@@ -40,8 +40,8 @@ export interface Size {
 export const fullSize: Size = {
   seconds: 300,
   untilSeconds: 360,
-  seeds: 1,
-  tolerance: 0.03,
+  seeds: 3,
+  tolerance: 0.01,
   unloadedSessions: 240,
   chartRates: 8,
 };
