@@ -76,12 +76,15 @@ class StepBuilder {
   void Build();
 
  private:
-  // Reclaiming (step_reclaim.cc).
+  // Measuring (step_load.cc).
   StepLoad MeasureLoad() const;
   double ExpectedSeconds(const StepLoad& load) const;
   void MeasureLink(StepLoad& load, double seconds) const;
   void MeasureShortage(StepLoad& load) const;
   uint64_t PrefillWants(const StepLoad& load) const;
+  MemoryPressure MeasurePressure() const;
+
+  // Reclaiming (step_reclaim.cc).
   PausedContext Describe(const Sequence& sequence) const;
   Decision Weigh(const PausedContext& paused, Disposition disposition, uint32_t blocks) const;
   void Reclaim();
@@ -95,6 +98,8 @@ class StepBuilder {
   uint32_t SwapOutSuffix(Sequence& sequence, uint32_t blocks, uint32_t copies);
   uint32_t DiscardSuffix(Sequence& sequence, uint32_t blocks, bool host_too = false);
   void CopyAhead();
+
+  // Making room (step_room.cc).
   // Frees device blocks for `sequence` until `blocks` are available: from paused contexts (all of
   // them if `revoke`), then from younger active sequences that are not in the plan. False: not in
   // this step.
@@ -128,7 +133,6 @@ class StepBuilder {
   bool InPlan(const Sequence& sequence) const { return sequence.planned_step == plan_.step; }
   void NoteResume(Sequence& sequence);
   Hindsight LookBackOn(const Sequence& sequence) const;
-  MemoryPressure MeasurePressure() const;
   WaitEstimate EstimateOf(const Sequence& sequence, Expectation expectation) const;
   PlanBuffers& buffers() const { return context_.buffers; }
   bool synchronous() const { return context_.config.policy == PolicyKind::kSwap; }

@@ -1,9 +1,8 @@
-// The half of StepBuilder that takes memory back.
+// The part of StepBuilder that carries out what callers and the policy want of paused contexts.
 #include <algorithm>
 #include <tuple>
 #include <utility>
 
-#include "base/check.h"
 #include "sched/step_builder.h"
 #include "sched/waste.h"
 
@@ -11,19 +10,6 @@ namespace infercept {
 namespace {
 
 constexpr double kSecondsPerNano = 1e-9;
-
-// The order in which candidates are taken: whoever loses least by recomputing, per block that it
-// frees; under `adaptive`, which moves before it discards, whoever is expected to stay away
-// longest.
-struct TakenLater {
-  bool adaptive;
-  double Loss(const Decision& decision) const {
-    return (adaptive ? -decision.waste_preserve : decision.waste_discard) / decision.blocks;
-  }
-  bool operator()(const Decision& a, const Decision& b) const {
-    return std::tuple(Loss(a), a.place) > std::tuple(Loss(b), b.place);
-  }
-};
 
 // So many contexts that wait, and for so many steps, are looked at instead of all.
 constexpr uint32_t kLongest = 128;
@@ -34,106 +20,6 @@ bool StaysLonger(const PausedContext& a, const PausedContext& b) {
 }
 
 }  // namespace
-
-StepLoad StepBuilder::MeasureLoad() const {
-  StepLoad load;
-  const SchedulerConfig& config = context_.config;
-  load.saturation_tokens = std::min(
-      config.saturation_tokens ? config.saturation_tokens : context_.cost.SaturationTokens(),
-      config.step_tokens_max);
-  const SequenceSums& active = context_.sequences.active_sums();
-  load.running_tokens = active.device_tokens;
-  load.decode_tokens = static_cast<uint32_t>(active.decodes);
-  load.paused_tokens = context_.sequences.paused_sums().device_tokens;
-  load.host_blocks_free = adaptive() ? kv_.host_available_ahead() : kv_.host_available();
-  load.bytes_per_token = static_cast<double>(kv_.config().block_bytes) / kv_.config().block_tokens;
-  MeasureLink(load, ExpectedSeconds(load));
-  MeasureShortage(load);
-  return load;
-}
-
-// Seconds that the step will compute for, as far as can be said before it is filled.
-double StepBuilder::ExpectedSeconds(const StepLoad& load) const {
-  const SequenceSums& active = context_.sequences.active_sums();
-  // Sequences that miss blocks compute nothing; all that they have may be copied ones.
-  const uint64_t incoming = active.incoming_blocks * kv_.config().block_tokens;
-  const uint64_t resident = load.running_tokens - std::min(load.running_tokens, incoming);
-  return StepSeconds(std::min<uint64_t>(active.ready_tokens, load.saturation_tokens), resident,
-                     load.saturation_tokens, context_.cost);
-}
-
-// The paper's policies have one budget for both directions: in + out <= N, and what comes in and
-// what is computed shall fit into what is free and goes out, in + new <= free + out (InferCept
-// §4.1). `adaptive` takes links for what they are, full duplex.
-void StepBuilder::MeasureLink(StepLoad& load, double seconds) const {
-  load.swap_out_blocks = load.swap_in_blocks = UINT32_MAX;
-  if (synchronous()) return;
-  load.swap_out_blocks = context_.cost.CopyBlocksWithin(CopyDirection::kOut, seconds);
-  load.swap_in_blocks = context_.cost.CopyBlocksWithin(CopyDirection::kIn, seconds);
-  if (full_duplex()) return;
-  const auto missing = static_cast<int64_t>(context_.sequences.active_sums().missing_blocks);
-  const int64_t limit = std::min(load.swap_out_blocks, load.swap_in_blocks);
-  const int64_t computed = DivCeil(load.saturation_tokens, kv_.config().block_tokens);
-  const int64_t in = (limit + kv_.available() - computed) / 2;
-  // Whoever waits for its blocks gets one at least, or it would wait for ever.
-  load.swap_in_blocks = static_cast<uint32_t>(
-      std::min(std::clamp<int64_t>(in, std::min<int64_t>(missing, 1), limit), missing));
-  load.swap_out_blocks = static_cast<uint32_t>(limit - load.swap_in_blocks);
-}
-
-// Whoever begins or comes back needs room for all its tokens at once.
-uint64_t StepBuilder::PrefillWants(const StepLoad& load) const {
-  uint64_t wanted = 0;
-  uint64_t tokens = load.decode_tokens;
-  for (const Sequence* sequence : context_.sequences.prefills()) {
-    if (tokens >= load.saturation_tokens) break;
-    wanted += sequence->share.wanted_blocks;
-    tokens += sequence->share.ready_tokens;
-  }
-  return wanted;
-}
-
-// Copies need a step, so what is wanted next must be prepared already: a sixteenth of the pool
-// shall be free or backed beyond what is wanted; up to a quarter while that takes no more than a
-// quarter of what the host has free. Where the host is short, copies of what may never leave keep
-// out others.
-constexpr uint64_t kReserveLeast = 16;
-constexpr uint64_t kReserveMost = 4;
-constexpr uint64_t kReserveOfHost = 4;
-// A full host gives up so much of itself at a time: looking at all contexts shall be rare.
-constexpr uint32_t kHostRoomShare = 64;
-
-void StepBuilder::MeasureShortage(StepLoad& load) const {
-  const SequenceSums& active = context_.sequences.active_sums();
-  uint64_t wanted = active.wanted_blocks;
-  if (active.forked > 0) {
-    for (const Sequence* sequence : context_.sequences.active()) {
-      wanted += kv_.CopyCost(sequence->blocks, sequence->computed);
-    }
-  }
-  // What this step can use of it: a block for each decode, and one for each that will be asked for
-  // soon (see Watermark), and all that those want whom the step has tokens for.
-  const uint64_t usable = uint64_t{load.decode_tokens} + Watermark(load) + PrefillWants(load);
-  const uint64_t has = uint64_t{kv_.available()} + kv_.leaving();
-  const uint64_t now = std::min(wanted, usable);
-  load.shortage_blocks = static_cast<uint32_t>(now - std::min(now, has));
-  const uint64_t pool = kv_.config().device_blocks;
-  const uint64_t reserve = std::clamp<uint64_t>(kv_.host_available_ahead() / kReserveOfHost,
-                                                pool / kReserveLeast, pool / kReserveMost);
-  const uint64_t soon = wanted + reserve;
-  load.host_room_blocks = std::max(1u, kv_.config().host_blocks / kHostRoomShare);
-  load.price_return = context_.config.ideas.price_return;
-  load.returning_blocks = static_cast<uint32_t>(active.missing_blocks);
-  load.backed_blocks = kv_.backed(Hold::kLent);
-  const uint64_t prepared = has + load.backed_blocks;
-  load.ahead_blocks = static_cast<uint32_t>(soon - std::min(soon, prepared));
-  if (!copies_ahead()) {
-    // What is wanted next leaves now, for copies need a step.
-    const uint64_t next = wanted + pool / kReserveLeast;
-    load.shortage_blocks = static_cast<uint32_t>(next - std::min(next, has));
-    load.ahead_blocks = 0;
-  }
-}
 
 PausedContext StepBuilder::Describe(const Sequence& sequence) const {
   const InterceptionState& interception = sequence.interception;
@@ -294,11 +180,6 @@ void StepBuilder::Report(Sequence& sequence, const Decision& decision) {
       DecisionEvent{decision, EstimateOf(sequence, decision.expectation), pressure_});
 }
 
-MemoryPressure StepBuilder::MeasurePressure() const {
-  return {kv_.device_free(), kv_.available(), load_.shortage_blocks, load_.host_blocks_free,
-          load_.swap_out_blocks};
-}
-
 WaitEstimate StepBuilder::EstimateOf(const Sequence& sequence, Expectation expectation) const {
   const PausedContext paused = Describe(sequence);
   using Source = WaitEstimate::Source;
@@ -366,148 +247,6 @@ uint32_t StepBuilder::DiscardSuffix(Sequence& sequence, uint32_t blocks, bool ho
   context_.sequences.Update(sequence);
   context_.stats.discarded_blocks += freed;
   return freed;
-}
-
-bool StepBuilder::MakeRoom(const Sequence& sequence, uint32_t blocks, bool revoke) {
-  if (TakeFromPaused(blocks, revoke)) return true;
-  if (kv_.available() + kv_.leaving() >= blocks)
-    return false;  // Next step, when the copies are done.
-  if (PreemptYoungerThan(sequence, blocks, revoke)) return true;
-  if (!revoke || kv_.available() + kv_.leaving() >= blocks || WaitsForCopies()) return false;
-  DropWhatIsShared(sequence);
-  // What is its own alone need not be copied before it is written.
-  return kv_.available() >= Demand(sequence);
-}
-
-// What leaves now is there in the next step: better late than computed again.
-bool StepBuilder::WaitsForCopies() const { return adaptive() && kv_.leaving() > 0; }
-
-// `adaptive` has copied ahead what it can; it makes the oldest alone wait for copies.
-uint32_t StepBuilder::CopiesToMakeRoom(bool revoke) const {
-  return copies_ahead() && !revoke ? 0 : swap_out_left_;
-}
-
-// Contexts that the policy would rather keep, cheapest recompute per freed block first. A policy
-// that preserves is asked for nothing unless the oldest sequence needs it (`revoke`).
-bool StepBuilder::TakeFromPaused(uint32_t blocks, bool revoke) {
-  const auto secured = [&] { return kv_.available() + kv_.leaving() >= blocks; };
-  const auto nothing_to_take = [&] {
-    return !revoke && CopiesToMakeRoom(revoke) == 0 && kv_.host_available() > 0 &&
-           kv_.backed(Hold::kLent) == 0;
-  };
-  if (secured() || (context_.config.policy == PolicyKind::kPreserve && !revoke)) {
-    return kv_.available() >= blocks;
-  }
-  if (!nothing_to_take()) GatherCandidates(revoke);
-  std::vector<Decision>& candidates = context_.buffers.candidates;
-  while (!secured() && !nothing_to_take() && !candidates.empty()) {
-    std::ranges::pop_heap(candidates, TakenLater{adaptive()});
-    const Decision candidate = candidates.back();
-    candidates.pop_back();
-    Sequence& victim = *context_.sequences.Find(candidate.seq);
-    const bool taken = TakeFrom(victim, candidate, blocks, revoke);
-    if (taken && AddCandidate(victim, revoke))
-      std::ranges::push_heap(candidates, TakenLater{adaptive()});
-  }
-  return kv_.available() >= blocks;
-}
-
-// Gathered once per step, unless what the candidates share with others has changed since.
-void StepBuilder::GatherCandidates(bool revoke) {
-  if (candidates_revoke_ == revoke && candidates_as_of_ == kv_.sharing_changes()) return;
-  candidates_revoke_ = revoke;
-  candidates_as_of_ = kv_.sharing_changes();
-  context_.buffers.candidates.clear();
-  if (adaptive() && !revoke) {
-    if (!gathered_) GatherPaused();
-    for (const PausedContext& paused : context_.buffers.paused) {
-      AddCandidate(*context_.sequences.Find(paused.seq), revoke);
-    }
-    std::ranges::make_heap(context_.buffers.candidates, TakenLater{adaptive()});
-    return;
-  }
-  for (const Hold hold : {Hold::kLent, Hold::kWaived, Hold::kKept}) {
-    if (hold == Hold::kKept && !revoke) continue;
-    for (const BlockTable* table : kv_.holders(hold)) {
-      AddCandidate(context_.sequences.PausedOwner(*table), revoke);
-    }
-  }
-  std::ranges::make_heap(context_.buffers.candidates, TakenLater{adaptive()});
-}
-
-// At the end of the list. False: the sequence has nothing to give, or it would be a loss.
-bool StepBuilder::AddCandidate(const Sequence& sequence, bool revoke) {
-  const PausedContext paused = Describe(sequence);
-  if (paused.device_blocks == 0) return false;
-  const Decision decision = Weigh(paused, Disposition::kSwap, paused.device_blocks);
-  if (!revoke && decision.waste_discard > decision.waste_preserve) return false;
-  if (!revoke && adaptive() && !WorthMoving(paused, load_, context_.cost)) return false;
-  context_.buffers.candidates.push_back(decision);
-  return true;
-}
-
-// What is missing of `blocks`, as far as the victim has it: to the host first. False: nothing.
-bool StepBuilder::TakeFrom(Sequence& victim, Decision decision, uint32_t blocks, bool revoke) {
-  const auto missing = [&] { return blocks - std::min(blocks, kv_.available() + kv_.leaving()); };
-  decision.blocks = SwapOutSuffix(victim, missing(), CopiesToMakeRoom(revoke));
-  if (missing() > 0 && (kv_.host_available() == 0 || (revoke && !WaitsForCopies()))) {
-    decision.disposition = Disposition::kDiscard;
-    decision.blocks += DiscardSuffix(victim, missing());
-  }
-  if (decision.blocks > 0) Report(victim, decision);
-  return decision.blocks > 0;
-}
-
-// Last resort: what paused and younger sequences share among themselves is private to none of them,
-// so all let go.
-void StepBuilder::DropWhatIsShared(const Sequence& oldest) {
-  for (Sequence* sequence : context_.sequences.paused()) {
-    if (sequence->blocks.on_device() == 0) continue;
-    Decision decision = Weigh(Describe(*sequence), Disposition::kDiscard, 0);
-    decision.blocks = DiscardSuffix(*sequence, UINT32_MAX, /*host_too=*/true);
-    Report(*sequence, decision);
-  }
-  candidates_revoke_.reset();
-  for (Sequence* sequence : context_.sequences.active()) {
-    if (sequence == &oldest || sequence->blocks.on_device() == 0 || InPlan(*sequence)) continue;
-    if (sequence->incoming_step == plan_.step) continue;
-    Preempt(*sequence);
-    DiscardSuffix(*sequence, UINT32_MAX, /*host_too=*/true);
-  }
-}
-
-void StepBuilder::Preempt(Sequence& sequence) {
-  sequence.status = SequenceStatus::kWaiting;
-  // One that has not run since its interception has lost nothing else yet.
-  if (!sequence.resumed) context_.kinds.Blame(sequence.held, kPreemptionRow);
-  context_.sequences.Update(sequence);
-  ++context_.stats.preemptions;
-}
-
-bool StepBuilder::PreemptYoungerThan(const Sequence& sequence, uint32_t blocks, bool revoke) {
-  // `adaptive` moves out what the oldest wants; it discards for a decode's single block, or when
-  // the host is full.
-  const bool move = adaptive() && revoke && kv_.host_available() > 0;
-  const auto missing = [&] {
-    return blocks - std::min(blocks, kv_.available() + (move ? kv_.leaving() : 0));
-  };
-  const std::vector<Sequence*>& active = context_.sequences.active();
-  for (auto at = active.rbegin(); at != active.rend() && *at != &sequence; ++at) {
-    if (missing() == 0) break;
-    Sequence& victim = **at;
-    const BlockTable& table = victim.blocks;
-    // What is coming in is a target of copies in this plan.
-    if (table.private_blocks() == 0 || InPlan(victim) || victim.incoming_step == plan_.step)
-      continue;
-    // Discarding from the end would take all that is on the host before it frees anything.
-    const bool discard = !move && (table.missing() == 0 || !adaptive());
-    const uint32_t copies = move ? swap_out_left_ : 0;
-    if (!discard && copies == 0 && table.backed() == 0) continue;
-    Preempt(victim);
-    SwapOutSuffix(victim, missing(), copies);
-    if (discard) DiscardSuffix(victim, missing());
-  }
-  return kv_.available() >= blocks;
 }
 
 }  // namespace infercept
