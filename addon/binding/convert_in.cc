@@ -243,6 +243,13 @@ ModelSpec ToModelSpec(Napi::Value value) {
   return spec;
 }
 
+PolicyKind ToPolicyKind(const ObjectReader& reader, const char* key) {
+  const std::string name = reader.String(key);
+  const std::optional<PolicyKind> kind = ParsePolicy(name);
+  if (!kind) ThrowInvalid(reader.env(), "Unknown policy '" + name + "'.");
+  return *kind;
+}
+
 RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   const ObjectReader reader(value, "options");
   RuntimeOptions options;
@@ -252,10 +259,7 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   if (reader.String("quantize") != "none") options.quantize = ToDType(reader, "quantize");
   options.block_tokens = reader.Int<uint32_t>("blockTokens", 1, 1024);
   options.host_bytes = reader.Int<size_t>("hostBytes");
-  const std::string policy = reader.String("policy");
-  const std::optional<PolicyKind> kind = ParsePolicy(policy);
-  if (!kind.has_value()) ThrowInvalid(value.Env(), "Unknown policy '" + policy + "'.");
-  options.policy = *kind;
+  options.policy = ToPolicyKind(reader, "policy");
   options.threads = reader.Int<uint32_t>("threads", 0, 1024);
   options.pin_threads = reader.Bool("pinThreads");
   options.context_tokens = reader.Int<uint32_t>("contextTokens");

@@ -12,6 +12,7 @@
 #include "model/model_spec.h"
 #include "sched/cost_model.h"
 #include "sched/duration_predictor.h"
+#include "sched/policy.h"
 #include "text/token_table.h"
 
 namespace infercept {
@@ -20,6 +21,7 @@ ModelSpec ToModelSpec(Napi::Value value);
 RuntimeOptions ToRuntimeOptions(Napi::Value value);
 TokenTable ToTokenTable(Napi::Value value);
 Command ToCommand(Napi::Value value);
+PolicyKind ToPolicyKind(const ObjectReader& reader, const char* key);
 CostProfile ToCostProfile(const ObjectReader& reader);
 KindPath ToKindPath(const ObjectReader& reader);
 std::vector<LearnedDurations> ToDurations(const ObjectReader& reader, const char* key);

@@ -94,9 +94,7 @@ Napi::Function NativePolicy::Define(Napi::Env env) {
 
 NativePolicy::NativePolicy(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativePolicy>(info) {
   const ObjectReader options(info[0], "options");
-  const std::optional<PolicyKind> policy = ParsePolicy(options.String("policy"));
-  if (!policy) ThrowInvalid(info.Env(), "Unknown policy '" + options.String("policy") + "'.");
-  policy_ = *policy;
+  policy_ = ToPolicyKind(options, "policy");
   block_tokens_ = options.Int<uint32_t>("blockTokens", 1, 1024);
   saturation_tokens_ = options.Int<uint32_t>("saturationTokens", 0, kTokensMax);
   bytes_per_token_ = options.Double("bytesPerToken", 1, 1e9);

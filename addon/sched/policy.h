@@ -21,8 +21,6 @@ struct AdaptiveIdeas {
   bool full_duplex = true;    // a budget for each direction of the link
   bool host_turnover = true;  // the full host gives up who returns last
   bool price_return = true;   // nobody is moved who returns before moving has paid
-
-  bool operator==(const AdaptiveIdeas&) const = default;
 };
 
 enum class PolicyKind : uint8_t {
@@ -77,9 +75,9 @@ using Policy = void (*)(std::span<PausedContext> paused, const StepLoad& load,
                         const CostModel& cost, std::vector<Decision>& decisions);
 
 // Decisions list contexts in the order in which they give way; those not listed are preserved, and
-// so are those that are only to be copied ahead of time (Decision::ahead). They
-// do not depend on the order of `paused`, which a policy may change. No allocation once the vector
-// had as many decisions as there are contexts.
+// so are those that are only to be copied ahead of time (Decision::ahead). They do not depend on
+// the order of `paused`, which a policy may change. No allocation once the vector had as many
+// decisions as there are contexts.
 Policy PolicyFunction(PolicyKind kind);
 
 // Seconds that a step computes for: so long copies keep nobody waiting, T_copy(N) = T_step

@@ -42,8 +42,8 @@ uint32_t StepBuilder::CopiesToMakeRoom(bool revoke) const {
   return copies_ahead() && !revoke ? 0 : swap_out_left_;
 }
 
-// Contexts that the policy would rather keep, cheapest recompute per freed block first. A policy
-// that preserves is asked for nothing unless the oldest sequence needs it (`revoke`).
+// Contexts that the policy would rather keep, in the order of TakenLater. A policy that preserves
+// is asked for nothing unless the oldest sequence needs it (`revoke`).
 bool StepBuilder::TakeFromPaused(uint32_t blocks, bool revoke) {
   const auto secured = [&] { return kv_.available() + kv_.leaving() >= blocks; };
   const auto nothing_to_take = [&] {

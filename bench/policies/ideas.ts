@@ -17,7 +17,7 @@ const variants: readonly Variant[] = [
   { name: 'without pricing the return', options: { without: ['priceReturn'] } },
   { name: 'elapsed time instead of what was learnt', options: { durationsLearned: false } },
   {
-    name: 'all of these: under pressure only',
+    name: 'none of these: under pressure only',
     options: {
       without: ['copyAhead', 'spareCopies', 'fullDuplex', 'hostTurnover', 'priceReturn'],
       durationsLearned: false,

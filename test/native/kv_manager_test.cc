@@ -279,6 +279,22 @@ TEST(KvManager, WhatComesBackStaysOnTheHostUntilItsMemoryIsWanted) {
   Check(kv, {&table, &other});
 }
 
+// The last block of a paused context may be copied ahead although it is not full.
+TEST(KvManager, WhatIsWrittenIsNoLongerBacked) {
+  KvManager kv(Config(3, 2));
+  BlockTable table;
+  Fill(kv, table, Tokens(6));
+  std::vector<BlockCopy> copies;
+  for (const uint32_t index : {0u, 1u}) kv.CopyAhead(table, index, copies);
+  kv.CompleteCopies();
+  EXPECT_EQ(table.backed(), 2u);
+  kv.Extend(table, 6, 7, copies);
+  EXPECT_TRUE(kv.IsBacked(table, 0));
+  EXPECT_FALSE(kv.IsBacked(table, 1));
+  EXPECT_EQ(kv.host_free(), 1u);
+  Check(kv, {&table});
+}
+
 // A copy of what is shared would belong to several tables.
 TEST(KvManager, AForkHasNoSpareCopies) {
   KvManager kv(Config(2, 2));
