@@ -49,14 +49,37 @@ struct AttentionLimits {
 // Of one MatMul: a layer's queries, keys and values are three.
 inline constexpr size_t kMatMulProductsMax = 4;
 
-// residual += added; then, per token,
-// out = residual / sqrt(mean(residual^2) + epsilon) * weight (Zhang and Sennrich 2019, eq. 4).
+// residual += added; then, per token, out = norm(residual).
 struct ResidualNorm {
   const float* added = nullptr;   // [tokens][width]
   float* residual = nullptr;      // [tokens][width]
   const float* weight = nullptr;  // [width]
   float epsilon = 0;
-  float* out = nullptr;  // [tokens][width]; may be `added`
+  float* out = nullptr;         // [tokens][width]; may be `added`
+  const float* bias = nullptr;  // [width], only for AddLayerNorm
+};
+
+// Vectors to be normalized in place: `vectors` of `width` values per token, one behind the other;
+// tokens are stride floats apart.
+struct VectorNorm {
+  float* x = nullptr;
+  size_t stride = 0;
+  uint32_t vectors = 0;
+  uint32_t width = 0;
+  const float* weight = nullptr;  // [width]
+  float epsilon = 0;
+};
+
+// What a score is, and which positions a query sees.
+struct AttentionRules {
+  float scale = 1;  // of the dot product of query and key, usually 1/sqrt(head_dim)
+  // Scores become soft_cap tanh(score / soft_cap) (Gemma 2); 0: they stay as they are.
+  float soft_cap = 0;
+  // A query sees itself and the window_tokens - 1 positions before it; 0: all before it.
+  uint32_t window_tokens = 0;
+  // [heads]: each head's softmax has one more score, this one, that no value belongs to (gpt-oss);
+  // nullptr: it has not.
+  const float* sinks = nullptr;
 };
 
 class Ops {
@@ -94,8 +117,24 @@ class Ops {
   virtual void Embed(const WeightView& table, std::span<const TokenId> tokens,
                      float* out) const = 0;
 
-  // Adds what a block computed to the residual stream, and normalizes it for the next block.
+  // Adds what a block computed to the residual stream, and normalizes it for the next block:
+  // out = residual / sqrt(mean(residual^2) + epsilon) * weight (Zhang and Sennrich 2019, eq. 4).
   virtual void AddRmsNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const = 0;
+  // The same with out = (residual - mean) / sqrt(variance + epsilon) * weight + bias (Ba et al.
+  // 2016).
+  virtual void AddLayerNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const = 0;
+  // x = x / sqrt(mean(x^2) + epsilon) * weight, vector by vector.
+  virtual void RmsNorm(const VectorNorm& norm, uint32_t tokens) const = 0;
+
+  // x += bias, token by token; tokens are stride floats apart.
+  virtual void AddBias(const float* bias, uint32_t width, uint32_t tokens, float* x,
+                       size_t stride) const = 0;
+  // x += added.
+  virtual void Add(const float* added, size_t count, float* x) const = 0;
+  // x *= factor.
+  virtual void Scale(float factor, size_t count, float* x) const = 0;
+  // x = cap tanh(x / cap).
+  virtual void SoftCap(float cap, size_t count, float* x) const = 0;
 
   // Rotates `heads` heads of head_dim per token in place; rows are stride floats apart.
   virtual void Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
@@ -103,6 +142,11 @@ class Ops {
 
   // out = silu(gate) * up, element by element.
   virtual void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const = 0;
+  // out = gelu(gate) * up, with gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  // (Hendrycks and Gimpel 2016).
+  virtual void GeluMultiply(const float* gate, const float* up, size_t count, float* out) const = 0;
+  // x = gelu(x), the same.
+  virtual void Gelu(size_t count, float* x) const = 0;
 
   // Stores the keys and values of all slices' tokens into the cache. Rows of key/value are stride
   // floats apart, [kv_heads][head_dim] each.
@@ -111,13 +155,14 @@ class Ops {
 
   virtual size_t AttentionScratchBytes(const AttentionLimits& limits) const = 0;
   // Causal grouped-query attention with online softmax over the paged cache. query and out:
-  // [tokens][heads][head_dim], rows query_stride and out_stride floats apart. scale is usually
-  // 1/sqrt(head_dim). Slices whose block tables begin with the same ids read those blocks once.
+  // [tokens][heads][head_dim], rows query_stride and out_stride floats apart. Slices whose block
+  // tables begin with the same ids read those blocks once.
   // With scratch for less than the call, whatever it is, InternalError.
   virtual void Attention(const float* query, size_t query_stride,
                          std::span<const AttentionSlice> slices, uint32_t heads,
-                         const PagedKv& cache, float scale, float* out, size_t out_stride,
-                         std::span<std::byte> scratch, ThreadPool& pool) const = 0;
+                         const PagedKv& cache, const AttentionRules& rules, float* out,
+                         size_t out_stride, std::span<std::byte> scratch,
+                         ThreadPool& pool) const = 0;
 };
 
 // Every Ops object that runs on this machine, best first; "scalar" is always there. "ref" is not in

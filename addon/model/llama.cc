@@ -70,8 +70,8 @@ void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const For
   const QkvLayout layout(h);
   Workspace& w = pass.workspace;
   const float scale = 1.0f / std::sqrt(static_cast<float>(h.head_dim));
-  pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, scale, w.attention,
-                     layout.key, w.scratch, pass.pool);
+  pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, {.scale = scale},
+                     w.attention, layout.key, w.scratch, pass.pool);
   MatMul({{weights.attention_output, w.projection, h.width}}, w.attention, pass);
 }
 

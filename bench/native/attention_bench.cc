@@ -94,8 +94,8 @@ class AttentionBench {
     uint32_t layer = 0;
     return MedianSeconds(samples, [&] {
       ops.Attention(query_.data(), kHeads * kHeadDim, slices_, kHeads,
-                    storage_->Layer(layer++ % storage_->shape().layers), 0.125f, out_.data(),
-                    kHeads * kHeadDim, std::span(scratch).subspan(shift), pool);
+                    storage_->Layer(layer++ % storage_->shape().layers), {.scale = 0.125f},
+                    out_.data(), kHeads * kHeadDim, std::span(scratch).subspan(shift), pool);
     });
   }
 

@@ -12,9 +12,9 @@ namespace infercept::bench {
 
 class TimedOps final : public Ops {
  public:
-  enum Op : size_t { kMatMul, kAttention, kNorm, kRope, kWriteKv, kSilu, kEmbed, kOps };
-  static constexpr std::string_view kNames[kOps] = {"matmul",   "attention", "norm", "rope",
-                                                    "write kv", "silu",      "embed"};
+  enum Op : size_t { kMatMul, kAttention, kNorm, kRope, kWriteKv, kElementwise, kEmbed, kOps };
+  static constexpr std::string_view kNames[kOps] = {"matmul",   "attention",   "norm", "rope",
+                                                    "write kv", "elementwise", "embed"};
 
   explicit TimedOps(const Ops& ops) : ops_(ops), thread_(std::this_thread::get_id()) {}
 
@@ -44,12 +44,37 @@ class TimedOps final : public Ops {
   void AddRmsNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const override {
     Count(kNorm, [&] { ops_.AddRmsNorm(norm, tokens, width); });
   }
+  void AddLayerNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const override {
+    Count(kNorm, [&] { ops_.AddLayerNorm(norm, tokens, width); });
+  }
+  void RmsNorm(const VectorNorm& norm, uint32_t tokens) const override {
+    Count(kNorm, [&] { ops_.RmsNorm(norm, tokens); });
+  }
+  void AddBias(const float* bias, uint32_t width, uint32_t tokens, float* x,
+               size_t stride) const override {
+    Count(kElementwise, [&] { ops_.AddBias(bias, width, tokens, x, stride); });
+  }
+  void Add(const float* added, size_t count, float* x) const override {
+    Count(kElementwise, [&] { ops_.Add(added, count, x); });
+  }
+  void Scale(float factor, size_t count, float* x) const override {
+    Count(kElementwise, [&] { ops_.Scale(factor, count, x); });
+  }
+  void SoftCap(float cap, size_t count, float* x) const override {
+    Count(kElementwise, [&] { ops_.SoftCap(cap, count, x); });
+  }
   void Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
             uint32_t head_dim, const RopeView& rope) const override {
     Count(kRope, [&] { ops_.Rope(x, stride, positions, heads, head_dim, rope); });
   }
   void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const override {
-    Count(kSilu, [&] { ops_.SiluMultiply(gate, up, count, out); });
+    Count(kElementwise, [&] { ops_.SiluMultiply(gate, up, count, out); });
+  }
+  void GeluMultiply(const float* gate, const float* up, size_t count, float* out) const override {
+    Count(kElementwise, [&] { ops_.GeluMultiply(gate, up, count, out); });
+  }
+  void Gelu(size_t count, float* x) const override {
+    Count(kElementwise, [&] { ops_.Gelu(count, x); });
   }
   void WriteKv(const float* key, const float* value, size_t stride,
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override {
@@ -59,10 +84,10 @@ class TimedOps final : public Ops {
     return ops_.AttentionScratchBytes(limits);
   }
   void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
-                 uint32_t heads, const PagedKv& cache, float scale, float* out, size_t out_stride,
-                 std::span<std::byte> scratch, ThreadPool& pool) const override {
+                 uint32_t heads, const PagedKv& cache, const AttentionRules& rules, float* out,
+                 size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const override {
     Count(kAttention, [&] {
-      ops_.Attention(query, query_stride, slices, heads, cache, scale, out, out_stride, scratch,
+      ops_.Attention(query, query_stride, slices, heads, cache, rules, out, out_stride, scratch,
                      pool);
     });
   }

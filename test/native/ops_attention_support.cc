@@ -91,7 +91,7 @@ std::vector<float> PagedSequences::Step(const Ops& ops, std::span<const Piece> p
                                                   .head_dim = shape_.head_dim,
                                                   .threads = pool.threads()}));
   std::vector<float> out(query.size());
-  ops.Attention(query.data(), shape_.query_width(), slices, shape_.heads, cache(), shape_.scale(),
+  ops.Attention(query.data(), shape_.query_width(), slices, shape_.heads, cache(), shape_.rules(),
                 out.data(), shape_.query_width(), scratch.span(), pool);
   return out;
 }

@@ -13,8 +13,14 @@ struct AttentionShape {
   uint32_t kv_heads = 2;
   uint32_t head_dim = 16;
   uint32_t block_tokens = 16;
+  float soft_cap = 0;
+  uint32_t window_tokens = 0;
+  std::vector<float> sinks = {};  // none, or one per head
 
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim)); }
+  AttentionRules rules() const {
+    return {scale(), soft_cap, window_tokens, sinks.empty() ? nullptr : sinks.data()};
+  }
   size_t query_width() const { return size_t{heads} * head_dim; }
   size_t kv_width() const { return size_t{kv_heads} * head_dim; }
 };

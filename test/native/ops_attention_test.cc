@@ -129,6 +129,76 @@ TEST(OpsAttention, AgreesWithTheReferenceOverManySplits) {
   }
 }
 
+// Windows that end before, at and behind the ends of splits, of blocks and of the context; capped
+// scores; scores that no value belongs to, up to some that outweigh all others.
+std::vector<AttentionShape> RuledShapes(DType dtype) {
+  const AttentionShape plain{.dtype = dtype, .head_dim = HeadDimOf(dtype)};
+  std::vector<AttentionShape> shapes;
+  for (const uint32_t window : {1u, 5u, 64u, 255u, 256u, 300u, 2000u}) {
+    shapes.push_back(plain);
+    shapes.back().window_tokens = window;
+  }
+  shapes.push_back(plain);
+  shapes.back().soft_cap = 2;
+  shapes.push_back(plain);
+  shapes.back().sinks = {-3, 0.5, 4, 200};
+  shapes.push_back(plain);
+  shapes.back().window_tokens = 40;
+  shapes.back().soft_cap = 5;
+  shapes.back().sinks = {1, -200, 0, 6};
+  return shapes;
+}
+
+TEST(OpsAttention, AgreesWithTheReferenceUnderEveryRule) {
+  Random random(27);
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0}) {
+    for (const AttentionShape& shape : RuledShapes(dtype)) {
+      constexpr uint32_t kLengths[] = {1, 40, 257, 600};
+      std::vector<SequenceInput> sequences;
+      std::vector<Piece> most;
+      std::vector<Piece> last;
+      std::vector<double> tolerances;
+      for (uint32_t i = 0; i < std::size(kLengths); ++i) {
+        const uint32_t rows = i % 2 == 0 ? 1 : 9;
+        sequences.push_back(MakeSequence(random, shape, kLengths[i]));
+        most.push_back({i, 0, kLengths[i] - rows});
+        last.push_back({i, kLengths[i] - rows, rows});
+        tolerances.insert(tolerances.end(), rows * shape.query_width(),
+                          Tolerance(shape, sequences.back()));
+      }
+      PagedSequences paged(random, shape, std::move(sequences));
+      for (const Ops* ops : SupportedOps()) {
+        paged.Step(*ops, most);
+        const std::vector<float> actual = paged.Step(*ops, last);
+        ExpectClose(paged.Step(ReferenceOps(), last), actual, tolerances,
+                    Describe(*ops, shape) + ", window " + std::to_string(shape.window_tokens));
+      }
+    }
+  }
+}
+
+// The rules matter: each changes what the reference computes, where it should and nowhere else.
+TEST(OpsAttention, AWindowHidesWhatIsBeforeIt) {
+  Random random(28);
+  AttentionShape shape{.dtype = DType::kF32};
+  const SequenceInput sequence = MakeSequence(random, shape, 20);
+  const std::vector<float> all = PagedSequences(random, shape, {sequence}).Whole(ReferenceOps())[0];
+  shape.window_tokens = 8;
+  const std::vector<float> near =
+      PagedSequences(random, shape, {sequence}).Whole(ReferenceOps())[0];
+  const size_t width = shape.query_width();
+  ExpectSameBits(std::span(all).first(8 * width), std::span(near).first(8 * width), "first 8");
+  for (size_t row = 8; row < 20; ++row) EXPECT_NE(all[row * width], near[row * width]);
+  // The last token sees what it would see if the sequence began 7 tokens before it.
+  SequenceInput end{8, {}, {}, {}};
+  end.query.assign(sequence.query.end() - static_cast<ptrdiff_t>(8 * width), sequence.query.end());
+  const auto kv = static_cast<ptrdiff_t>(8 * shape.kv_width());
+  end.key.assign(sequence.key.end() - kv, sequence.key.end());
+  end.value.assign(sequence.value.end() - kv, sequence.value.end());
+  const std::vector<float> cut = PagedSequences(random, shape, {end}).Whole(ReferenceOps())[0];
+  ExpectSameBits(std::span(cut).last(width), std::span(near).last(width), "last token");
+}
+
 TEST(OpsAttention, NoSlicesAndEmptySlicesDoNothing) {
   Random random(25);
   const AttentionShape shape;

@@ -69,6 +69,136 @@ TEST(OpsAddRmsNorm, ZerosStayZeros) {
   }
 }
 
+Normed AddLayerNorm(const Ops& ops, const std::vector<float>& added, const std::vector<float>& x,
+                    const std::vector<float>& weight, const std::vector<float>& bias) {
+  Normed normed{x, std::vector<float>(x.size(), 1.0f)};
+  const auto width = static_cast<uint32_t>(weight.size());
+  ops.AddLayerNorm(
+      {added.data(), normed.residual.data(), weight.data(), 1e-5f, normed.out.data(), bias.data()},
+      static_cast<uint32_t>(x.size()) / width, width);
+  return normed;
+}
+
+TEST(OpsAddLayerNorm, AgreesWithTheReference) {
+  Random random(16);
+  for (const uint32_t width : kWidths) {
+    const std::vector<float> added = random.Activations(3 * width);
+    std::vector<float> x = random.Activations(3 * width);
+    for (float& value : x) value += 1;  // A mean of zero would hide that it is subtracted.
+    const std::vector<float> weight = random.Activations(width);
+    const std::vector<float> bias = random.Activations(width);
+    const Normed expected = AddLayerNorm(ReferenceOps(), added, x, weight, bias);
+    // As of AddRmsNorm, and the mean's error: width roundings of values below 32, over a deviation
+    // of which epsilon is the least. One value is its own mean, to the bit.
+    std::vector<double> tolerance;
+    for (size_t i = 0; i < expected.out.size(); ++i) {
+      const double scaled = std::abs(double{expected.out[i]} - bias[i % width]) +
+                            (width > 1 ? 40 * std::abs(double{weight[i % width]}) : 0);
+      tolerance.push_back((scaled * (width / 2.0 + 6) + std::abs(double{bias[i % width]})) *
+                          kEpsilon);
+    }
+    for (const Ops* ops : SupportedOps()) {
+      const std::string what = std::string(ops->isa()) + " width " + std::to_string(width);
+      const Normed normed = AddLayerNorm(*ops, added, x, weight, bias);
+      ExpectClose(expected.out, normed.out, tolerance, what);
+      ExpectSameBits(expected.residual, normed.residual, what + ", residual");
+    }
+  }
+}
+
+TEST(OpsRmsNorm, AgreesWithTheReferenceAndKeepsWhatIsBetween) {
+  Random random(17);
+  for (const uint32_t width : kWidths) {
+    const size_t stride = 3 * width + 5;
+    const std::vector<float> x = random.Activations(2 * stride);
+    const std::vector<float> weight = random.Activations(width);
+    const auto normed = [&](const Ops& ops) {
+      std::vector<float> y = x;
+      ops.RmsNorm({y.data(), stride, 3, width, weight.data(), 1e-5f}, 2);
+      return y;
+    };
+    const std::vector<float> expected = normed(ReferenceOps());
+    ExpectSameBits(std::span(x).subspan(3 * width, 5), std::span(expected).subspan(3 * width, 5),
+                   "between two tokens");
+    std::vector<double> tolerance;
+    for (const float value : expected) {
+      tolerance.push_back(std::abs(double{value}) * (width / 2.0 + 6) * kEpsilon);
+    }
+    for (const Ops* ops : SupportedOps()) {
+      ExpectClose(expected, normed(*ops), tolerance,
+                  std::string(ops->isa()) + " width " + std::to_string(width));
+    }
+  }
+}
+
+// One rounding each: all instruction sets give the same bits.
+TEST(OpsAdd, SumsAndProductsAreTheReferences) {
+  Random random(18);
+  const std::vector<float> x = random.Activations(3 * 40);
+  const std::vector<float> y = random.Activations(3 * 40);
+  const auto all = [&](const Ops& ops) {
+    std::vector<float> z = x;
+    ops.Add(y.data(), z.size(), z.data());
+    ops.AddBias(y.data(), 37, 3, z.data(), 40);
+    ops.Scale(1.7f, z.size() - 1, z.data());
+    return z;
+  };
+  const std::vector<float> expected = all(ReferenceOps());
+  EXPECT_EQ(expected[39], (x[39] + y[39]) * 1.7f);
+  EXPECT_EQ(expected[119], x[119] + y[119]);
+  EXPECT_EQ(expected[41], ((x[41] + y[41]) + y[1]) * 1.7f);
+  for (const Ops* ops : SupportedOps())
+    ExpectSameBits(expected, all(*ops), std::string(ops->isa()));
+}
+
+TEST(OpsSoftCap, AgreesWithTheReferenceAndNeverExceedsTheCap) {
+  Random random(19);
+  std::vector<float> x = random.Activations(257);
+  x.insert(x.end(), {0.0f, 1e-6f, 29.0f, 31.0f, -30.0f, 1e4f, -1e4f, 3e38f, -3e38f});
+  std::vector<float> expected = x;
+  ReferenceOps().SoftCap(30.0f, expected.size(), expected.data());
+  EXPECT_EQ(expected[262], 30.0f);
+  // A power and a quotient, relative to the cap.
+  const std::vector<double> tolerance(x.size(), 30.0 * 8 * kEpsilon);
+  for (const Ops* ops : SupportedOps()) {
+    std::vector<float> capped = x;
+    ops->SoftCap(30.0f, capped.size(), capped.data());
+    ExpectClose(expected, capped, tolerance, std::string(ops->isa()));
+    for (const float value : capped) EXPECT_LE(std::abs(value), 30.0f);
+  }
+}
+
+TEST(OpsGelu, AgreesWithTheReference) {
+  Random random(20);
+  for (const uint32_t count : kWidths) {
+    std::vector<float> gate = random.Activations(count);
+    const float extremes[] = {0.0f, 40.0f, -40.0f, 1e10f, -1e10f};
+    if (count > 16) std::ranges::copy(extremes, gate.begin());
+    const std::vector<float> up = random.Activations(count);
+    std::vector<float> expected(count);
+    std::vector<double> tolerance;
+    ReferenceOps().GeluMultiply(gate.data(), up.data(), count, expected.data());
+    // The exponent has some roundings, and the power that relative error; what is left of a very
+    // negative value is at most it times e^-88.37.
+    for (uint32_t i = 0; i < count; ++i) {
+      const double x = std::abs(double{gate[i]});
+      const double exponent = std::min(90.0, 1.6 * x + 0.08 * x * x * x);
+      tolerance.push_back(std::abs(double{expected[i]}) * (8 + 4 * exponent) * kEpsilon +
+                          x * std::abs(double{up[i]}) * 5e-39);
+    }
+    for (const Ops* ops : SupportedOps()) {
+      const std::string what = std::string(ops->isa()) + " count " + std::to_string(count);
+      std::vector<float> out(count);
+      ops->GeluMultiply(gate.data(), up.data(), count, out.data());
+      ExpectClose(expected, out, tolerance, what);
+      std::vector<float> plain = gate;
+      ops->Gelu(count, plain.data());
+      for (uint32_t i = 0; i < count; ++i) plain[i] *= up[i];
+      ExpectSameBits(out, plain, what + ", without a gate");
+    }
+  }
+}
+
 TEST(OpsSiluMultiply, AgreesWithTheReference) {
   Random random(12);
   for (const uint32_t count : kWidths) {

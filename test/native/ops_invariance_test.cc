@@ -134,6 +134,13 @@ TEST(OpsInvariance, AttentionDoesNotDependOnChunksBatchesOrBlocks) {
   CompareCuts({.heads = 7, .kv_heads = 1, .head_dim = 20});
 }
 
+// Under every rule, and with windows whose hidden splits are skipped.
+TEST(OpsInvariance, AttentionRulesDoNotDependOnChunksOrBatches) {
+  CompareCuts({.window_tokens = 20});
+  CompareCuts({.soft_cap = 3, .window_tokens = 1});
+  CompareCuts({.sinks = {1, -2, 3, 0}});
+}
+
 // Sequences that end in several splits, with `shared` equal tokens at their beginning.
 std::vector<SequenceInput> LongSequences(Random& random, const AttentionShape& shape,
                                          uint32_t shared) {
@@ -166,7 +173,9 @@ TEST(OpsInvariance, AttentionDoesNotDependOnSharedBlocksOrThreads) {
     for (const uint32_t shared : {256u, 512u}) {
       for (const uint32_t rows : {1u, 2u}) {
         Random random(36);
-        const AttentionShape shape{.dtype = dtype, .heads = 8, .kv_heads = 1, .head_dim = 32};
+        AttentionShape shape{.dtype = dtype, .heads = 8, .kv_heads = 1, .head_dim = 32};
+        if (shared == 512) shape.sinks.assign(8, 0.5f);
+        if (rows == 2) shape.window_tokens = 300;
         const auto sequences = LongSequences(random, shape, shared);
         const std::vector<Piece> pieces = Pieces(sequences, rows);
         PagedSequences apart(random, shape, sequences);
@@ -195,7 +204,8 @@ TEST(OpsInvariance, AttentionDoesNotDependOnCuttingOneSequence) {
   ThreadPool one(1);
   Random random(37);
   for (const DType dtype : kKvDTypes) {
-    const AttentionShape shape{.dtype = dtype, .heads = 2, .kv_heads = 1, .head_dim = 32};
+    AttentionShape shape{.dtype = dtype, .heads = 2, .kv_heads = 1, .head_dim = 32};
+    if (dtype == DType::kF16) shape.window_tokens = 1100;
     PagedSequences paged(random, shape, {MakeSequence(random, shape, 2500)});
     for (const Ops* ops : SupportedOps()) {
       const std::vector<float> whole = paged.Whole(*ops)[0];

@@ -41,14 +41,23 @@ class RecordingOps final : public Ops {
   void MatMul(std::span<const MatMulProduct>, const float*, uint32_t, std::span<std::byte>,
               ThreadPool&) const override {}
   void AddRmsNorm(const ResidualNorm&, uint32_t, uint32_t) const override {}
+  void AddLayerNorm(const ResidualNorm&, uint32_t, uint32_t) const override {}
+  void RmsNorm(const VectorNorm&, uint32_t) const override {}
+  void AddBias(const float*, uint32_t, uint32_t, float*, size_t) const override {}
+  void Add(const float*, size_t, float*) const override {}
+  void Scale(float, size_t, float*) const override {}
+  void SoftCap(float, size_t, float*) const override {}
   void Rope(float*, size_t, std::span<const uint32_t>, uint32_t, uint32_t,
             const RopeView&) const override {}
   void SiluMultiply(const float*, const float*, size_t, float*) const override {}
+  void GeluMultiply(const float*, const float*, size_t, float*) const override {}
+  void Gelu(size_t, float*) const override {}
   void WriteKv(const float*, const float*, size_t, std::span<const AttentionSlice>,
                const PagedKv&) const override {}
   size_t AttentionScratchBytes(const AttentionLimits&) const override { return 0; }
   void Attention(const float*, size_t, std::span<const AttentionSlice>, uint32_t, const PagedKv&,
-                 float, float*, size_t, std::span<std::byte>, ThreadPool&) const override {}
+                 const AttentionRules&, float*, size_t, std::span<std::byte>,
+                 ThreadPool&) const override {}
 
   mutable uint32_t packs = 0;
 

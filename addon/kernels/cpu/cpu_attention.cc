@@ -38,7 +38,7 @@ struct AttentionCall {
   float* out;
   size_t out_stride;
   uint32_t heads;
-  float scale;
+  const AttentionRules& rules;
 
   uint32_t group_heads() const { return heads / cache.kv_heads; }
   size_t state_floats() const { return StateFloats(cache.head_dim, kernels.lanes); }
@@ -98,7 +98,7 @@ struct AttentionCall {
                     .kv_head = kv_head,
                     .block_table = plan.members[piece.first_member].slice->block_table,
                     .cache = &cache,
-                    .scale = scale,
+                    .rules = rules,
                     .scratch = scratch,
                     .following = FirstKeys(following)});
   }
@@ -115,6 +115,9 @@ struct AttentionCall {
                      .splits = std::max(splits, first + 1) - first,
                      .heads = group_heads(),
                      .head_dim = cache.head_dim,
+                     .sinks = rules.sinks == nullptr
+                                  ? nullptr
+                                  : rules.sinks + size_t{kv_head} * group_heads(),
                      .out = rows.out,
                      .scratch = scratch});
     }
@@ -162,8 +165,8 @@ size_t CpuOps::AttentionScratchBytes(const AttentionLimits& limits) const {
 
 void CpuOps::Attention(const float* query, size_t query_stride,
                        std::span<const AttentionSlice> slices, uint32_t heads, const PagedKv& cache,
-                       float scale, float* out, size_t out_stride, std::span<std::byte> scratch,
-                       ThreadPool& pool) const {
+                       const AttentionRules& rules, float* out, size_t out_stride,
+                       std::span<std::byte> scratch, ThreadPool& pool) const {
   CheckCache(cache, slices);
   IC_CHECK(heads % cache.kv_heads == 0);
   IC_CHECK(IsAligned(scratch.data(), 64));
@@ -181,7 +184,7 @@ void CpuOps::Attention(const float* query, size_t query_stride,
                      .threads = alone ? 1 : threads},
                     scratch.subspan(threads * thread_floats * sizeof(float)));
   const AttentionCall call = {kernels_, plan,       cache, query, query_stride,
-                              out,      out_stride, heads, scale};
+                              out,      out_stride, heads, rules};
   // Tasks differ in cost, the longest come first: each thread takes one at a time, and the next one
   // before it begins, as long as there are enough for all: so memory can be asked for it.
   const uint32_t tasks = call.tasks();

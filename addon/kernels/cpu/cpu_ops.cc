@@ -244,6 +244,43 @@ void CpuOps::AddRmsNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t widt
   }
 }
 
+void CpuOps::AddLayerNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const {
+  IC_CHECK(width > 0 && norm.bias != nullptr);
+  for (size_t t = 0; t < tokens; ++t) {
+    kernels_.add_layer_norm({norm.added + t * width, norm.residual + t * width, norm.weight,
+                             norm.epsilon, norm.out + t * width, norm.bias},
+                            width);
+  }
+}
+
+void CpuOps::RmsNorm(const VectorNorm& norm, uint32_t tokens) const {
+  IC_CHECK(norm.width > 0 && (tokens <= 1 || norm.stride >= size_t{norm.vectors} * norm.width));
+  for (size_t t = 0; t < tokens; ++t) {
+    for (size_t v = 0; v < norm.vectors; ++v) {
+      kernels_.rms_norm(norm.x + t * norm.stride + v * norm.width, norm);
+    }
+  }
+}
+
+// The three below do next to nothing with each value: plain loops keep up with memory.
+void CpuOps::AddBias(const float* bias, uint32_t width, uint32_t tokens, float* x,
+                     size_t stride) const {
+  for (size_t t = 0; t < tokens; ++t) Add(bias, width, x + t * stride);
+}
+
+void CpuOps::Add(const float* added, size_t count, float* x) const {
+  for (size_t i = 0; i < count; ++i) x[i] += added[i];
+}
+
+void CpuOps::Scale(float factor, size_t count, float* x) const {
+  for (size_t i = 0; i < count; ++i) x[i] *= factor;
+}
+
+void CpuOps::SoftCap(float cap, size_t count, float* x) const {
+  IC_CHECK(cap > 0);
+  kernels_.soft_cap(cap, count, x);
+}
+
 void CpuOps::Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
                   uint32_t head_dim, const RopeView& rope) const {
   IC_CHECK(rope.rope_dim <= head_dim && rope.rope_dim % 2 == 0);
@@ -259,5 +296,11 @@ void CpuOps::Rope(float* x, size_t stride, std::span<const uint32_t> positions, 
 void CpuOps::SiluMultiply(const float* gate, const float* up, size_t count, float* out) const {
   kernels_.silu_multiply(gate, up, count, out);
 }
+
+void CpuOps::GeluMultiply(const float* gate, const float* up, size_t count, float* out) const {
+  kernels_.gelu_multiply(gate, up, count, out);
+}
+
+void CpuOps::Gelu(size_t count, float* x) const { kernels_.gelu(count, x); }
 
 }  // namespace infercept::cpu

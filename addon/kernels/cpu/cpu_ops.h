@@ -20,15 +20,24 @@ class CpuOps final : public Ops {
               std::span<std::byte> scratch, ThreadPool& pool) const override;
   void Embed(const WeightView& table, std::span<const TokenId> tokens, float* out) const override;
   void AddRmsNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const override;
+  void AddLayerNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const override;
+  void RmsNorm(const VectorNorm& norm, uint32_t tokens) const override;
+  void AddBias(const float* bias, uint32_t width, uint32_t tokens, float* x,
+               size_t stride) const override;
+  void Add(const float* added, size_t count, float* x) const override;
+  void Scale(float factor, size_t count, float* x) const override;
+  void SoftCap(float cap, size_t count, float* x) const override;
   void Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
             uint32_t head_dim, const RopeView& rope) const override;
   void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const override;
+  void GeluMultiply(const float* gate, const float* up, size_t count, float* out) const override;
+  void Gelu(size_t count, float* x) const override;
   void WriteKv(const float* key, const float* value, size_t stride,
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override;
   size_t AttentionScratchBytes(const AttentionLimits& limits) const override;
   void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
-                 uint32_t heads, const PagedKv& cache, float scale, float* out, size_t out_stride,
-                 std::span<std::byte> scratch, ThreadPool& pool) const override;
+                 uint32_t heads, const PagedKv& cache, const AttentionRules& rules, float* out,
+                 size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const override;
 
  private:
   struct Inputs;

@@ -68,7 +68,7 @@ struct AttentionTask {
   uint32_t kv_head = 0;
   const BlockId* block_table = nullptr;
   const PagedKv* cache = nullptr;
-  float scale = 1;
+  AttentionRules rules;
   float* scratch = nullptr;  // AttentionTaskFloats
   AttentionKeys following;   // What the thread reads after this task, if that is known.
 };
@@ -79,6 +79,7 @@ struct AttentionQuery {
   size_t split_stride = 0;
   float* out = nullptr;  // null: the state is all
   uint32_t position = 0;
+  float sink = 0;  // to base 2; minus infinity without one
 };
 
 // The widest register tile of queries.
@@ -101,8 +102,9 @@ struct AttentionMerge {
   uint32_t splits = 0;
   uint32_t heads = 0;
   uint32_t head_dim = 0;
-  float* out = nullptr;      // [heads][head_dim]
-  float* scratch = nullptr;  // StateFloats
+  const float* sinks = nullptr;  // [heads]; may be null
+  float* out = nullptr;          // [heads][head_dim]
+  float* scratch = nullptr;      // StateFloats
 };
 
 // Keys or values of consecutive positions of one sequence and one KV head, all in one block.
@@ -143,7 +145,13 @@ struct Kernels {
   PrepareKernel (*prepare_of)(InputKind kind) = nullptr;
   // One token.
   void (*add_rms_norm)(const ResidualNorm& norm, uint32_t width) = nullptr;
+  void (*add_layer_norm)(const ResidualNorm& norm, uint32_t width) = nullptr;
+  // One vector.
+  void (*rms_norm)(float* x, const VectorNorm& norm) = nullptr;
+  void (*soft_cap)(float cap, size_t count, float* x) = nullptr;
   void (*silu_multiply)(const float* gate, const float* up, size_t count, float* out) = nullptr;
+  void (*gelu_multiply)(const float* gate, const float* up, size_t count, float* out) = nullptr;
+  void (*gelu)(size_t count, float* x) = nullptr;
   // One head; cosine and sine are the row of its position, [rope_dim / 2].
   void (*rope)(float* head, const float* cosine, const float* sine, const RopeView& rope) = nullptr;
   // Round to the cache's dtype (paged_kv.h has the layouts).

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 #include <vector>
 
 #include "kernels/blocks.h"
@@ -160,6 +161,53 @@ class RefOps final : public Ops {
     }
   }
 
+  void AddLayerNorm(const ResidualNorm& norm, uint32_t tokens, uint32_t width) const override {
+    for (size_t t = 0; t < tokens; ++t) {
+      float* residual = norm.residual + t * width;
+      double sum = 0;
+      for (uint32_t i = 0; i < width; ++i) sum += residual[i] += norm.added[t * width + i];
+      const double mean = sum / width;
+      double squares = 0;
+      for (uint32_t i = 0; i < width; ++i) squares += (residual[i] - mean) * (residual[i] - mean);
+      const double factor = 1.0 / std::sqrt(squares / width + double{norm.epsilon});
+      for (uint32_t i = 0; i < width; ++i) {
+        const double scaled = (residual[i] - mean) * factor;
+        norm.out[t * width + i] = static_cast<float>(scaled * norm.weight[i] + norm.bias[i]);
+      }
+    }
+  }
+
+  void RmsNorm(const VectorNorm& norm, uint32_t tokens) const override {
+    for (size_t t = 0; t < tokens; ++t) {
+      for (size_t v = 0; v < norm.vectors; ++v) {
+        float* x = norm.x + t * norm.stride + v * norm.width;
+        double squares = 0;
+        for (uint32_t i = 0; i < norm.width; ++i) squares += double{x[i]} * x[i];
+        const double factor = 1.0 / std::sqrt(squares / norm.width + double{norm.epsilon});
+        for (uint32_t i = 0; i < norm.width; ++i) {
+          x[i] = static_cast<float>(x[i] * factor * norm.weight[i]);
+        }
+      }
+    }
+  }
+
+  void AddBias(const float* bias, uint32_t width, uint32_t tokens, float* x,
+               size_t stride) const override {
+    for (size_t t = 0; t < tokens; ++t) Add(bias, width, x + t * stride);
+  }
+
+  void Add(const float* added, size_t count, float* x) const override {
+    for (size_t i = 0; i < count; ++i) x[i] += added[i];
+  }
+
+  void Scale(float factor, size_t count, float* x) const override {
+    for (size_t i = 0; i < count; ++i) x[i] *= factor;
+  }
+
+  void SoftCap(float cap, size_t count, float* x) const override {
+    for (size_t i = 0; i < count; ++i) x[i] = static_cast<float>(Capped(x[i], double{cap}));
+  }
+
   void Rope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
             uint32_t head_dim, const RopeView& rope) const override {
     IC_CHECK(rope.rope_dim <= head_dim && rope.rope_dim % 2 == 0);
@@ -187,6 +235,14 @@ class RefOps final : public Ops {
     }
   }
 
+  void GeluMultiply(const float* gate, const float* up, size_t count, float* out) const override {
+    for (size_t i = 0; i < count; ++i) out[i] = static_cast<float>(GeluOf(gate[i]) * up[i]);
+  }
+
+  void Gelu(size_t count, float* x) const override {
+    for (size_t i = 0; i < count; ++i) x[i] = static_cast<float>(GeluOf(x[i]));
+  }
+
   void WriteKv(const float* key, const float* value, size_t stride,
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override {
     CheckCache(cache, slices);
@@ -206,8 +262,8 @@ class RefOps final : public Ops {
   size_t AttentionScratchBytes(const AttentionLimits&) const override { return 0; }
 
   void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
-                 uint32_t heads, const PagedKv& cache, float scale, float* out, size_t out_stride,
-                 std::span<std::byte>, ThreadPool&) const override {
+                 uint32_t heads, const PagedKv& cache, const AttentionRules& rules, float* out,
+                 size_t out_stride, std::span<std::byte>, ThreadPool&) const override {
     CheckCache(cache, slices);
     IC_CHECK(heads % cache.kv_heads == 0);
     for (const AttentionSlice& slice : slices) {
@@ -215,14 +271,21 @@ class RefOps final : public Ops {
         for (uint32_t h = 0; h < heads; ++h) {
           const size_t row = slice.first_row + i;
           const size_t head = size_t{h} * cache.head_dim;
-          Attend(query + row * query_stride + head, slice, slice.first_position + i,
-                 h / (heads / cache.kv_heads), cache, scale, out + row * out_stride + head);
+          Attend({query + row * query_stride + head, h, h / (heads / cache.kv_heads),
+                  slice.first_position + i},
+                 slice, cache, rules, out + row * out_stride + head);
         }
       }
     }
   }
 
  private:
+  static double Capped(double x, double cap) { return cap * std::tanh(x / cap); }
+
+  static double GeluOf(double x) {
+    return x / 2 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+  }
+
   static void MultiplyRow(const MatMulProduct& product, uint32_t r, const float* x,
                           uint32_t tokens) {
     const auto& [dtype, data, rows, columns] = product.weight;
@@ -235,22 +298,38 @@ class RefOps final : public Ops {
     }
   }
 
-  // One query of one head: softmax over all its positions, then the weighted mean of the values.
-  static void Attend(const float* query, const AttentionSlice& slice, uint32_t position,
-                     uint32_t kv_head, const PagedKv& cache, float scale, float* out) {
-    std::vector<double> weights(position + 1);
-    for (uint32_t p = 0; p <= position; ++p) {
-      const std::vector<float> key = KvPlace(cache, slice, p, kv_head).ReadKey();
-      for (uint32_t d = 0; d < cache.head_dim; ++d) weights[p] += double{query[d]} * key[d];
-      weights[p] *= double{scale};
+  struct Query {
+    const float* values;
+    uint32_t head;
+    uint32_t kv_head;
+    uint32_t position;
+  };
+
+  // One query of one head: softmax over the positions it sees, then the weighted mean of the
+  // values.
+  static void Attend(const Query& query, const AttentionSlice& slice, const PagedKv& cache,
+                     const AttentionRules& rules, float* out) {
+    const uint32_t end = query.position + 1;
+    const uint32_t window = rules.window_tokens;
+    const uint32_t first = window != 0 && end > window ? end - window : 0;
+    std::vector<double> weights;
+    for (uint32_t p = first; p < end; ++p) {
+      const std::vector<float> key = KvPlace(cache, slice, p, query.kv_head).ReadKey();
+      double dot = 0;
+      for (uint32_t d = 0; d < cache.head_dim; ++d) dot += double{query.values[d]} * key[d];
+      const double score = dot * double{rules.scale};
+      weights.push_back(rules.soft_cap == 0 ? score : Capped(score, double{rules.soft_cap}));
     }
+    if (rules.sinks != nullptr) weights.push_back(rules.sinks[query.head]);
     const double largest = *std::max_element(weights.begin(), weights.end());
     double total = 0;
     for (double& weight : weights) total += weight = std::exp(weight - largest);
     std::vector<double> mean(cache.head_dim);
-    for (uint32_t p = 0; p <= position; ++p) {
-      const std::vector<float> value = KvPlace(cache, slice, p, kv_head).ReadValue();
-      for (uint32_t d = 0; d < cache.head_dim; ++d) mean[d] += weights[p] / total * value[d];
+    for (uint32_t p = first; p < end; ++p) {
+      const std::vector<float> value = KvPlace(cache, slice, p, query.kv_head).ReadValue();
+      for (uint32_t d = 0; d < cache.head_dim; ++d) {
+        mean[d] += weights[p - first] / total * value[d];
+      }
     }
     for (uint32_t d = 0; d < cache.head_dim; ++d) out[d] = static_cast<float>(mean[d]);
   }
