@@ -27,9 +27,9 @@ const ALLOWED: Record<string, string[]> = {
 const RESERVED: { header: RegExp; where: RegExp }[] = [
   {
     header: /^(thread|mutex|condition_variable|atomic|future|semaphore)$/,
-    where: /^(base\/(thread_pool|processors)|engine\/|kernels\/|model\/|binding\/)/,
+    where: /^(base\/(thread_pool|processors)|device\/cpu_device|engine\/|kernels\/|model\/|binding\/)/,
   },
-  { header: /^chrono$/, where: /^(engine|base\/thread_pool)/ },
+  { header: /^chrono$/, where: /^(engine|base\/thread_pool|device\/cpu_device)/ },
   { header: /^(fstream|iostream|cstdio|fcntl\.h|sys\/stat\.h)$/, where: /^(io|device|engine|binding)\// },
   { header: /^random$/, where: /^$/ },
   { header: /^napi\.h$/, where: /^binding\/napi_setup\.h$/ },
