@@ -1,0 +1,11 @@
+// Matrix instructions, lane by lane as device/mma.cuh lays them out.
+#pragma once
+
+#include "kernels/cuda/emulation/emulator.h"
+
+namespace infercept::emulation {
+
+// BF16, 16x8x16.
+void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const Site& site);
+
+}  // namespace infercept::emulation

@@ -1,0 +1,78 @@
+// Every launcher of the CUDA backend. All pointers are device memory, all arrays row-major; a
+// launcher proves shapes (IC_CHECK), puts its kernels into the stream and returns. Nothing here
+// allocates, and nothing waits.
+//
+// What a launcher computes for one token does not depend on the other tokens of the call.
+//
+// Widths that are multiples of 4 (8 for 16-bit values), at addresses that are multiples of 16, take
+// 16-byte accesses; all others are right but slower.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/types.h"
+#include "kernels/cuda/stream.h"
+#include "kernels/tensor_view.h"
+
+namespace infercept::cuda {
+
+// --- norm.cu ---
+
+inline constexpr uint32_t kNormWidthMax = 16384;
+
+// residual += added; then per token out = (residual - mean) * factor * weight + bias, in float,
+// with
+//   RMSNorm (Zhang and Sennrich 2019, eq. 4): mean = 0, factor = 1 / sqrt(mean(residual^2) +
+//   epsilon) LayerNorm (Ba et al. 2016, eq. 4): factor = 1 / sqrt(variance(residual) + epsilon).
+struct Norm {
+  const float* added = nullptr;   // [tokens][width], or null: nothing is added
+  float* residual = nullptr;      // [tokens][width]
+  const float* weight = nullptr;  // [width]
+  const float* bias = nullptr;    // [width], or null: zeros
+  float epsilon = 0;
+  void* out = nullptr;            // [tokens][width]; may be `added` if it is float
+  DType out_dtype = DType::kF32;  // kF32, or kBF16 for the tensor cores
+};
+// REQUIRES: width <= kNormWidthMax; one that is no multiple of 4, a quarter of it.
+void RmsNorm(const Norm& norm, uint32_t tokens, uint32_t width, Stream stream);
+void LayerNorm(const Norm& norm, uint32_t tokens, uint32_t width, Stream stream);
+
+// --- rope.cu ---
+
+// Rotates pairs of each head in place (kernels/ops.h, RopeView); tables and positions on the
+// device.
+struct Rotation {
+  float* x = nullptr;                   // [tokens] rows of `heads` heads, `stride` floats apart
+  size_t stride = 0;                    // >= heads * head_dim
+  const uint32_t* positions = nullptr;  // [tokens], each below the tables' length
+  const float* cosine = nullptr;        // [context_tokens][rope_dim / 2]
+  const float* sine = nullptr;          // [context_tokens][rope_dim / 2]
+  uint32_t heads = 0;
+  uint32_t head_dim = 0;
+  uint32_t rope_dim = 0;     // the first rope_dim values of each head are rotated
+  bool interleaved = false;  // pairs (2i, 2i + 1), else (i, i + rope_dim / 2)
+};
+void Rope(const Rotation& rotation, uint32_t tokens, Stream stream);
+
+// --- activation.cu ---
+
+enum class Activation {
+  kSilu,      // x * sigmoid(x)
+  kGeluTanh,  // Hendrycks and Gimpel 2016, the approximation by tanh
+  kRelu,
+};
+
+// out[i] = activation(gate[i]) * up[i]; without `up`, activation(gate[i]).
+struct Gated {
+  const float* gate = nullptr;    // [count]
+  const float* up = nullptr;      // [count], or null
+  void* out = nullptr;            // [count]; may be `gate` or `up` if it is float
+  DType out_dtype = DType::kF32;  // kF32, or kBF16 for the tensor cores
+};
+void Activate(Activation activation, const Gated& gated, size_t count, Stream stream);
+
+// sum[i] += added[i].
+void AddTo(float* sum, const float* added, size_t count, Stream stream);
+
+}  // namespace infercept::cuda
