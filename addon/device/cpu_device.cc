@@ -18,7 +18,7 @@ Nanos Now() {
 }
 
 // Marks are numbered: recording takes the next number, and who waits waits for the last one taken.
-class CpuEvent final : public Event {
+class CpuEvent final : public StreamEvent {
  public:
   uint64_t Take() {
     const std::lock_guard lock(mutex_);
@@ -45,7 +45,7 @@ class CpuEvent final : public Event {
     WaitFor(taken());
     return Status();
   }
-  Result<Nanos> ElapsedSince(const Event& begin) const override {
+  Result<Nanos> ElapsedSince(const StreamEvent& begin) const override {
     return time() - static_cast<const CpuEvent&>(begin).time();
   }
 
@@ -73,11 +73,11 @@ class InlineStream final : public Stream {
   void Fill(void* target, uint8_t value, size_t bytes) override {
     std::memset(target, value, bytes);
   }
-  void Record(Event& event) override {
+  void Record(StreamEvent& event) override {
     auto& mark = static_cast<CpuEvent&>(event);
     mark.Pass(mark.Take());
   }
-  void Wait(const Event& event) override {
+  void Wait(const StreamEvent& event) override {
     const auto& mark = static_cast<const CpuEvent&>(event);
     mark.WaitFor(mark.taken());
   }
@@ -106,11 +106,11 @@ class ThreadStream final : public Stream {
   void Fill(void* target, uint8_t value, size_t bytes) override {
     Add({.kind = Kind::kFill, .target = target, .bytes = bytes, .value = value});
   }
-  void Record(Event& event) override {
+  void Record(StreamEvent& event) override {
     auto& mark = static_cast<CpuEvent&>(event);
     Add({.kind = Kind::kRecord, .target = &mark, .mark = mark.Take()});
   }
-  void Wait(const Event& event) override {
+  void Wait(const StreamEvent& event) override {
     const auto& mark = static_cast<const CpuEvent&>(event);
     Add({.kind = Kind::kWait, .source = &mark, .mark = mark.taken()});
   }
@@ -205,8 +205,8 @@ class TheCpu final : public Device {
     if (use == StreamUse::kCompute) return std::unique_ptr<Stream>(new InlineStream());
     return std::unique_ptr<Stream>(new ThreadStream());
   }
-  Result<std::unique_ptr<Event>> CreateEvent() override {
-    return std::unique_ptr<Event>(new CpuEvent());
+  Result<std::unique_ptr<StreamEvent>> CreateEvent() override {
+    return std::unique_ptr<StreamEvent>(new CpuEvent());
   }
 
  private:
@@ -218,6 +218,11 @@ class TheCpu final : public Device {
 Device& CpuDevice() {
   static TheCpu device;
   return device;
+}
+
+Stream& CpuStream() {
+  static InlineStream stream;
+  return stream;
 }
 
 }  // namespace infercept

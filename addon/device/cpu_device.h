@@ -7,7 +7,8 @@
 
 namespace infercept {
 
-// There is one; it has no state.
+// There is one of each; they have no state.
 Device& CpuDevice();
+Stream& CpuStream();  // of StreamUse::kCompute
 
 }  // namespace infercept

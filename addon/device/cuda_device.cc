@@ -42,7 +42,7 @@ std::string Remedy(cudaError_t error) {
 // their own: nobody else's choice is lost.
 cudaError_t Use(int index) { return cudaSetDevice(index); }
 
-class CudaEvent final : public Event {
+class CudaEvent final : public StreamEvent {
  public:
   explicit CudaEvent(cudaEvent_t event) : event_(event) {}
   ~CudaEvent() override { cudaEventDestroy(event_); }
@@ -51,7 +51,7 @@ class CudaEvent final : public Event {
     const cudaError_t error = cudaEventSynchronize(event_);
     return error == cudaSuccess ? Status() : Failure(error, "waiting for an event");
   }
-  Result<Nanos> ElapsedSince(const Event& begin) const override {
+  Result<Nanos> ElapsedSince(const StreamEvent& begin) const override {
     float milliseconds = 0;
     const cudaError_t error =
         cudaEventElapsedTime(&milliseconds, static_cast<const CudaEvent&>(begin).event_, event_);
@@ -93,12 +93,12 @@ class CudaStream final : public Stream {
     Keep(cudaMemsetAsync(target, value, bytes, stream_), "a fill");
   }
 
-  void Record(Event& event) override {
+  void Record(StreamEvent& event) override {
     if (!status_.ok()) return;
     Keep(cudaEventRecord(static_cast<CudaEvent&>(event).handle(), stream_), "recording an event");
   }
 
-  void Wait(const Event& event) override {
+  void Wait(const StreamEvent& event) override {
     if (!status_.ok()) return;
     Keep(cudaStreamWaitEvent(stream_, static_cast<const CudaEvent&>(event).handle(), 0),
          "waiting for an event");
@@ -198,12 +198,12 @@ class CudaDevice final : public Device {
     return std::unique_ptr<Stream>(new CudaStream(index_, stream));
   }
 
-  Result<std::unique_ptr<Event>> CreateEvent() override {
+  Result<std::unique_ptr<StreamEvent>> CreateEvent() override {
     cudaEvent_t event = nullptr;
     cudaError_t error = Use(index_);
     if (error == cudaSuccess) error = cudaEventCreateWithFlags(&event, cudaEventDefault);
     if (error != cudaSuccess) return Failure(error, "making an event on " + properties_.id);
-    return std::unique_ptr<Event>(new CudaEvent(event));
+    return std::unique_ptr<StreamEvent>(new CudaEvent(event));
   }
 
  private:

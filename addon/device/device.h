@@ -30,6 +30,8 @@
 #include "base/types.h"
 #include "device/arena.h"
 
+struct CUstream_st;
+
 namespace infercept {
 
 struct DeviceProperties {
@@ -59,8 +61,8 @@ class AccessList {
   virtual void Write(void* data, size_t bytes) = 0;
 };
 
-// What a launcher needs to enqueue a kernel: a cudaStream_t on CUDA.
-using NativeStream = void*;
+// What launchers take (kernels/cuda/stream.h): cudaStream_t, named without CUDA's headers.
+using NativeStream = CUstream_st*;
 
 // A kernel's launcher with its arguments, which are copied when it is enqueued.
 struct KernelCall {
@@ -77,13 +79,13 @@ struct KernelCall {
 inline constexpr size_t kKernelArgumentBytesMax = 4096;
 
 // A mark in a stream's work.
-class Event {
+class StreamEvent {
  public:
-  virtual ~Event() = default;
+  virtual ~StreamEvent() = default;
   // Returns when the work before the last Record is done.
   virtual Status Synchronize() = 0;
   // Time between two marks that are done.
-  virtual Result<Nanos> ElapsedSince(const Event& begin) const = 0;
+  virtual Result<Nanos> ElapsedSince(const StreamEvent& begin) const = 0;
 };
 
 // Work that was captured once to be enqueued again and again.
@@ -121,9 +123,9 @@ class Stream {
 
   // Marks the work enqueued so far. An event can be recorded again: who waits waits for the last
   // mark at that time.
-  virtual void Record(Event& event) = 0;
+  virtual void Record(StreamEvent& event) = 0;
   // Work enqueued here from now on waits for the event's last mark. REQUIRES: it was recorded.
-  virtual void Wait(const Event& event) = 0;
+  virtual void Wait(const StreamEvent& event) = 0;
 
   // Only where DeviceProperties::graphs. Between the first two calls work is recorded instead of
   // done. REQUIRES: no Record, Wait or Synchronize in between.
@@ -158,7 +160,7 @@ class Device {
   // Memory of the host that copies can use. kOutOfMemory.
   virtual Result<Arena> AllocatePinned(size_t bytes, std::string_view purpose) = 0;
   virtual Result<std::unique_ptr<Stream>> CreateStream(StreamUse use) = 0;
-  virtual Result<std::unique_ptr<Event>> CreateEvent() = 0;
+  virtual Result<std::unique_ptr<StreamEvent>> CreateEvent() = 0;
 };
 
 }  // namespace infercept

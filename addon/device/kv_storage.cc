@@ -1,33 +1,40 @@
 #include "device/kv_storage.h"
 
-#include <cstring>
 #include <limits>
+#include <string>
 #include <utility>
 
 namespace infercept {
 namespace {
 
-Result<Arena> CreateTier(const KvShape& shape, uint32_t blocks, std::string_view tier) {
+// kOutOfMemory when the product is no size at all.
+Result<size_t> TierBytes(const KvShape& shape, uint32_t blocks, std::string_view tier) {
   const size_t block_bytes = shape.block_bytes();
   if (blocks > std::numeric_limits<ptrdiff_t>::max() / block_bytes) {
     return Status(StatusCode::kOutOfMemory, "cannot reserve " + std::to_string(blocks) +
                                                 " blocks of " + std::to_string(block_bytes) +
                                                 " bytes for the " + std::string(tier));
   }
-  return Arena::Create(blocks * block_bytes, tier);
+  return blocks * block_bytes;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<KvStorage>> KvStorage::Create(const KvShape& shape, uint32_t device_blocks,
-                                                     uint32_t host_blocks) {
+                                                     uint32_t host_blocks, Device& device) {
   IC_CHECK(shape.block_bytes() > 0 && IsKvDType(shape.dtype));
   IC_CHECK(shape.head_dim % BlockValues(shape.dtype) == 0);
-  Result<Arena> device = CreateTier(shape, device_blocks, "KV cache (device tier)");
-  if (!device.ok()) return device.status();
-  Result<Arena> host = CreateTier(shape, host_blocks, "KV cache (host tier)");
+  constexpr std::string_view kDeviceTier = "KV cache (device tier)";
+  constexpr std::string_view kHostTier = "KV cache (host tier)";
+  const Result<size_t> device_bytes = TierBytes(shape, device_blocks, kDeviceTier);
+  if (!device_bytes.ok()) return device_bytes.status();
+  const Result<size_t> host_bytes = TierBytes(shape, host_blocks, kHostTier);
+  if (!host_bytes.ok()) return host_bytes.status();
+  Result<Arena> blocks = device.Allocate(device_bytes.value(), kDeviceTier);
+  if (!blocks.ok()) return blocks.status();
+  Result<Arena> host = device.AllocatePinned(host_bytes.value(), kHostTier);
   if (!host.ok()) return host.status();
-  return std::unique_ptr<KvStorage>(new KvStorage(shape, std::move(device).Take(), device_blocks,
+  return std::unique_ptr<KvStorage>(new KvStorage(shape, std::move(blocks).Take(), device_blocks,
                                                   std::move(host).Take(), host_blocks));
 }
 
@@ -52,33 +59,29 @@ PagedKv KvStorage::Layer(uint32_t layer) const {
           .head_dim = shape_.head_dim};
 }
 
-std::byte* KvStorage::DeviceBlock(BlockId block) const {
-  IC_CHECK(Index(block) < device_blocks_);
-  return device_.data() + Index(block) * shape_.block_bytes();
-}
-
-std::byte* KvStorage::HostBlock(BlockId block) const {
-  IC_CHECK(Index(block) < host_blocks_);
-  return host_.data() + Index(block) * shape_.block_bytes();
-}
-
-void KvStorage::CopyWithin(std::span<const BlockCopy> copies) const {
+void KvStorage::Copy(const Tier& source, const Tier& target, std::span<const BlockCopy> copies,
+                     Stream& stream) const {
   for (const BlockCopy& copy : copies) {
-    IC_CHECK(copy.source != copy.target);
-    std::memcpy(DeviceBlock(copy.target), DeviceBlock(copy.source), shape_.block_bytes());
+    IC_CHECK(Index(copy.source) < source.blocks && Index(copy.target) < target.blocks);
+  }
+  const size_t bytes = shape_.block_bytes();
+  for (const BlockCopy& copy : copies) {
+    stream.Copy(target.data + Index(copy.target) * bytes, source.data + Index(copy.source) * bytes,
+                bytes);
   }
 }
 
-void KvStorage::CopyOut(std::span<const BlockCopy> copies) const {
-  for (const BlockCopy& copy : copies) {
-    std::memcpy(HostBlock(copy.target), DeviceBlock(copy.source), shape_.block_bytes());
-  }
+void KvStorage::CopyWithin(std::span<const BlockCopy> copies, Stream& stream) const {
+  for (const BlockCopy& copy : copies) IC_CHECK(copy.source != copy.target);
+  Copy(device(), device(), copies, stream);
 }
 
-void KvStorage::CopyIn(std::span<const BlockCopy> copies) const {
-  for (const BlockCopy& copy : copies) {
-    std::memcpy(DeviceBlock(copy.target), HostBlock(copy.source), shape_.block_bytes());
-  }
+void KvStorage::CopyOut(std::span<const BlockCopy> copies, Stream& stream) const {
+  Copy(device(), host(), copies, stream);
+}
+
+void KvStorage::CopyIn(std::span<const BlockCopy> copies, Stream& stream) const {
+  Copy(host(), device(), copies, stream);
 }
 
 }  // namespace infercept

@@ -1,10 +1,10 @@
-// The bytes of the KV cache: a device arena and a host arena of equal blocks. Which block belongs
-// to whom is known in kv/. On a CPU both tiers are memory of the process; host blocks are those
-// that steps never compute with.
+// The bytes of the KV cache: memory of the device and pinned memory of the host, of equal blocks.
+// Which block belongs to whom is known in kv/. On a CPU both tiers are memory of the process; host
+// blocks are those that steps never compute with.
 //
 //   block:  [layers][2: keys, values][kv_heads] planes of block_tokens keys or values
 //
-// All of a block lies together, so that one memcpy moves it.
+// All of a block lies together, so that one copy moves it.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
-#include "device/arena.h"
+#include "device/cpu_device.h"
 #include "kernels/tensor_view.h"
 
 namespace infercept {
@@ -35,10 +35,11 @@ struct KvShape {
 
 class KvStorage {
  public:
-  // Memory is reserved at once and committed by the system as blocks are first written.
-  // kOutOfMemory when it cannot be.
+  // Memory is reserved at once; on a CPU the system commits it as blocks are first written.
+  // kOutOfMemory when it cannot be. `device` outlives the storage.
   static Result<std::unique_ptr<KvStorage>> Create(const KvShape& shape, uint32_t device_blocks,
-                                                   uint32_t host_blocks);
+                                                   uint32_t host_blocks,
+                                                   Device& device = CpuDevice());
 
   const KvShape& shape() const { return shape_; }
   uint32_t device_blocks() const { return device_blocks_; }
@@ -47,16 +48,23 @@ class KvStorage {
   // One layer of the device tier, for kernels.
   PagedKv Layer(uint32_t layer) const;
 
-  // Any thread; two calls at once must not share a block unless both only read it.
-  void CopyWithin(std::span<const BlockCopy> copies) const;  // device -> device
-  void CopyOut(std::span<const BlockCopy> copies) const;     // device -> host
-  void CopyIn(std::span<const BlockCopy> copies) const;      // host -> device
+  // Enqueue copies. An id that is not a block: InternalError, and nothing is enqueued.
+  void CopyWithin(std::span<const BlockCopy> copies, Stream& stream) const;  // device -> device
+  void CopyOut(std::span<const BlockCopy> copies, Stream& stream) const;     // device -> host
+  void CopyIn(std::span<const BlockCopy> copies, Stream& stream) const;      // host -> device
 
  private:
   KvStorage(const KvShape& shape, Arena device, uint32_t device_blocks, Arena host,
             uint32_t host_blocks);
-  std::byte* DeviceBlock(BlockId block) const;
-  std::byte* HostBlock(BlockId block) const;
+  // The blocks of one tier.
+  struct Tier {
+    std::byte* data;
+    uint32_t blocks;
+  };
+  Tier device() const { return {device_.data(), device_blocks_}; }
+  Tier host() const { return {host_.data(), host_blocks_}; }
+  void Copy(const Tier& source, const Tier& target, std::span<const BlockCopy> copies,
+            Stream& stream) const;
 
   // Constant after construction.
   KvShape shape_;

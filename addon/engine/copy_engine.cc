@@ -1,91 +1,66 @@
 #include "engine/copy_engine.h"
 
-#include <chrono>
 #include <utility>
 
 namespace infercept {
 
-CopyEngine::CopyEngine(const KvStorage& storage)
-    : out_(storage, &KvStorage::CopyOut), in_(storage, &KvStorage::CopyIn) {}
+Result<CopyEngine> CopyEngine::Create(const KvStorage& storage, Device& device) {
+  Result<Lane> out = Lane::Create(device);
+  if (!out.ok()) return out.status();
+  Result<Lane> in = Lane::Create(device);
+  if (!in.ok()) return in.status();
+  return CopyEngine(storage, std::move(out).Take(), std::move(in).Take());
+}
+
+CopyEngine::CopyEngine(const KvStorage& storage, Lane out, Lane in)
+    : storage_(&storage), out_(std::move(out)), in_(std::move(in)) {}
 
 void CopyEngine::Start(std::span<const BlockCopy> swap_out, std::span<const BlockCopy> swap_in) {
-  out_.Start(swap_out);
-  in_.Start(swap_in);
+  IC_CHECK(!out_.busy && !in_.busy);
+  out_.Start(swap_out, [&] { storage_->CopyOut(swap_out, *out_.stream); });
+  in_.Start(swap_in, [&] { storage_->CopyIn(swap_in, *in_.stream); });
 }
 
-CopyTimes CopyEngine::Wait() {
-  Join();
-  return {.swap_out = out_.Take(), .swap_in = in_.Take()};
+void CopyEngine::HoldBack(Stream& stream) const {
+  if (out_.busy) stream.Wait(*out_.end);
+  if (in_.busy) stream.Wait(*in_.end);
 }
 
-void CopyEngine::Join() noexcept {
-  out_.Join();
-  in_.Join();
+Result<CopyTimes> CopyEngine::Wait() {
+  const Result<Nanos> out = out_.Wait();
+  const Result<Nanos> in = in_.Wait();  // also when the other one failed: nothing stays behind
+  if (!out.ok()) return out.status();
+  if (!in.ok()) return in.status();
+  return CopyTimes{.swap_out = out.value(), .swap_in = in.value()};
 }
 
-CopyEngine::Lane::Lane(const KvStorage& storage, CopyFunction copy)
-    : storage_(storage), copy_(copy), thread_([this] { Loop(); }) {}
-
-CopyEngine::Lane::~Lane() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  changed_.notify_all();
-  thread_.join();
+Result<CopyEngine::Lane> CopyEngine::Lane::Create(Device& device) {
+  Result<std::unique_ptr<Stream>> stream = device.CreateStream(StreamUse::kCopy);
+  if (!stream.ok()) return stream.status();
+  Result<std::unique_ptr<StreamEvent>> begin = device.CreateEvent();
+  if (!begin.ok()) return begin.status();
+  Result<std::unique_ptr<StreamEvent>> end = device.CreateEvent();
+  if (!end.ok()) return end.status();
+  Lane lane;
+  lane.stream = std::move(stream).Take();
+  lane.begin = std::move(begin).Take();
+  lane.end = std::move(end).Take();
+  return lane;
 }
 
-void CopyEngine::Lane::Start(std::span<const BlockCopy> copies) {
-  {
-    std::lock_guard lock(mutex_);
-    IC_CHECK(!busy_);
-    duration_ = 0;
-    failure_ = nullptr;
-    if (copies.empty()) return;
-    copies_ = copies;
-    busy_ = true;
-  }
-  changed_.notify_all();
+template <typename Enqueue>
+void CopyEngine::Lane::Start(std::span<const BlockCopy> copies, const Enqueue& enqueue) {
+  if (copies.empty()) return;
+  stream->Record(*begin);
+  enqueue();
+  stream->Record(*end);
+  busy = true;
 }
 
-void CopyEngine::Lane::Join() noexcept {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !busy_; });
-}
-
-Nanos CopyEngine::Lane::Take() {
-  std::lock_guard lock(mutex_);
-  IC_CHECK(!busy_);
-  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-  return duration_;
-}
-
-void CopyEngine::Lane::Loop() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [this] { return busy_ || stopping_; });
-    if (!busy_) return;
-    const std::span<const BlockCopy> copies = copies_;
-    lock.unlock();
-    const auto begin = std::chrono::steady_clock::now();
-    std::exception_ptr failure = CopyAll(copies);
-    const auto end = std::chrono::steady_clock::now();
-    lock.lock();
-    duration_ = std::chrono::duration_cast<std::chrono::nanoseconds>(end - begin).count();
-    failure_ = std::move(failure);
-    busy_ = false;
-    changed_.notify_all();
-  }
-}
-
-// An exception that left the thread would end the process.
-std::exception_ptr CopyEngine::Lane::CopyAll(std::span<const BlockCopy> copies) const noexcept {
-  try {
-    (storage_.*copy_)(copies);
-    return nullptr;
-  } catch (...) {
-    return std::current_exception();
-  }
+Result<Nanos> CopyEngine::Lane::Wait() {
+  if (!std::exchange(busy, false)) return Nanos{0};
+  if (Status status = stream->Synchronize(); !status.ok()) return status;
+  return end->ElapsedSince(*begin);
 }
 
 }  // namespace infercept

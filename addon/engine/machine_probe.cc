@@ -46,7 +46,8 @@ class StepProbe {
     const ForwardInput input = {tokens_, positions_, slices_, logit_rows_};
     return Time([&] {
       model_.Forward(input, storage_, pool_);
-      model_.Logits(0, std::min(step.slices, model_.logit_rows_max()), pool_);
+      // What failed, the first step says again.
+      static_cast<void>(model_.Logits(0, std::min(step.slices, model_.logit_rows_max()), pool_));
     });
   }
 
@@ -84,7 +85,8 @@ std::vector<BlockCopy> Copies(uint32_t count, uint32_t blocks_max) {
 
 }  // namespace
 
-CostProbe MakeMachineProbe(Model& model, const KvStorage& storage, ThreadPool& pool) {
+CostProbe MakeMachineProbe(Model& model, const KvStorage& storage, CopyEngine& copies,
+                           ThreadPool& pool) {
   const uint32_t blocks_max =
       std::min({storage.device_blocks(), storage.host_blocks(), kCopyBlocksMax});
   return {.step_tokens_max = model.step_tokens_max(),
@@ -94,11 +96,12 @@ CostProbe MakeMachineProbe(Model& model, const KvStorage& storage, ThreadPool& p
           .step = [probe = std::make_shared<StepProbe>(model, storage, pool)](
                       const ProbedStep& step) { return (*probe)(step); },
           .copy =
-              [&storage, blocks_max](CopyDirection direction, uint32_t blocks) {
-                const std::vector<BlockCopy> copies = Copies(blocks, blocks_max);
+              [&copies, blocks_max](CopyDirection direction, uint32_t blocks) {
+                const std::vector<BlockCopy> list = Copies(blocks, blocks_max);
                 return Time([&] {
-                  direction == CopyDirection::kOut ? storage.CopyOut(copies)
-                                                   : storage.CopyIn(copies);
+                  direction == CopyDirection::kOut ? copies.Start(list, {})
+                                                   : copies.Start({}, list);
+                  static_cast<void>(copies.Wait());  // The first step says what failed.
                 });
               }};
 }

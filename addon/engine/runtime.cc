@@ -79,9 +79,11 @@ Result<std::unique_ptr<KvStorage>> CreateStorage(const Model& model,
   return KvStorage::Create(shape, device_blocks, BlocksIn(options.host_bytes, shape.block_bytes()));
 }
 
-CostModel MeasureCost(Runtime& runtime) {
+Result<CostModel> MeasureCost(Runtime& runtime) {
+  Result<CopyEngine> copies = CopyEngine::Create(*runtime.storage, runtime.model->device());
+  if (!copies.ok()) return copies.status();
   const Calibration calibration =
-      Calibrate(MakeMachineProbe(*runtime.model, *runtime.storage, *runtime.pool));
+      Calibrate(MakeMachineProbe(*runtime.model, *runtime.storage, copies.value(), *runtime.pool));
   CostModel cost;
   cost.Calibrate(calibration.forward, calibration.swap_out, calibration.swap_in);
   return cost;
@@ -147,14 +149,18 @@ Result<Runtime> LoadRuntime(ModelSpec spec, const RuntimeOptions& options, Token
   if (!report({LoadPhase::kCalibrate, bytes, bytes})) {
     return Status(StatusCode::kAborted, "The load was cancelled.");
   }
-  const CostModel cost = MeasureCost(runtime);
+  const Result<CostModel> measured = MeasureCost(runtime);
+  if (!measured.ok()) return measured.status();
+  const CostModel& cost = measured.value();
   runtime.scheduler = std::make_unique<Scheduler>(MakeSchedulerConfig(runtime, options), cost);
   runtime.scheduler->ImportDurations(options.durations);
   runtime.generations = std::make_unique<GenerationTable>(
       std::move(table), runtime.model->hyperparameters().vocabulary_size,
       runtime.scheduler->context_tokens_max());
-  runtime.executor = std::make_unique<ModelExecutor>(*runtime.model, *runtime.storage,
-                                                     *runtime.generations, *runtime.pool);
+  Result<std::unique_ptr<ModelExecutor>> executor =
+      ModelExecutor::Create(*runtime.model, *runtime.storage, *runtime.generations, *runtime.pool);
+  if (!executor.ok()) return executor.status();
+  runtime.executor = std::move(executor).Take();
   runtime.info = MakeInfo(runtime, cost, options);
   return runtime;
 }

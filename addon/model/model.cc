@@ -91,6 +91,8 @@ uint32_t ContextTokens(const Hyperparameters& h, const ModelOptions& options) {
 Model::Model(ModelSpec spec, const ModelOptions& options)
     : spec_(std::move(spec)),
       ops_(options.ops),
+      device_(options.device),
+      stream_(options.stream),
       architecture_(FindArchitecture(spec_.architecture)),
       context_tokens_max_(ContextTokens(spec_.hyperparameters, options)) {}
 
@@ -202,7 +204,7 @@ void Model::Embed(const ForwardPass& pass) const {
   });
 }
 
-std::span<const float> Model::Logits(uint32_t first, uint32_t count, ThreadPool& pool) {
+Result<std::span<const float>> Model::Logits(uint32_t first, uint32_t count, ThreadPool& pool) {
   IC_CHECK(count <= logit_rows_max() && first + count <= logit_rows_);
   const Hyperparameters& h = hyperparameters();
   ops_->MatMul({weights_.output, workspace_.logits, h.vocabulary_size},

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "device/cpu_device.h"
 #include "device/kv_storage.h"
 #include "kernels/ops.h"
 #include "model/forward_input.h"
@@ -26,7 +27,10 @@ struct Architecture;
 struct ForwardPass;
 
 struct ModelOptions {
-  const Ops* ops = nullptr;        // REQUIRED; outlives the model
+  const Ops* ops = nullptr;  // REQUIRED; outlives the model
+  // Where the ops compute, and what they enqueue their work on; outlive the model.
+  Device* device = &CpuDevice();
+  Stream* stream = &CpuStream();
   uint32_t step_tokens_max = 512;  // rows of one Forward
   // The longest context that will be used. 0, or more than the model's: the model's, at most 2^20.
   uint32_t context_tokens_max = 0;
@@ -53,6 +57,8 @@ class Model {
   const ModelSpec& spec() const { return spec_; }
   const Hyperparameters& hyperparameters() const { return spec_.hyperparameters; }
   const Ops& ops() const { return *ops_; }
+  Device& device() const { return *device_; }
+  Stream& stream() const { return *stream_; }
   uint32_t step_tokens_max() const { return workspace_.rows_max(); }
   uint32_t context_tokens_max() const { return context_tokens_max_; }
   // Of the shape that storage for this model's KV must have.
@@ -64,8 +70,9 @@ class Model {
   void Forward(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool);
 
   // Logits of logit_rows [first, first + count) of the last Forward: [count][vocabulary_size],
-  // valid until the next call. REQUIRES: count <= logit_rows_max().
-  std::span<const float> Logits(uint32_t first, uint32_t count, ThreadPool& pool);
+  // in memory of the host, valid until the next call. Waits for the device: kDevice. REQUIRES:
+  // count <= logit_rows_max().
+  Result<std::span<const float>> Logits(uint32_t first, uint32_t count, ThreadPool& pool);
   uint32_t logit_rows_max() const { return workspace_.logit_rows_max(); }
 
  private:
@@ -79,6 +86,8 @@ class Model {
   // Constant after construction.
   ModelSpec spec_;
   const Ops* ops_;
+  Device* device_;
+  Stream* stream_;
   const Architecture* architecture_;
   uint32_t context_tokens_max_;
   Weights weights_;

@@ -164,7 +164,7 @@ std::string RunModel(const Options& options) {
     const double seconds = MedianSeconds(samples, [&] {
       breakdown.Sample([&] {
         model->Forward(step.input(), *storage, pool);
-        Keep(model->Logits(0, step.logit_rows(), pool));
+        Keep(model->Logits(0, step.logit_rows(), pool).value());
       });
     });
     const double processor_ms =

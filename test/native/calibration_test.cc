@@ -111,8 +111,9 @@ TEST(Calibration, AsksForNoCopiesWithoutAHostTierAndForNoStepsWithoutRoom) {
 
 TEST(Calibration, MeasuresTheMachineThatItRunsOn) {
   TinyModel tiny(*FindOps(""));
+  CopyEngine copies = CopyEngine::Create(*tiny.storage, tiny.model->device()).Take();
   const Calibration calibration =
-      Calibrate(MakeMachineProbe(*tiny.model, *tiny.storage, tiny.pool), kBudget / 5);
+      Calibrate(MakeMachineProbe(*tiny.model, *tiny.storage, copies, tiny.pool), kBudget / 5);
   ASSERT_TRUE(calibration.forward.size() >= 2);
   for (const ForwardSample& sample : calibration.forward) {
     EXPECT_GT(sample.duration, 0);

@@ -35,7 +35,7 @@ class Collector final : public AccessList {
 
 }  // namespace
 
-class FakeEvent final : public Event {
+class FakeEvent final : public StreamEvent {
  public:
   explicit FakeEvent(FakeDevice& device) : device_(device) {}
 
@@ -45,7 +45,7 @@ class FakeEvent final : public Event {
     return device_.actors_[mark.actor].failed ? Status(StatusCode::kDevice, "a stream failed")
                                               : Status();
   }
-  Result<Nanos> ElapsedSince(const Event& begin) const override {
+  Result<Nanos> ElapsedSince(const StreamEvent& begin) const override {
     const auto& first = static_cast<const FakeEvent&>(begin);
     for (const FakeEvent* event : {&first, this}) {
       if (device_.actors_[event->mark.actor].done < event->mark.time) {
@@ -83,7 +83,7 @@ class FakeStream final : public Stream {
     Do("fill", {Range(target, bytes, true)}, [=] { std::memset(target, value, bytes); });
   }
 
-  void Record(Event& event) override {
+  void Record(StreamEvent& event) override {
     IC_CHECK(!capture_);
     auto* mark = static_cast<FakeEvent*>(&event);
     FakeDevice* device = &device_;
@@ -95,7 +95,7 @@ class FakeStream final : public Stream {
     mark->clock = device_.actors_[actor_].clock;
     mark->mark = {actor_, mark->clock[actor_]};
   }
-  void Wait(const Event& event) override {
+  void Wait(const StreamEvent& event) override {
     IC_CHECK(!capture_);
     const auto& mark = static_cast<const FakeEvent&>(event);
     if (mark.mark.time == 0) device_.book_.Violate("a stream waits for an event nobody recorded");
@@ -206,8 +206,8 @@ Result<std::unique_ptr<Stream>> FakeDevice::CreateStream(StreamUse use) {
   return std::unique_ptr<Stream>(new FakeStream(*this, actor, use));
 }
 
-Result<std::unique_ptr<Event>> FakeDevice::CreateEvent() {
-  return std::unique_ptr<Event>(new FakeEvent(*this));
+Result<std::unique_ptr<StreamEvent>> FakeDevice::CreateEvent() {
+  return std::unique_ptr<StreamEvent>(new FakeEvent(*this));
 }
 
 void FakeDevice::HostTouches(const void* data, size_t bytes, bool write) {

@@ -41,7 +41,7 @@ class FakeDevice final : public Device {
   Result<Arena> Allocate(size_t bytes, std::string_view purpose) override;
   Result<Arena> AllocatePinned(size_t bytes, std::string_view purpose) override;
   Result<std::unique_ptr<Stream>> CreateStream(StreamUse use) override;
-  Result<std::unique_ptr<Event>> CreateEvent() override;
+  Result<std::unique_ptr<StreamEvent>> CreateEvent() override;
 
   // What went wrong so far, in words; the first few.
   const std::vector<std::string>& violations() const { return book_.violations(); }

@@ -33,7 +33,7 @@ struct World {
   Arena pinned;
   std::unique_ptr<Stream> first;
   std::unique_ptr<Stream> second;
-  std::unique_ptr<Event> event;
+  std::unique_ptr<StreamEvent> event;
   std::byte* a;
   std::byte* b;
   std::byte* host_a;

@@ -106,7 +106,7 @@ class Teller {
                               world.device_blocks, world.host_blocks)
                 .Take()),
         generations_(TokenTable{}, kVocabulary, world.context_max),
-        executor_(*tiny.model, *storage_, generations_, tiny.pool),
+        executor_(ModelExecutor::Create(*tiny.model, *storage_, generations_, tiny.pool).Take()),
         scheduler_(Config(world), CostModel()) {}
 
   std::vector<Transcript> Tell() {
@@ -116,7 +116,7 @@ class Teller {
       Wake();
       const StepPlan& plan = scheduler_.Plan(now());
       if (plan.empty()) continue;
-      IC_CHECK(executor_.Execute(plan, result_).ok());
+      IC_CHECK(executor_->Execute(plan, result_).ok());
       result_.compute = result_.total = kStep;
       result_.swap_in = result_.swap_out = kStep / 10;
       scheduler_.Commit(result_, now());
@@ -198,7 +198,7 @@ class Teller {
   std::vector<size_t> next_pause_;
   std::unique_ptr<KvStorage> storage_;
   GenerationTable generations_;
-  ModelExecutor executor_;
+  std::unique_ptr<ModelExecutor> executor_;
   Scheduler scheduler_;
   SchedulerStats stats_;
   StepResult result_;

@@ -20,20 +20,20 @@ TEST(KvStorage, BlocksAndLayersDoNotOverlap) {
 TEST(KvStorage, CopiesWithinAndBetweenTiers) {
   const auto storage = MakeStorage();
   Fill(*storage, 1, 20);
-  storage->CopyWithin(std::vector{Copy(1, 3)});
+  storage->CopyWithin(std::vector{Copy(1, 3)}, CpuStream());
   EXPECT_TRUE(Holds(*storage, 3, 20));
-  storage->CopyOut(std::vector{Copy(1, 4)});
+  storage->CopyOut(std::vector{Copy(1, 4)}, CpuStream());
   Fill(*storage, 1, 90);
-  storage->CopyIn(std::vector{Copy(4, 0)});
+  storage->CopyIn(std::vector{Copy(4, 0)}, CpuStream());
   EXPECT_TRUE(Holds(*storage, 0, 20));
   EXPECT_TRUE(Holds(*storage, 1, 90));
 }
 
 TEST(KvStorage, RefusesBlocksThatDoNotExist) {
   const auto storage = MakeStorage();
-  EXPECT_THROW(storage->CopyOut(std::vector{Copy(4, 0)}), InternalError);
-  EXPECT_THROW(storage->CopyIn(std::vector{Copy(5, 0)}), InternalError);
-  EXPECT_THROW(storage->CopyWithin(std::vector{Copy(0, 4)}), InternalError);
+  EXPECT_THROW(storage->CopyOut(std::vector{Copy(4, 0)}, CpuStream()), InternalError);
+  EXPECT_THROW(storage->CopyIn(std::vector{Copy(5, 0)}, CpuStream()), InternalError);
+  EXPECT_THROW(storage->CopyWithin(std::vector{Copy(0, 4)}, CpuStream()), InternalError);
 }
 
 TEST(KvStorage, SaysHowMuchMemoryWasRefused) {

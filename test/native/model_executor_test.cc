@@ -23,7 +23,7 @@ struct Fixture {
   Fixture()
       : tiny(*FindOps(""), DType::kQ8_0, DType::kF16),
         generations(TokenTable{}, 80, tiny.model->context_tokens_max()),
-        executor(*tiny.model, *tiny.storage, generations, tiny.pool) {
+        executor(ModelExecutor::Create(*tiny.model, *tiny.storage, generations, tiny.pool).Take()) {
     Begin(kSeq, kPrompt);
   }
 
@@ -36,7 +36,7 @@ struct Fixture {
   // Executes, and returns the token events.
   std::vector<TokenEvent> Execute(const StepPlan& plan) {
     generations.events().clear();
-    EXPECT_TRUE(executor.Execute(plan, result).ok());
+    EXPECT_TRUE(executor->Execute(plan, result).ok());
     std::vector<TokenEvent> tokens;
     for (const Event& event : generations.events()) tokens.push_back(std::get<TokenEvent>(event));
     return tokens;
@@ -51,7 +51,7 @@ struct Fixture {
 
   TinyModel tiny;
   GenerationTable generations;
-  ModelExecutor executor;
+  std::unique_ptr<ModelExecutor> executor;
   StepResult result;
 };
 
@@ -177,7 +177,7 @@ TEST(ModelExecutor, AFailedStepLeavesNoCopyBehind) {
   StepPlan plan;
   plan.swap_out = {{BlockId{0}, BlockId{0}}};
   AddSlice(plan, kSeq, 0, {1}, Blocks({64}));  // no such block
-  EXPECT_THROW(static_cast<void>(fixture.executor.Execute(plan, fixture.result)), InternalError);
+  EXPECT_THROW(static_cast<void>(fixture.executor->Execute(plan, fixture.result)), InternalError);
   fixture.Step(kSeq, 0, kPrompt, Blocks({0, 1, 2}));
 }
 

@@ -160,7 +160,7 @@ std::vector<float> Run(TinyModel& tiny, const StepPlan& plan) {
   batch.Assign(plan, tiny.storage->shape().block_tokens);
   tiny.model->Forward(batch.input(), *tiny.storage, tiny.pool);
   const auto rows = static_cast<uint32_t>(batch.sampled_slices().size());
-  const std::span<const float> logits = tiny.model->Logits(0, rows, tiny.pool);
+  const std::span<const float> logits = tiny.model->Logits(0, rows, tiny.pool).value();
   return {logits.begin(), logits.end()};
 }
 
@@ -274,7 +274,7 @@ std::vector<float> RunRows(TinyModel& tiny, std::span<const uint32_t> rows) {
   ForwardInput input = batch.input();
   input.logit_rows = rows;
   tiny.model->Forward(input, *tiny.storage, tiny.pool);
-  const auto logits = tiny.model->Logits(0, static_cast<uint32_t>(rows.size()), tiny.pool);
+  const auto logits = tiny.model->Logits(0, static_cast<uint32_t>(rows.size()), tiny.pool).value();
   std::vector<float> all(logits.begin(), logits.end());
   StepPlan next;
   AddSlice(next, SeqId{0}, 9, {1}, BlockRange(0, 3));
