@@ -16,6 +16,11 @@ class BlockPool {
   uint32_t free() const { return static_cast<uint32_t>(free_.size()); }
   uint32_t references(BlockId block) const { return references_[Index(block)]; }
 
+  // Begins to fetch the count of a block from memory.
+  void Prefetch(BlockId block) const {
+    __builtin_prefetch(&references_[Index(block)], /*write=*/1);
+  }
+
   // A free block with one reference. REQUIRES: free() > 0.
   BlockId Allocate();
   // One more reference. Also revives a block whose count is 0 but which was not freed (see

@@ -14,6 +14,11 @@ namespace infercept {
 using ContentId = uint64_t;
 inline constexpr ContentId kNoContent = 0;
 
+// A hash of all tokens up to the end of a full block: known before it is known what the prefix
+// cache has.
+using PrefixKey = uint32_t;
+inline constexpr PrefixKey kNoKey = 0;
+
 // The copies of one logical block. Only device copies may be read by a step.
 struct BlockRef {
   BlockId device = kNoBlock;
@@ -67,19 +72,21 @@ class BlockTable {
   friend class KvManager;
   struct Other {
     BlockId host = kNoBlock;
+    PrefixKey key = kNoKey;  // of entries with a content
     ContentId content = kNoContent;
   };
 
+  // Members that every step of a running sequence looks at come first.
   std::vector<BlockId> device_;
+  uint32_t on_device_ = 0;  // entries of device_ that are not kNoBlock
+  uint32_t backed_ = 0;     // of them, blocks with an entry in other_ that has a host block
+  uint32_t sealed_ = 0;     // entries with a content; they are the first ones
+  bool forked_ = false;
+  Hold hold_ = Hold::kFirm;
+  uint32_t private_ = 0;       // entries of device_ with one reference
   std::vector<Other> other_;   // as long as device_
-  uint32_t on_device_ = 0;     // entries of device_ that are not kNoBlock
-  uint32_t private_ = 0;       // of them, blocks with one reference
-  uint32_t backed_ = 0;        // of them, blocks with an entry in other_ that has a host block
-  uint32_t sealed_ = 0;        // entries with a content; they are the first ones
   uint32_t holder_index_ = 0;  // in KvManager::holders(hold_); valid iff private_ > 0
   uint32_t backed_index_ = 0;  // in KvManager::backed_; valid iff backed_ > 0
-  Hold hold_ = Hold::kFirm;
-  bool forked_ = false;
 };
 
 }  // namespace infercept

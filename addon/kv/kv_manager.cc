@@ -52,6 +52,13 @@ void KvManager::ReleaseDevice(BlockId block, BlockTable* table) {
   }
 }
 
+void KvManager::PrefetchRelease(BlockId block) const {
+  if (block == kNoBlock) return;
+  device_.Prefetch(block);
+  cache_.Prefetch(block);
+  __builtin_prefetch(&referrers_[Index(block)], /*write=*/1);
+}
+
 void KvManager::ChangeReferrer(BlockId block, const BlockTable* table) {
   referrers_[Index(block)] ^= reinterpret_cast<uintptr_t>(table);
 }
@@ -149,25 +156,27 @@ void KvManager::DropSpareCopies(BlockTable& table) {
   }
 }
 
-void KvManager::Append(BlockTable& table, const BlockRef& ref) {
-  device_entries_.Append(table.device_, ref.device);
-  other_entries_.Append(table.other_, {ref.host, ref.content});
-  table.on_device_ += ref.on_device();
+void KvManager::Append(BlockTable& table, BlockId device, const BlockTable::Other& other) {
+  device_entries_.Append(table.device_, device);
+  other_entries_.Append(table.other_, other);
+  table.on_device_ += device != kNoBlock;
 }
 
 uint32_t KvManager::AttachPrefix(BlockTable& table, std::span<const TokenId> tokens,
                                  uint32_t computed) {
   const uint32_t size = config_.block_tokens;
   IC_CHECK(computed == table.size() * size);
-  ContentId parent = table.empty() ? kNoContent : table.other_.back().content;
-  if (!config_.prefix_cache || (!table.empty() && parent == kNoContent)) return computed;
+  BlockTable::Other last = table.empty() ? BlockTable::Other{} : table.other_.back();
+  if (!config_.prefix_cache || (!table.empty() && last.content == kNoContent)) return computed;
   while (computed + size < tokens.size()) {
-    const PrefixCache::Hit hit = cache_.Find(parent, tokens.subspan(computed, size));
+    const auto block_tokens = TokensOf(tokens, table.size());
+    const PrefixKey key = PrefixCache::KeyOf(last.key, block_tokens);
+    const PrefixCache::Hit hit = cache_.Find(last.content, key, block_tokens);
     if (!hit.found()) break;
     AddCached(hit.block, &table);
-    Append(table, {hit.block, kNoBlock, hit.content});
+    last = {kNoBlock, key, hit.content};
+    Append(table, hit.block, last);
     ++table.sealed_;
-    parent = hit.content;
     computed += size;
   }
   return computed;
@@ -208,40 +217,41 @@ void KvManager::Extend(BlockTable& table, uint32_t computed, uint32_t tokens,
   }
   table.forked_ = false;
   const uint32_t wanted = BlocksFor(tokens);
-  while (table.size() < wanted) Append(table, {AllocateDevice(&table), kNoBlock, kNoContent});
+  while (table.size() < wanted) Append(table, AllocateDevice(&table), {});
 }
 
-void KvManager::Seal(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed) {
-  const uint32_t size = config_.block_tokens;
-  const uint32_t full = config_.prefix_cache ? computed / size : 0;
+void KvManager::PrepareBlocks(BlockTable& table, std::span<const TokenId> tokens,
+                              uint32_t computed) const {
+  const uint32_t full = computed / config_.block_tokens;
+  PrefixKey key = table.sealed_ == 0 ? kNoKey : table.other_[table.sealed_ - 1].key;
   for (uint32_t i = table.sealed_; i < full; ++i) {
-    const ContentId parent = i == 0 ? kNoContent : table.other_[i - 1].content;
-    const auto block_tokens = tokens.subspan(static_cast<size_t>(i) * size, size);
-    const PrefixCache::Hit hit = cache_.Find(parent, block_tokens);
-    table.sealed_ = i + 1;
-    if (!hit.found()) {
-      table.other_[i].content = cache_.Insert(hit, parent, block_tokens, table.device_[i]);
-      continue;
-    }
-    // Computed twice at the same time: keep one. Batch invariance makes the two bit-identical.
-    AddCached(hit.block, &table);
-    ReleaseDevice(std::exchange(table.device_[i], hit.block), &table);
-    table.other_[i].content = hit.content;
+    key = table.other_[i].key = PrefixCache::KeyOf(key, TokensOf(tokens, i));
+    cache_.Prefetch(key, table.device_[i]);
   }
 }
 
-void KvManager::PrefetchSeal(const BlockTable& table, std::span<const TokenId> tokens,
-                             uint32_t computed) const {
-  // Of the first block: the others have its new content as their parent.
-  const uint32_t first = table.sealed_;
-  const uint32_t size = config_.block_tokens;
-  if (!config_.prefix_cache || computed < (first + 1) * size) return;
-  const ContentId parent = first == 0 ? kNoContent : table.other_[first - 1].content;
-  cache_.Prefetch(parent, tokens.subspan(static_cast<size_t>(first) * size, size),
-                  table.device_[first]);
+void KvManager::SealBlocks(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed) {
+  const uint32_t full = computed / config_.block_tokens;
+  if (table.other_[full - 1].key == kNoKey) PrepareBlocks(table, tokens, computed);
+  ContentId parent = table.sealed_ == 0 ? kNoContent : table.other_[table.sealed_ - 1].content;
+  for (uint32_t i = table.sealed_; i < full; ++i) {
+    BlockTable::Other& other = table.other_[i];
+    const PrefixCache::Hit hit = cache_.Find(parent, other.key, TokensOf(tokens, i));
+    if (hit.found()) {
+      // Computed twice at the same time: keep one. Batch invariance makes the two bit-identical.
+      AddCached(hit.block, &table);
+      ReleaseDevice(std::exchange(table.device_[i], hit.block), &table);
+      other.content = hit.content;
+    } else {
+      other.content = cache_.Insert(parent, other.key, TokensOf(tokens, i), table.device_[i]);
+    }
+    parent = other.content;
+  }
+  table.sealed_ = full;
 }
 
 void KvManager::Truncate(BlockTable& table, uint32_t first) {
+  for (uint32_t i = first; i < table.size(); ++i) PrefetchRelease(table.device_[i]);
   // From the end, so that the cache evicts suffixes before the prefixes they need.
   while (table.size() > first) {
     const BlockRef ref = table[table.size() - 1];
@@ -340,6 +350,7 @@ void KvManager::CompleteBacking(const Backing& backing) {
 }
 
 void KvManager::CompleteCopies() {
+  for (BlockId block : copying_device_) PrefetchRelease(block);
   for (const Backing& backing : backings_) CompleteBacking(backing);
   for (BlockId block : copying_device_) ReleaseDevice(block, nullptr);
   for (BlockId block : copying_host_) ReleaseHost(block);
@@ -358,7 +369,7 @@ void KvManager::Share(BlockTable& parent, BlockTable& child) {
     IC_CHECK(ref.on_device() || ref.on_host());
     if (ref.on_device()) AddReference(ref.device, &child);
     if (ref.on_host()) host_.AddReference(ref.host);
-    Append(child, ref);
+    Append(child, ref.device, parent.other_[i]);
   }
   child.sealed_ = parent.sealed_;
   parent.forked_ = child.forked_ = true;

@@ -64,14 +64,22 @@ class KvManager {
   // shared (adds to `copies`). REQUIRES: ExtendCost <= available(), [0, computed) on the device.
   void Extend(BlockTable& table, uint32_t computed, uint32_t tokens,
               std::vector<BlockCopy>& copies);
+  // True: positions [computed, tokens) can be written as the table is, Extend has nothing to do.
+  bool IsWritable(const BlockTable& table, uint32_t computed, uint32_t tokens) const {
+    const uint32_t last = (table.size() - 1) * config_.block_tokens;
+    return !table.empty() && computed >= last && tokens <= last + config_.block_tokens &&
+           !table.forked_ && (table.backed_ == 0 || !IsBacked(table, table.size() - 1));
+  }
 
   // Blocks up to `computed` tokens are full for good: makes them findable, and shares them where
   // the same content is on the device already.
-  void Seal(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed);
-
-  // Seal of the same will come soon.
-  void PrefetchSeal(const BlockTable& table, std::span<const TokenId> tokens,
-                    uint32_t computed) const;
+  void Seal(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed) {
+    if (HasFullBlock(table, computed)) SealBlocks(table, tokens, computed);
+  }
+  // Seal of the same comes soon: begins to fetch what it will look at.
+  void PrepareSeal(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed) const {
+    if (HasFullBlock(table, computed)) PrepareBlocks(table, tokens, computed);
+  }
 
   // Gives up all blocks from `first` on; sealed ones stay findable on the device until evicted.
   void Truncate(BlockTable& table, uint32_t first);
@@ -126,12 +134,24 @@ class KvManager {
     BlockId host;
   };
 
+  // One that is not sealed yet.
+  bool HasFullBlock(const BlockTable& table, uint32_t computed) const {
+    return computed >= (table.sealed_ + 1) * config_.block_tokens && config_.prefix_cache;
+  }
+  void SealBlocks(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed);
+  void PrepareBlocks(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed) const;
+  std::span<const TokenId> TokensOf(std::span<const TokenId> tokens, uint32_t index) const {
+    return tokens.subspan(size_t{index} * config_.block_tokens, config_.block_tokens);
+  }
+
   // In all of these `table` is the one that begins or ceases to refer to the block; nullptr: a copy
   // under way.
   BlockId AllocateDevice(BlockTable* table);
   void AddReference(BlockId block, BlockTable* table);
   void AddCached(BlockId block, BlockTable* table);
   void ReleaseDevice(BlockId block, BlockTable* table);
+  // Begins to fetch what ReleaseDevice and AddReference look at.
+  void PrefetchRelease(BlockId block) const;
   void ChangeReferrer(BlockId block, const BlockTable* table);
   void CountPrivate(BlockId block, const BlockTable* table);
   void UncountPrivate(BlockId block, const BlockTable* table);
@@ -145,7 +165,7 @@ class KvManager {
   void DropSpareCopies(BlockTable& table);
   void CompleteBacking(const Backing& backing);
   uint32_t host_spare() const { return std::accumulate(spare_.begin(), spare_.end(), 0u); }
-  void Append(BlockTable& table, const BlockRef& ref);
+  void Append(BlockTable& table, BlockId device, const BlockTable::Other& other);
   void ListHolder(BlockTable& table);
   void UnlistHolder(BlockTable& table);
   std::vector<uint32_t> ExpectedReferences(std::span<const BlockTable* const> tables,

@@ -9,12 +9,10 @@
 namespace infercept {
 namespace {
 
-// Finalizer of a 64-bit mix (multiply, xor-shift): spreads consecutive ids over the buckets.
+// Multiply and fold (a step of a 64-bit mix): what is above comes down.
 uint64_t Mix(uint64_t value) {
-  value ^= value >> 32;
   value *= 0x9e3779b97f4a7c15u;
-  value ^= value >> 29;
-  return value;
+  return value ^ (value >> 32);
 }
 
 }  // namespace
@@ -30,26 +28,33 @@ std::span<const TokenId> PrefixCache::TokensOf(uint32_t block) const {
   return std::span(tokens_).subspan(static_cast<size_t>(block) * block_tokens_, block_tokens_);
 }
 
-uint32_t PrefixCache::KeyBucket(ContentId parent, std::span<const TokenId> tokens) const {
-  uint64_t hash = Mix(parent);
-  for (TokenId token : tokens) hash = Mix(hash ^ static_cast<uint32_t>(token)) + hash;
-  return static_cast<uint32_t>(Mix(hash) & (by_key_.size() - 1));
+PrefixKey PrefixCache::KeyOf(PrefixKey parent, std::span<const TokenId> tokens) {
+  uint64_t hash = parent;
+  // By twos: the key of one waits for that of the one before it.
+  for (size_t i = 0; i + 1 < tokens.size(); i += 2) {
+    const auto low = static_cast<uint32_t>(tokens[i]);
+    hash = Mix(hash ^ low ^ uint64_t{static_cast<uint32_t>(tokens[i + 1])} << 32);
+  }
+  if (tokens.size() % 2 == 1) hash = Mix(hash ^ static_cast<uint32_t>(tokens.back()));
+  const auto key = static_cast<PrefixKey>(Mix(hash));
+  return key == kNoKey ? ~kNoKey : key;
 }
 
-PrefixCache::Hit PrefixCache::Find(ContentId parent, std::span<const TokenId> tokens) const {
+PrefixCache::Hit PrefixCache::Find(ContentId parent, PrefixKey key,
+                                   std::span<const TokenId> tokens) const {
   IC_CHECK(tokens.size() == block_tokens_);
-  const uint32_t bucket = KeyBucket(parent, tokens);
-  for (uint32_t block = by_key_[bucket]; block != kNone; block = entries_[block].next_by_key) {
+  for (uint32_t block = by_key_[BucketOf(key)]; block != kNone;
+       block = entries_[block].next_by_key) {
     const Entry& entry = entries_[block];
-    if (entry.parent == parent && std::ranges::equal(TokensOf(block), tokens)) {
-      return {BlockId{block}, entry.content, bucket};
+    if (entry.key == key && entry.parent == parent && std::ranges::equal(TokensOf(block), tokens)) {
+      return {BlockId{block}, entry.content};
     }
   }
-  return {kNoBlock, kNoContent, bucket};
+  return {};
 }
 
-void PrefixCache::Prefetch(ContentId parent, std::span<const TokenId> tokens, BlockId block) const {
-  __builtin_prefetch(&by_key_[KeyBucket(parent, tokens)], /*write=*/1);
+void PrefixCache::Prefetch(PrefixKey key, BlockId block) const {
+  __builtin_prefetch(&by_key_[BucketOf(key)], /*write=*/1);
   __builtin_prefetch(&entries_[Index(block)], /*write=*/1);
   __builtin_prefetch(TokensOf(Index(block)).data(), /*write=*/1);
 }
@@ -59,18 +64,18 @@ BlockId PrefixCache::FindContent(ContentId content) const {
   return entries_[block].content == content ? BlockId{block} : kNoBlock;
 }
 
-ContentId PrefixCache::Insert(const Hit& miss, ContentId parent, std::span<const TokenId> tokens,
+ContentId PrefixCache::Insert(ContentId parent, PrefixKey key, std::span<const TokenId> tokens,
                               BlockId block) {
   const uint32_t index = Index(block);
   Entry& entry = entries_[index];
-  IC_CHECK(!miss.found() && entry.content == kNoContent);
+  IC_CHECK(entry.content == kNoContent);
   entry = Entry{};
   // Says where it is: FindContent needs no table.
   entry.content = ++insertions_ * entries_.size() + index;
   entry.parent = parent;
   std::ranges::copy(tokens, tokens_.begin() + static_cast<ptrdiff_t>(index) * block_tokens_);
-  entry.key_bucket = miss.bucket;
-  entry.next_by_key = std::exchange(by_key_[entry.key_bucket], index);
+  entry.key = key;
+  entry.next_by_key = std::exchange(by_key_[BucketOf(key)], index);
   return entry.content;
 }
 
@@ -103,7 +108,7 @@ BlockId PrefixCache::Evict() {
   entries_[block] = Entry{};
   // The next one to go, and the chain that it is in.
   if (oldest_ != kNone) {
-    __builtin_prefetch(&by_key_[entries_[oldest_].key_bucket], /*write=*/1);
+    __builtin_prefetch(&by_key_[BucketOf(entries_[oldest_].key)], /*write=*/1);
     if (entries_[oldest_].newer != kNone) __builtin_prefetch(&entries_[entries_[oldest_].newer], 1);
   }
   return BlockId{block};
@@ -111,7 +116,7 @@ BlockId PrefixCache::Evict() {
 
 void PrefixCache::Unlink(uint32_t block) {
   const Entry& entry = entries_[block];
-  uint32_t* link = &by_key_[entry.key_bucket];
+  uint32_t* link = &by_key_[BucketOf(entry.key)];
   while (*link != block) link = &entries_[*link].next_by_key;
   *link = entry.next_by_key;
 }

@@ -21,22 +21,25 @@ class PrefixCache {
   struct Hit {
     BlockId block = kNoBlock;
     ContentId content = kNoContent;
-    uint32_t bucket = 0;  // where it is, or would be
     bool found() const { return block != kNoBlock; }
   };
 
-  // The block that holds `tokens` after a prefix with content `parent` (kNoContent: at position 0).
-  Hit Find(ContentId parent, std::span<const TokenId> tokens) const;
+  // Of a block with these tokens after a prefix with the key `parent` (kNoKey: at position 0).
+  static PrefixKey KeyOf(PrefixKey parent, std::span<const TokenId> tokens);
+  // The block that holds `tokens`, which make the key, after a prefix with content `parent`
+  // (kNoContent: at position 0).
+  Hit Find(ContentId parent, PrefixKey key, std::span<const TokenId> tokens) const;
   // Begins to fetch from memory what Find and Insert will look at: with many blocks each of them is
   // a cache miss or three.
-  void Prefetch(ContentId parent, std::span<const TokenId> tokens, BlockId block) const;
+  void Prefetch(PrefixKey key, BlockId block) const;
+  // Likewise what SetUnreferenced and SetReferenced look at.
+  void Prefetch(BlockId block) const { __builtin_prefetch(&entries_[Index(block)], /*write=*/1); }
   // The block that holds this content, or kNoBlock: a content never moves to another block.
   BlockId FindContent(ContentId content) const;
 
-  // Makes a block findable; returns the id of what it holds, never used before. REQUIRES: `miss` is
-  // what Find answered just now, block not in the cache.
-  ContentId Insert(const Hit& miss, ContentId parent, std::span<const TokenId> tokens,
-                   BlockId block);
+  // Makes a block findable; returns the id of what it holds, never used before. REQUIRES: Find
+  // found nothing just now, block not in the cache.
+  ContentId Insert(ContentId parent, PrefixKey key, std::span<const TokenId> tokens, BlockId block);
 
   bool Contains(BlockId block) const { return entries_[Index(block)].content != kNoContent; }
   // Blocks that nobody references, but which can still be found.
@@ -57,15 +60,15 @@ class PrefixCache {
   struct Entry {
     ContentId content = kNoContent;  // kNoContent: the block is not in the cache
     ContentId parent = kNoContent;
-    uint32_t key_bucket = 0;  // the chain in by_key_ that the block is in
-    uint32_t next_by_key = kNone;
-    uint32_t older = kNone;  // Neighbours among the unreferenced; valid iff `evictable`.
+    PrefixKey key = kNoKey;
+    uint32_t next_by_key = kNone;  // in the chain of its bucket
+    uint32_t older = kNone;        // Neighbours among the unreferenced; valid iff `evictable`.
     uint32_t newer = kNone;
     bool evictable = false;
   };
 
   std::span<const TokenId> TokensOf(uint32_t block) const;
-  uint32_t KeyBucket(ContentId parent, std::span<const TokenId> tokens) const;
+  uint32_t BucketOf(PrefixKey key) const { return key & static_cast<uint32_t>(by_key_.size() - 1); }
   void Unlink(uint32_t block);
 
   const uint32_t block_tokens_;

@@ -79,7 +79,7 @@ void CostModel::Observe(CopyDirection direction, const CopySample& sample) {
   copy_[static_cast<size_t>(direction)].Observe(features, seconds);
 }
 
-uint64_t CostModel::KvReads(uint64_t first, uint64_t count) const {
+uint64_t CostModel::KvReadsOfMany(uint64_t first, uint64_t count) const {
   const uint64_t tiles = count / query_tile_;
   const uint64_t rest = count % query_tile_ > 0 ? first + count : 0;
   return tiles * first + query_tile_ * tiles * (tiles + 1) / 2 + rest;

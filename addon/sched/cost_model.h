@@ -59,7 +59,9 @@ class CostModel {
 
   // Positions that attention reads for `count` query tokens of a sequence, the first at position
   // `first`: all up to its last token, for each tile.
-  uint64_t KvReads(uint64_t first, uint64_t count) const;
+  uint64_t KvReads(uint64_t first, uint64_t count) const {
+    return count == 1 ? first + 1 : KvReadsOfMany(first, count);
+  }
 
   // Seconds.
   double Forward(double query_tokens, double kv_tokens) const;
@@ -79,6 +81,8 @@ class CostModel {
   CostProfile profile() const;
 
  private:
+  uint64_t KvReadsOfMany(uint64_t first, uint64_t count) const;
+
   LineFollower forward_;
   uint32_t query_tile_;
   std::array<LineFollower, 2> copy_;  // By CopyDirection.

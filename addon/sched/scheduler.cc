@@ -104,6 +104,7 @@ Status Scheduler::Mark(SeqId seq, const InterceptionFacts& facts, Nanos now) {
   InterceptionState& interception = sequence->interception;
   if (facts.kind) {
     interception.kind = *facts.kind;
+    interception.forecast = {};
     if (sequence->status == SequenceStatus::kPaused)
       kinds_.Rename(sequence->held, kinds_.RowOf(*facts.kind));
   }
@@ -258,8 +259,8 @@ void Scheduler::Commit(const StepResult& result, Nanos now) {
   ++stats_.steps;
   kv_.CompleteCopies();
   for (size_t i = 0; i < plan_.slices.size(); ++i) {
-    const Sequence& sequence = *notes_.sequences[i];
-    kv_.PrefetchSeal(sequence.blocks, sequence.tokens, sequence.computed + plan_.slices[i].count);
+    Sequence& sequence = *notes_.sequences[i];
+    kv_.PrepareSeal(sequence.blocks, sequence.tokens, sequence.computed + plan_.slices[i].count);
   }
   auto sampled = result.sampled.begin();
   for (size_t i = 0; i < plan_.slices.size(); ++i) {

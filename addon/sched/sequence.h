@@ -26,11 +26,19 @@ struct InterceptionFacts {
   std::optional<Disposition> disposition;
 };
 
+// What is left of an interception, for as long as that is good enough: asking the estimator of each
+// context in each step would take longer than the step.
+struct Forecast {
+  double residual_seconds = 0;
+  Nanos good_until = 0;
+};
+
 // The present interception of a paused sequence, or what was announced of the next one.
 struct InterceptionState {
   Nanos started = 0;
   KindPath kind;
   std::optional<Nanos> expected_end;
+  Forecast forecast;  // where no end is announced
   std::optional<Disposition> wish;
   std::optional<Disposition> decided;          // by the last reported decision
   Disposition worst = Disposition::kPreserve;  // that happened to the context since it started
@@ -69,13 +77,7 @@ struct SequenceShare {
 };
 
 // Members that every step of a running sequence looks at come first.
-struct Sequence {
-  SeqId id{};
-  int32_t priority = 0;
-  bool keep = false;       // stays, paused, when its turn finishes
-  bool suspended = false;  // asked to leave device memory until it is resumed
-  SequenceStatus status = SequenceStatus::kWaiting;
-
+struct alignas(64) Sequence {
   std::vector<TokenId> tokens;  // the whole context: prompt, sampled and returned tokens
   uint32_t computed = 0;        // prefix whose keys and values exist, on the device or on the host
   // Prefix that was computed at any time: below it, prefill is recompute
@@ -83,16 +85,21 @@ struct Sequence {
   uint64_t planned_step = 0;  // last step whose plan has a slice of this sequence
   // Last step whose plan swaps blocks of this sequence in; it runs only after
   uint64_t incoming_step = 0;
-  BlockTable blocks;  // covers at least [0, computed)
-  // SequenceTable's: which of its lists the sequence is in, and what it adds to their sums.
+  SeqId id{};
+  SequenceStatus status = SequenceStatus::kWaiting;
+  // SequenceTable's: which of its lists the sequence is in.
   bool listed_active = false;
   bool listed_paused = false;
   bool listed_decode = false;
-  SequenceShare share;
-  Holding held;  // KindAccount's: what waiting costs, for the kind that is to blame
-
+  BlockTable blocks;    // covers at least [0, computed)
+  SequenceShare share;  // SequenceTable's: what the sequence adds to its sums
   TurnState turn;
+
+  int32_t priority = 0;
+  bool keep = false;       // stays, paused, when its turn finishes
+  bool suspended = false;  // asked to leave device memory until it is resumed
   Nanos order = 0;  // queue position: the turn's arrival (discard-requeue: of the last resume)
+  Holding held;     // KindAccount's: what waiting costs, for the kind that is to blame
   // The interception that just ended, until its first slice is planned.
   std::optional<InterceptionState> resumed;
   Nanos resumed_at = 0;

@@ -142,7 +142,22 @@ void SequenceTable::Unlist(Sequence& sequence) {
   }
 }
 
+// A running decode that stays within its last block: only the number of its tokens has grown.
+bool SequenceTable::HasOnlyGrown(const Sequence& sequence) const {
+  const SequenceShare& share = sequence.share;
+  const BlockTable& blocks = sequence.blocks;
+  return sequence.listed_decode && share.decodes > 0 && IsDecode(sequence) &&
+         sequence.status == SequenceStatus::kRunning && share.device_blocks == blocks.size() &&
+         sequence.tokens.size() <= size_t{blocks.size()} * kv_.config().block_tokens &&
+         share.wanted_blocks == 0 && share.forked == blocks.forked();
+}
+
 void SequenceTable::Update(Sequence& sequence) {
+  if (HasOnlyGrown(sequence)) {
+    Replace(active_sums_.device_tokens, sequence.share.device_tokens, sequence.computed);
+    sequence.share.device_tokens = sequence.computed;
+    return;
+  }
   SequenceSums& sums = sequence.listed_active ? active_sums_ : paused_sums_;
   const SequenceShare share = ShareOf(sequence);
   Replace(sums, sequence.share, share);

@@ -77,6 +77,7 @@ class SequenceTable {
 
  private:
   SequenceShare ShareOf(const Sequence& sequence) const;
+  bool HasOnlyGrown(const Sequence& sequence) const;
   void Unlist(Sequence& sequence);
   void AccountFor(Sequence& sequence);
   std::vector<Sequence*>& ListOf(bool decode) { return decode ? decodes_ : prefills_; }

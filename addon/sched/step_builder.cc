@@ -89,6 +89,10 @@ void StepBuilder::AddDecodes() {
     Sequence& sequence = *decodes[i];
     if (InPlan(sequence) || sequence.incoming_step == plan_.step) continue;
     const auto tokens = static_cast<uint32_t>(sequence.tokens.size());
+    if (kv_.IsWritable(sequence.blocks, sequence.computed, tokens)) {
+      AddSlice(sequence, 1);
+      continue;
+    }
     const uint32_t cost = kv_.ExtendCost(sequence.blocks, sequence.computed, tokens);
     const uint32_t needed = cost + (cost > 0 ? ReservedFrom(sequence) : 0);
     if (needed > kv_.available() && !MakeRoom(sequence, needed, /*revoke=*/false)) {
@@ -209,19 +213,20 @@ void StepBuilder::AttachCached(Sequence& sequence) {
 }
 
 void StepBuilder::AddSlice(Sequence& sequence, uint32_t count) {
-  NoteResume(sequence);
   const uint32_t first = sequence.computed;
   const uint32_t end = first + count;
-  const uint32_t held = sequence.blocks.size();
-  const bool forked = sequence.blocks.forked();
-  kv_.Extend(sequence.blocks, first, end, plan_.copies);
+  const bool running = sequence.status == SequenceStatus::kRunning;
+  const bool as_it_is = kv_.IsWritable(sequence.blocks, first, end);
+  if (!running) NoteResume(sequence);
+  if (!as_it_is) kv_.Extend(sequence.blocks, first, end, plan_.copies);
   plan_.slices.push_back({sequence.id, first, count, end == sequence.tokens.size()});
   plan_.tokens.push_back(sequence.tokens[first]);
   if (count > 1) {
     plan_.tokens.insert(plan_.tokens.end(), sequence.tokens.begin() + first + 1,
                         sequence.tokens.begin() + end);
   }
-  plan_.block_tables.push_back(sequence.blocks.device().first(kv_.BlocksFor(end)));
+  const std::span<const BlockId> blocks = sequence.blocks.device();
+  plan_.block_tables.push_back(as_it_is ? blocks : blocks.first(kv_.BlocksFor(end)));
   notes_.sequences.push_back(&sequence);
   notes_.query_tokens += count;
   notes_.kv_tokens += context_.cost.KvReads(first, count);
@@ -230,8 +235,7 @@ void StepBuilder::AddSlice(Sequence& sequence, uint32_t count) {
     notes_.recompute_tokens += notes_.recomputed.back().count;
   }
   sequence.planned_step = plan_.step;
-  if (sequence.status == SequenceStatus::kRunning && sequence.blocks.size() == held && !forked)
-    return;
+  if (running && as_it_is) return;
   sequence.status = SequenceStatus::kRunning;
   context_.sequences.Update(sequence);
 }

@@ -46,9 +46,10 @@ struct PlanNotes {
 // Memory of a builder that the next one uses again.
 struct PlanBuffers {
   std::vector<PausedContext> paused;  // The policy's input: contexts lent to it.
-  // Of many contexts, those that were expected to stay away longest at a step.
+  // Of many contexts, those that were expected to stay away longest at a step, longest first.
   std::vector<SeqId> longest;
   uint64_t longest_as_of = 0;
+  bool longest_host_too = false;         // chosen among contexts on the host, too
   std::vector<PausedContext> undecided;  // Nothing was said of them yet.
   std::vector<Decision> decisions;       // The policy's output.
   std::vector<Decision> candidates;      // A heap; see StepBuilder::TakeFromPaused.
@@ -85,14 +86,16 @@ class StepBuilder {
   MemoryPressure MeasurePressure() const;
 
   // Reclaiming (step_reclaim.cc).
-  PausedContext Describe(const Sequence& sequence) const;
+  double ResidualSeconds(InterceptionState& interception) const;
+  PausedContext Describe(Sequence& sequence) const;
   Decision Weigh(const PausedContext& paused, Disposition disposition, uint32_t blocks) const;
   void Reclaim();
   void GiveUpWaived();
   void NoteUndecided();
   void AskPolicy();
   void GatherPaused();
-  bool GatherLongest();
+  void GatherAll(bool host_too);
+  bool GatherLongest(bool host_too);
   void CarryOut(Decision decision);
   void Report(Sequence& sequence, const Decision& decision);
   uint32_t SwapOutSuffix(Sequence& sequence, uint32_t blocks, uint32_t copies);
@@ -108,7 +111,7 @@ class StepBuilder {
   uint32_t CopiesToMakeRoom(bool revoke) const;
   bool WaitsForCopies() const;
   void GatherCandidates(bool revoke);
-  bool AddCandidate(const Sequence& sequence, bool revoke);
+  bool AddCandidate(Sequence& sequence, bool revoke);
   bool TakeFrom(Sequence& victim, Decision decision, uint32_t blocks, bool revoke);
   void DropWhatIsShared(const Sequence& oldest);
   void Preempt(Sequence& sequence);
@@ -133,7 +136,7 @@ class StepBuilder {
   bool InPlan(const Sequence& sequence) const { return sequence.planned_step == plan_.step; }
   void NoteResume(Sequence& sequence);
   Hindsight LookBackOn(const Sequence& sequence) const;
-  WaitEstimate EstimateOf(const Sequence& sequence, Expectation expectation) const;
+  WaitEstimate EstimateOf(Sequence& sequence, Expectation expectation) const;
   PlanBuffers& buffers() const { return context_.buffers; }
   bool synchronous() const { return context_.config.policy == PolicyKind::kSwap; }
   bool adaptive() const { return context_.config.policy == PolicyKind::kAdaptive; }

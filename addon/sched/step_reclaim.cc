@@ -10,10 +10,16 @@ namespace infercept {
 namespace {
 
 constexpr double kSecondsPerNano = 1e-9;
+// A forecast is good until an eighth of what has passed, or of what is left, has passed again: what
+// is wanted of it is the order of contexts, and their magnitudes differ by decades.
+constexpr double kForecastShare = 1.0 / 8;
 
-// So many contexts that wait, and for so many steps, are looked at instead of all.
+// So many contexts, those that stay away longest, are looked at instead of all, and for so many
+// steps.
 constexpr uint32_t kLongest = 128;
 constexpr uint64_t kLongestSteps = 64;
+// In each step so many at least: a decode that finds no block may need more than was foreseen.
+constexpr size_t kLongestLeast = 16;
 
 bool StaysLonger(const PausedContext& a, const PausedContext& b) {
   return std::tuple(-a.residual_seconds, a.place) < std::tuple(-b.residual_seconds, b.place);
@@ -21,8 +27,23 @@ bool StaysLonger(const PausedContext& a, const PausedContext& b) {
 
 }  // namespace
 
-PausedContext StepBuilder::Describe(const Sequence& sequence) const {
-  const InterceptionState& interception = sequence.interception;
+double StepBuilder::ResidualSeconds(InterceptionState& interception) const {
+  const Nanos now = context_.now;
+  if (interception.expected_end && *interception.expected_end > now)
+    return static_cast<double>(*interception.expected_end - now) * kSecondsPerNano;
+  Forecast& forecast = interception.forecast;
+  if (now >= forecast.good_until) {
+    const Nanos elapsed = now - interception.started;
+    forecast.residual_seconds = context_.durations.Residual(interception.kind, elapsed);
+    const double left = forecast.residual_seconds / kSecondsPerNano;
+    const double shorter = std::min(left, static_cast<double>(elapsed));
+    forecast.good_until = now + static_cast<Nanos>(shorter * kForecastShare);
+  }
+  return forecast.residual_seconds;
+}
+
+PausedContext StepBuilder::Describe(Sequence& sequence) const {
+  InterceptionState& interception = sequence.interception;
   PausedContext paused;
   paused.seq = sequence.id;
   paused.place = sequence.blocks.tag;
@@ -33,10 +54,7 @@ PausedContext StepBuilder::Describe(const Sequence& sequence) const {
   paused.block_tokens = kv_.config().block_tokens;
   paused.elapsed_seconds =
       static_cast<double>(context_.now - interception.started) * kSecondsPerNano;
-  paused.residual_seconds =
-      interception.expected_end && *interception.expected_end > context_.now
-          ? static_cast<double>(*interception.expected_end - context_.now) * kSecondsPerNano
-          : context_.durations.Residual(interception.kind, context_.now - interception.started);
+  paused.residual_seconds = ResidualSeconds(interception);
   return paused;
 }
 
@@ -71,7 +89,7 @@ void StepBuilder::GiveUpWaived() {
     waived.push_back(context_.sequences.PausedOwner(*table).id);
   }
   for (const SeqId seq : waived) {
-    const Sequence& sequence = *context_.sequences.Find(seq);
+    Sequence& sequence = *context_.sequences.Find(seq);
     const PausedContext paused = Describe(sequence);
     if (paused.device_blocks == 0) continue;  // One before it let go of what they shared.
     const bool to_host = sequence.suspended || sequence.interception.wish == Disposition::kSwap;
@@ -108,50 +126,69 @@ void StepBuilder::AskPolicy() {
   }
 }
 
+// The policy's input: contexts that may have to give way. Where many wait, looking at each in each
+// step would take longer than the step: only those are looked at that stay away longest.
 void StepBuilder::GatherPaused() {
   gathered_ = true;
   PlanBuffers& buffers = context_.buffers;
-  if (adaptive() && context_.config.ideas.host_turnover && load_.host_blocks_free == 0 &&
-      load_.shortage_blocks > 0) {
-    // What is on the host may have to go, too.
-    buffers.paused.clear();
-    for (const Sequence* sequence : context_.sequences.paused()) {
-      if (sequence->blocks.hold() != Hold::kLent || sequence->blocks.empty()) continue;
-      buffers.paused.push_back(Describe(*sequence));
-    }
-    return;
-  }
-  if (adaptive() && GatherLongest()) return;
-  buffers.paused.clear();
-  for (const BlockTable* table : kv_.holders(Hold::kLent)) {
-    buffers.paused.push_back(Describe(context_.sequences.PausedOwner(*table)));
-  }
+  // What is on the host may have to go, too.
+  const bool host_too = adaptive() && context_.config.ideas.host_turnover &&
+                        load_.host_blocks_free == 0 && load_.shortage_blocks > 0;
+  if (adaptive() && GatherLongest(host_too)) return;
+  GatherAll(host_too);
   buffers.longest.clear();
   if (!adaptive() || buffers.paused.size() <= kLongest) return;
   const auto last = buffers.paused.begin() + kLongest;
   std::ranges::nth_element(buffers.paused, last, StaysLonger);
-  buffers.paused.resize(kLongest);
-  for (const PausedContext& context : buffers.paused) buffers.longest.push_back(context.seq);
+  std::sort(buffers.paused.begin(), last, StaysLonger);
+  for (auto context = buffers.paused.begin(); context != last; ++context) {
+    buffers.longest.push_back(context->seq);
+  }
   buffers.longest_as_of = plan_.step;
+  buffers.longest_host_too = host_too;
+  GatherLongest(host_too);
 }
 
-// Where many contexts wait, looking at each in each step would take longer than the step. False:
-// too much has changed since all were looked at.
-bool StepBuilder::GatherLongest() {
+void StepBuilder::GatherAll(bool host_too) {
   PlanBuffers& buffers = context_.buffers;
-  if (buffers.longest.empty() || plan_.step - buffers.longest_as_of >= kLongestSteps) return false;
   buffers.paused.clear();
-  uint32_t backed = 0;
-  uint32_t unbacked = 0;
-  for (const SeqId seq : buffers.longest) {
-    const Sequence* sequence = context_.sequences.Find(seq);
-    if (sequence == nullptr || sequence->blocks.hold() != Hold::kLent) continue;
-    const PausedContext& paused = buffers.paused.emplace_back(Describe(*sequence));
-    backed += paused.backed_blocks;
-    unbacked += paused.device_blocks - paused.backed_blocks;
+  if (!host_too) {
+    for (const BlockTable* table : kv_.holders(Hold::kLent)) {
+      buffers.paused.push_back(Describe(context_.sequences.PausedOwner(*table)));
+    }
+    return;
   }
-  return backed >= std::min(load_.shortage_blocks, load_.backed_blocks) &&
-         unbacked >= std::min(load_.ahead_blocks, load_.swap_out_blocks);
+  for (Sequence* sequence : context_.sequences.paused()) {
+    if (sequence->blocks.hold() != Hold::kLent || sequence->blocks.empty()) continue;
+    buffers.paused.push_back(Describe(*sequence));
+  }
+}
+
+// As many of the longest as will do for the step. False: too much has changed since all were looked
+// at.
+bool StepBuilder::GatherLongest(bool host_too) {
+  PlanBuffers& buffers = context_.buffers;
+  if (buffers.longest.empty() || buffers.longest_host_too != host_too) return false;
+  if (plan_.step - buffers.longest_as_of >= kLongestSteps) return false;
+  uint32_t backed = std::min(load_.shortage_blocks, load_.backed_blocks);
+  const uint32_t to_copy = std::max(load_.ahead_blocks, load_.shortage_blocks - backed);
+  uint32_t unbacked = std::min(to_copy, load_.swap_out_blocks);
+  uint32_t on_host = host_too ? load_.host_room_blocks : 0;
+  buffers.paused.clear();
+  const auto enough = [&] {
+    return buffers.paused.size() >= kLongestLeast && backed + unbacked + on_host == 0;
+  };
+  for (auto seq = buffers.longest.begin(); seq != buffers.longest.end() && !enough(); ++seq) {
+    Sequence* sequence = context_.sequences.Find(*seq);
+    if (sequence == nullptr || sequence->blocks.hold() != Hold::kLent) continue;
+    const PausedContext paused = Describe(*sequence);
+    if (!WorthMoving(paused, load_, context_.cost)) continue;
+    buffers.paused.push_back(paused);
+    backed -= std::min(backed, paused.backed_blocks);
+    unbacked -= std::min(unbacked, paused.device_blocks - paused.backed_blocks);
+    on_host -= std::min(on_host, paused.host_blocks);
+  }
+  return backed + unbacked + on_host == 0 || plan_.step == buffers.longest_as_of;
 }
 
 void StepBuilder::CarryOut(Decision decision) {
@@ -180,7 +217,7 @@ void StepBuilder::Report(Sequence& sequence, const Decision& decision) {
       DecisionEvent{decision, EstimateOf(sequence, decision.expectation), pressure_});
 }
 
-WaitEstimate StepBuilder::EstimateOf(const Sequence& sequence, Expectation expectation) const {
+WaitEstimate StepBuilder::EstimateOf(Sequence& sequence, Expectation expectation) const {
   const PausedContext paused = Describe(sequence);
   using Source = WaitEstimate::Source;
   if (expectation == Expectation::kElapsed)

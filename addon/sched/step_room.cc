@@ -91,7 +91,7 @@ void StepBuilder::GatherCandidates(bool revoke) {
 }
 
 // At the end of the list. False: the sequence has nothing to give, or it would be a loss.
-bool StepBuilder::AddCandidate(const Sequence& sequence, bool revoke) {
+bool StepBuilder::AddCandidate(Sequence& sequence, bool revoke) {
   const PausedContext paused = Describe(sequence);
   if (paused.device_blocks == 0) return false;
   const Decision decision = Weigh(paused, Disposition::kSwap, paused.device_blocks);
