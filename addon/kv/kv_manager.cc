@@ -53,7 +53,6 @@ void KvManager::ReleaseDevice(BlockId block, BlockTable* table) {
 }
 
 void KvManager::PrefetchRelease(BlockId block) const {
-  if (block == kNoBlock) return;
   device_.Prefetch(block);
   cache_.Prefetch(block);
   __builtin_prefetch(&referrers_[Index(block)], /*write=*/1);
@@ -251,7 +250,7 @@ void KvManager::SealBlocks(BlockTable& table, std::span<const TokenId> tokens, u
 }
 
 void KvManager::Truncate(BlockTable& table, uint32_t first) {
-  for (uint32_t i = first; i < table.size(); ++i) PrefetchRelease(table.device_[i]);
+  for (uint32_t i = first; i < table.size(); ++i) Prefetch(table, i);
   // From the end, so that the cache evicts suffixes before the prefixes they need.
   while (table.size() > first) {
     const BlockRef ref = table[table.size() - 1];

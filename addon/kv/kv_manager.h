@@ -94,6 +94,12 @@ class KvManager {
   bool IsBacked(const BlockTable& table, uint32_t index) const {
     return table.device_[index] != kNoBlock && table.other_[index].host != kNoBlock;
   }
+  // This block will be moved soon, if there is one.
+  void Prefetch(const BlockTable& table, uint32_t index) const {
+    if (index >= table.size()) return;
+    if (table.device_[index] != kNoBlock) PrefetchRelease(table.device_[index]);
+    if (table.other_[index].host != kNoBlock) host_.Prefetch(table.other_[index].host);
+  }
   // Moves a private block to the host: by a copy, or at once if it is backed. Returns true if a
   // copy was planned. REQUIRES: IsPrivate, and IsBacked or host_available() > 0.
   bool SwapOut(BlockTable& table, uint32_t index, std::vector<BlockCopy>& swap_out);

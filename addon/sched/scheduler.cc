@@ -8,6 +8,10 @@
 namespace infercept {
 namespace {
 
+// So many slices ahead memory is fetched: as long as a commit or two take, some hundred
+// nanoseconds.
+constexpr size_t kAhead = 8;
+
 Status Unknown(SeqId seq, std::string_view wanted) {
   return {StatusCode::kInvalidArgument,
           "sequence " + std::to_string(Index(seq)) + " is not " + std::string(wanted)};
@@ -94,6 +98,7 @@ Status Scheduler::Resume(SeqId seq, std::span<const TokenId> returned, bool new_
   if (!new_turn) sequence->turn.intercepted += waited;
   sequence->turn.prompt_tokens += static_cast<uint32_t>(returned.size());
   sequence->status = SequenceStatus::kWaiting;
+  sequence->sought_step = 0;
   sequences_.Place(*sequence);
   return {};
 }
@@ -258,12 +263,10 @@ void Scheduler::Commit(const StepResult& result, Nanos now) {
   account_.ChargeStep(result, notes_, now);
   ++stats_.steps;
   kv_.CompleteCopies();
-  for (size_t i = 0; i < plan_.slices.size(); ++i) {
-    Sequence& sequence = *notes_.sequences[i];
-    kv_.PrepareSeal(sequence.blocks, sequence.tokens, sequence.computed + plan_.slices[i].count);
-  }
+  for (size_t i = 0; i < kAhead; ++i) PrepareCommit(i);
   auto sampled = result.sampled.begin();
   for (size_t i = 0; i < plan_.slices.size(); ++i) {
+    PrepareCommit(i + kAhead);
     Sequence& sequence = *notes_.sequences[i];
     CommitSlice(sequence, plan_.slices[i]);
     if (plan_.slices[i].sample) CommitToken(sequence, *sampled++, now);
@@ -289,14 +292,23 @@ void Scheduler::ObserveCosts(const StepResult& result) {
 }
 
 void Scheduler::CheckAnswers(const StepResult& result) const {
+  const uint32_t longest = context_tokens_max();
   auto sampled = result.sampled.begin();
   for (size_t i = 0; i < plan_.slices.size(); ++i) {
     if (!plan_.slices[i].sample) continue;
     IC_CHECK(sampled != result.sampled.end() && sampled->seq == plan_.slices[i].seq);
-    IC_CHECK(notes_.sequences[i]->tokens.size() < context_tokens_max());
+    IC_CHECK(plan_.slices[i].first_position + plan_.slices[i].count < longest);
     ++sampled;
   }
   IC_CHECK(sampled == result.sampled.end());
+}
+
+// Fetches what the commit of a slice will look at: many sequences are more than a cache holds.
+void Scheduler::PrepareCommit(size_t slice) {
+  if (slice + kAhead < plan_.slices.size()) notes_.sequences[slice + kAhead]->Prefetch();
+  if (slice >= plan_.slices.size()) return;
+  Sequence& sequence = *notes_.sequences[slice];
+  kv_.PrepareSeal(sequence.blocks, sequence.tokens, sequence.computed + plan_.slices[slice].count);
 }
 
 void Scheduler::CommitSlice(Sequence& sequence, const Slice& slice) {

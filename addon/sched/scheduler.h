@@ -117,6 +117,7 @@ class Scheduler {
   void EndTurn(Sequence& sequence, FinishReason reason, Nanos now);
   void CutBack(Sequence& sequence, uint32_t tokens);
   void CheckAnswers(const StepResult& result) const;
+  void PrepareCommit(size_t slice);
   void CommitSlice(Sequence& sequence, const Slice& slice);
   void CommitToken(Sequence& sequence, const SampledToken& sampled, Nanos now);
   void CommitOutcome(const SampledToken& sampled, Nanos now);

@@ -103,8 +103,17 @@ struct alignas(64) Sequence {
   // The interception that just ended, until its first slice is planned.
   std::optional<InterceptionState> resumed;
   Nanos resumed_at = 0;
+  uint64_t sought_step =
+      0;  // last step that looked for blocks on the host on the device; 0: none since it waits
   InterceptionState interception;
 
+  // Begins to fetch from memory what a step looks at.
+  void Prefetch() const {
+    __builtin_prefetch(&blocks);
+    __builtin_prefetch(&share, /*write=*/1);
+    __builtin_prefetch(&turn, /*write=*/1);
+    __builtin_prefetch(tokens.data() + computed, /*write=*/1);
+  }
   uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - computed; }
   bool active() const {
     return status == SequenceStatus::kWaiting || status == SequenceStatus::kRunning;

@@ -5,6 +5,16 @@
 #include "base/check.h"
 
 namespace infercept {
+namespace {
+
+// A sequence whose blocks are on the host looks so seldom whether they are on the device, too.
+constexpr uint64_t kSoughtSteps = 16;
+
+// So many blocks ahead what is known of one is fetched from memory.
+constexpr uint32_t kBlocksAhead = 4;
+
+}  // namespace
+
 void PlanNotes::Clear() {
   recompute_tokens = query_tokens = 0;
   kv_tokens = 0;
@@ -87,6 +97,8 @@ void StepBuilder::AddDecodes() {
   const std::vector<Sequence*>& decodes = context_.sequences.decodes();
   for (size_t i = 0; i < decodes.size() && !StepIsFull(); ++i) {
     Sequence& sequence = *decodes[i];
+    if (i + 16 < decodes.size()) __builtin_prefetch(decodes[i + 16], 1);
+    if (i + 8 < decodes.size()) decodes[i + 8]->Prefetch();
     if (InPlan(sequence) || sequence.incoming_step == plan_.step) continue;
     const auto tokens = static_cast<uint32_t>(sequence.tokens.size());
     if (kv_.IsWritable(sequence.blocks, sequence.computed, tokens)) {
@@ -172,8 +184,9 @@ uint32_t StepBuilder::Watermark(const StepLoad& load) const {
 
 // True: what the sequence missed was on the device all the time.
 bool StepBuilder::Reattach(Sequence& sequence) {
-  // Once is enough while the rest is on its way.
-  if (sequence.incoming_step + 1 == plan_.step) return false;
+  // Seldom: what is not there any more seldom comes back.
+  if (sequence.sought_step > 0 && plan_.step - sequence.sought_step < kSoughtSteps) return false;
+  sequence.sought_step = plan_.step;
   kv_.Reattach(sequence.blocks, sequence.computed);
   context_.sequences.Update(sequence);
   return sequence.blocks.missing() == 0;
@@ -184,6 +197,7 @@ void StepBuilder::BringBack() {
   for (Sequence* sequence : buffers().returning) {
     const uint32_t before = swap_in_left_;
     for (uint32_t i = 0; i < sequence->blocks.size() && swap_in_left_ > 0; ++i) {
+      kv_.Prefetch(sequence->blocks, i + kBlocksAhead);
       if (sequence->blocks.device()[i] != kNoBlock) continue;
       if (kv_.available() == 0) break;  // What leaves for the oldest is not there yet.
       // What the paper's policies bring back is no longer on the host.

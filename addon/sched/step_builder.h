@@ -43,13 +43,27 @@ struct PlanNotes {
   void Clear();  // keeps capacity
 };
 
+// Of many paused contexts, those that were expected to stay away longest when all were looked at.
+struct RankedContext {
+  double residual_seconds = 0;
+  uint32_t place = 0;
+  SeqId seq{};
+};
+struct LongestWaits {
+  struct List {
+    std::vector<RankedContext> ranked;  // all; only their memory is used again
+    std::vector<SeqId> longest;         // first
+  };
+  List leaving;  // they have something to give
+  List copied;   // they have something to copy ahead of time
+  uint64_t as_of = 0;
+  bool host_too = false;  // those on the host were looked at, too
+};
+
 // Memory of a builder that the next one uses again.
 struct PlanBuffers {
   std::vector<PausedContext> paused;  // The policy's input: contexts lent to it.
-  // Of many contexts, those that were expected to stay away longest at a step, longest first.
-  std::vector<SeqId> longest;
-  uint64_t longest_as_of = 0;
-  bool longest_host_too = false;         // chosen among contexts on the host, too
+  LongestWaits waits;
   std::vector<PausedContext> undecided;  // Nothing was said of them yet.
   std::vector<Decision> decisions;       // The policy's output.
   std::vector<Decision> candidates;      // A heap; see StepBuilder::TakeFromPaused.
@@ -93,14 +107,20 @@ class StepBuilder {
   void GiveUpWaived();
   void NoteUndecided();
   void AskPolicy();
-  void GatherPaused();
-  void GatherAll(bool host_too);
-  bool GatherLongest(bool host_too);
   void CarryOut(Decision decision);
   void Report(Sequence& sequence, const Decision& decision);
   uint32_t SwapOutSuffix(Sequence& sequence, uint32_t blocks, uint32_t copies);
   uint32_t DiscardSuffix(Sequence& sequence, uint32_t blocks, bool host_too = false);
   void CopyAhead();
+
+  // Looking for contexts that may give way (step_gather.cc).
+  void GatherPaused();
+  template <typename Visit>
+  void ForEachLent(bool host_too, Visit visit);
+  void RankAll();
+  bool GatherLongest();
+  template <typename Gives, typename Count, typename Enough>
+  void Gather(LongestWaits::List& list, Gives gives, Count count, Enough enough);
 
   // Making room (step_room.cc).
   // Frees device blocks for `sequence` until `blocks` are available: from paused contexts (all of

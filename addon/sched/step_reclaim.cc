@@ -14,16 +14,8 @@ constexpr double kSecondsPerNano = 1e-9;
 // is wanted of it is the order of contexts, and their magnitudes differ by decades.
 constexpr double kForecastShare = 1.0 / 8;
 
-// So many contexts, those that stay away longest, are looked at instead of all, and for so many
-// steps.
-constexpr uint32_t kLongest = 128;
-constexpr uint64_t kLongestSteps = 64;
-// In each step so many at least: a decode that finds no block may need more than was foreseen.
-constexpr size_t kLongestLeast = 16;
-
-bool StaysLonger(const PausedContext& a, const PausedContext& b) {
-  return std::tuple(-a.residual_seconds, a.place) < std::tuple(-b.residual_seconds, b.place);
-}
+// So many blocks ahead what is known of one is fetched from memory.
+constexpr uint32_t kBlocksAhead = 4;
 
 }  // namespace
 
@@ -126,71 +118,6 @@ void StepBuilder::AskPolicy() {
   }
 }
 
-// The policy's input: contexts that may have to give way. Where many wait, looking at each in each
-// step would take longer than the step: only those are looked at that stay away longest.
-void StepBuilder::GatherPaused() {
-  gathered_ = true;
-  PlanBuffers& buffers = context_.buffers;
-  // What is on the host may have to go, too.
-  const bool host_too = adaptive() && context_.config.ideas.host_turnover &&
-                        load_.host_blocks_free == 0 && load_.shortage_blocks > 0;
-  if (adaptive() && GatherLongest(host_too)) return;
-  GatherAll(host_too);
-  buffers.longest.clear();
-  if (!adaptive() || buffers.paused.size() <= kLongest) return;
-  const auto last = buffers.paused.begin() + kLongest;
-  std::ranges::nth_element(buffers.paused, last, StaysLonger);
-  std::sort(buffers.paused.begin(), last, StaysLonger);
-  for (auto context = buffers.paused.begin(); context != last; ++context) {
-    buffers.longest.push_back(context->seq);
-  }
-  buffers.longest_as_of = plan_.step;
-  buffers.longest_host_too = host_too;
-  GatherLongest(host_too);
-}
-
-void StepBuilder::GatherAll(bool host_too) {
-  PlanBuffers& buffers = context_.buffers;
-  buffers.paused.clear();
-  if (!host_too) {
-    for (const BlockTable* table : kv_.holders(Hold::kLent)) {
-      buffers.paused.push_back(Describe(context_.sequences.PausedOwner(*table)));
-    }
-    return;
-  }
-  for (Sequence* sequence : context_.sequences.paused()) {
-    if (sequence->blocks.hold() != Hold::kLent || sequence->blocks.empty()) continue;
-    buffers.paused.push_back(Describe(*sequence));
-  }
-}
-
-// As many of the longest as will do for the step. False: too much has changed since all were looked
-// at.
-bool StepBuilder::GatherLongest(bool host_too) {
-  PlanBuffers& buffers = context_.buffers;
-  if (buffers.longest.empty() || buffers.longest_host_too != host_too) return false;
-  if (plan_.step - buffers.longest_as_of >= kLongestSteps) return false;
-  uint32_t backed = std::min(load_.shortage_blocks, load_.backed_blocks);
-  const uint32_t to_copy = std::max(load_.ahead_blocks, load_.shortage_blocks - backed);
-  uint32_t unbacked = std::min(to_copy, load_.swap_out_blocks);
-  uint32_t on_host = host_too ? load_.host_room_blocks : 0;
-  buffers.paused.clear();
-  const auto enough = [&] {
-    return buffers.paused.size() >= kLongestLeast && backed + unbacked + on_host == 0;
-  };
-  for (auto seq = buffers.longest.begin(); seq != buffers.longest.end() && !enough(); ++seq) {
-    Sequence* sequence = context_.sequences.Find(*seq);
-    if (sequence == nullptr || sequence->blocks.hold() != Hold::kLent) continue;
-    const PausedContext paused = Describe(*sequence);
-    if (!WorthMoving(paused, load_, context_.cost)) continue;
-    buffers.paused.push_back(paused);
-    backed -= std::min(backed, paused.backed_blocks);
-    unbacked -= std::min(unbacked, paused.device_blocks - paused.backed_blocks);
-    on_host -= std::min(on_host, paused.host_blocks);
-  }
-  return backed + unbacked + on_host == 0 || plan_.step == buffers.longest_as_of;
-}
-
 void StepBuilder::CarryOut(Decision decision) {
   Sequence& sequence = *context_.sequences.Find(decision.seq);
   const uint32_t wanted = std::exchange(decision.blocks, 0);
@@ -234,6 +161,7 @@ uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks, uint32_
   uint32_t moved = 0;
   uint32_t copied = 0;
   for (uint32_t i = sequence.blocks.size(); i > 0 && moved < blocks; --i) {
+    if (i > kBlocksAhead) kv_.Prefetch(sequence.blocks, i - kBlocksAhead - 1);
     const bool link = copied < copies && kv_.host_available() > 0;
     if (!link && sequence.blocks.backed() == 0) break;
     if (!kv_.IsPrivate(sequence.blocks, i - 1)) continue;
@@ -258,6 +186,7 @@ void StepBuilder::CopyAhead() {
     uint32_t copied = 0;
     for (uint32_t i = sequence.blocks.size(); i > 0 && copied < limit; --i) {
       if (kv_.host_available_ahead() == 0) break;
+      if (i > kBlocksAhead) kv_.Prefetch(sequence.blocks, i - kBlocksAhead - 1);
       if (!kv_.IsPrivate(sequence.blocks, i - 1) || kv_.IsBacked(sequence.blocks, i - 1)) continue;
       kv_.CopyAhead(sequence.blocks, i - 1, plan_.swap_out);
       ++copied;

@@ -133,6 +133,7 @@ void StepBuilder::DropWhatIsShared(const Sequence& oldest) {
 
 void StepBuilder::Preempt(Sequence& sequence) {
   sequence.status = SequenceStatus::kWaiting;
+  sequence.sought_step = 0;
   // One that has not run since its interception has lost nothing else yet.
   if (!sequence.resumed) context_.kinds.Blame(sequence.held, kPreemptionRow);
   context_.sequences.Update(sequence);

@@ -182,7 +182,8 @@ TEST(Scheduler, OfManyContextsThoseThatStayAwayLongestGiveWay) {
     EXPECT_TRUE(table.missing() == 0 || i >= kContexts - 128);  // ... nor moved who returns soon.
     moved += table.missing();
   }
-  EXPECT_GE(moved, 75u);
+  // 175 blocks were wanted; 100 were free, and one holds what context 1 begins with, too.
+  EXPECT_GE(moved, 74u);
 }
 
 TEST(Scheduler, AForkQueuesBehindWhoWasThereBefore) {
