@@ -1,12 +1,10 @@
 import { InferceptError } from '../errors.js';
-import type { AddedToken, TokenDefaults, TokenizerDefinition } from '../text/tokenizer-source.js';
+import type { TokenDefaults, TokenizerDefinition } from '../text/tokenizer-source.js';
 import type { GgufValue } from './gguf.js';
 import { byteLevelParts, preTokenizerNames } from './gguf-pre-tokenizers.js';
+import { addedTokens, pieceDefinition, pieceType, type Vocabulary, vocabularyObject } from './piece-definition.js';
 
 type Metadata = ReadonlyMap<string, GgufValue>;
-
-/** Values of `tokenizer.ggml.token_type`. */
-const tokenType = { unknown: 2, control: 3, userDefined: 4, byte: 6 } as const;
 
 /** Control tokens of known model families that end a turn. Files often name only one of the several that a family has. */
 const turnEnds = new Set([
@@ -14,33 +12,39 @@ const turnEnds = new Set([
   ...['<|endoftext|>', '<|end_of_text|>'],
 ]);
 
-interface Vocabulary {
-  tokens: readonly string[];
-  types: ArrayLike<number>;
-}
-
 /** Makes a tokenizer definition from the `tokenizer.*` metadata of a GGUF file. */
 export function readGgufTokenizer(
   path: string,
   metadata: Metadata,
 ): { definition: TokenizerDefinition; defaults: TokenDefaults } {
-  const model = metadata.get('tokenizer.ggml.model');
+  const model = String(metadata.get('tokenizer.ggml.model'));
+  const read = Object.hasOwn(readers, model) ? readers[model] : undefined;
+  if (read === undefined) {
+    throw new InferceptError(
+      'ERR_MODEL_UNSUPPORTED',
+      `${path}: tokenizer.ggml.model is ${model.slice(0, 80)}; supported: gpt2 (byte-level BPE), llama (SentencePiece BPE), ` +
+        't5 (SentencePiece Unigram), bert (WordPiece).',
+      { details: { path, model } },
+    );
+  }
   const vocabulary = readVocabulary(path, metadata);
-  if (model === 'gpt2') {
-    const pre = metadata.get('tokenizer.ggml.pre') ?? 'default';
-    const definition = byteLevelDefinition(path, metadata, vocabulary, String(pre));
-    return { definition, defaults: readDefaults(path, metadata, vocabulary, pre === 'llama-bpe') };
-  }
-  if (model === 'llama') {
-    const definition = sentencePieceDefinition(path, metadata, vocabulary);
-    return { definition, defaults: readDefaults(path, metadata, vocabulary, true) };
-  }
-  throw new InferceptError(
-    'ERR_MODEL_UNSUPPORTED',
-    `${path}: tokenizer.ggml.model is ${String(model)}; supported: gpt2 (byte-level BPE), llama (SentencePiece BPE).`,
-    { details: { path, model } },
-  );
+  const { definition, addsBos } = read(path, metadata, vocabulary);
+  return { definition, defaults: readDefaults(path, metadata, vocabulary, addsBos) };
 }
+
+interface ReadTokenizer {
+  definition: TokenizerDefinition;
+  /** Whether a raw prompt begins with the BOS token, where the file does not say. */
+  addsBos: boolean;
+}
+
+/** By `tokenizer.ggml.model`. */
+const readers: Readonly<Record<string, (path: string, metadata: Metadata, vocabulary: Vocabulary) => ReadTokenizer>> = {
+  gpt2: byteLevelTokenizer,
+  llama: (path, metadata, vocabulary) => pieceTokenizer(path, metadata, vocabulary, 'bpe'),
+  t5: (path, metadata, vocabulary) => pieceTokenizer(path, metadata, vocabulary, 'unigram'),
+  bert: wordPieceTokenizer,
+};
 
 function readVocabulary(path: string, metadata: Metadata): Vocabulary {
   const tokens = strings(path, metadata, 'tokenizer.ggml.tokens');
@@ -48,12 +52,8 @@ function readVocabulary(path: string, metadata: Metadata): Vocabulary {
   return { tokens, types };
 }
 
-function byteLevelDefinition(
-  path: string,
-  metadata: Metadata,
-  vocabulary: Vocabulary,
-  pre: string,
-): TokenizerDefinition {
+function byteLevelTokenizer(path: string, metadata: Metadata, vocabulary: Vocabulary): ReadTokenizer {
+  const pre = String(metadata.get('tokenizer.ggml.pre') ?? 'default');
   const parts = byteLevelParts(pre);
   if (parts === undefined) {
     throw new InferceptError(
@@ -62,7 +62,7 @@ function byteLevelDefinition(
       { details: { path, pre } },
     );
   }
-  return {
+  const definition: TokenizerDefinition = {
     normalizer: parts.normalizer,
     pre_tokenizer: parts.preTokenizer,
     post_processor: null,
@@ -76,83 +76,61 @@ function byteLevelDefinition(
     },
     added_tokens: addedTokens(vocabulary),
   };
+  return { definition, addsBos: parts.addsBos };
 }
 
-function sentencePieceDefinition(path: string, metadata: Metadata, vocabulary: Vocabulary): TokenizerDefinition {
-  const { tokens, types } = vocabulary;
-  const scores = numbers(path, metadata, 'tokenizer.ggml.scores', tokens.length);
+function pieceTokenizer(
+  path: string,
+  metadata: Metadata,
+  vocabulary: Vocabulary,
+  model: 'bpe' | 'unigram',
+): ReadTokenizer {
+  const scores = numbers(path, metadata, 'tokenizer.ggml.scores', vocabulary.tokens.length);
   if (scores === undefined) throw malformed(path, 'tokenizer.ggml.scores', 'missing');
-  const spaces = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
-  const prefix = metadata.get('tokenizer.ggml.add_space_prefix') !== false;
-  const unknown = tokens.find((_, id) => types[id] === tokenType.unknown);
-  return {
-    normalizer: { type: 'Sequence', normalizers: [...(prefix ? [{ type: 'Prepend', prepend: '▁' }] : []), spaces] },
-    pre_tokenizer: null,
+  const definition = pieceDefinition(vocabulary, {
+    model,
+    scores,
+    addsPrefix: metadata.get('tokenizer.ggml.add_space_prefix') !== false,
+    removesExtraSpaces: metadata.get('tokenizer.ggml.remove_extra_whitespaces') === true,
+    charsmap: readCharsmap(path, metadata),
+  });
+  return { definition, addsBos: model === 'bpe' };
+}
+
+function readCharsmap(path: string, metadata: Metadata): string | undefined {
+  const map = metadata.get('tokenizer.ggml.precompiled_charsmap');
+  if (map === undefined) return undefined;
+  if (!(map instanceof Uint8Array) && !(map instanceof Int8Array)) {
+    throw malformed(path, 'tokenizer.ggml.precompiled_charsmap', 'not an array of bytes');
+  }
+  return Buffer.from(map.buffer, map.byteOffset, map.byteLength).toString('base64');
+}
+
+/** BERT's. In the file, words begin with SentencePiece's space; in tokenizer.json, what continues them begins with "##". */
+function wordPieceTokenizer(path: string, metadata: Metadata, { tokens, types }: Vocabulary): ReadTokenizer {
+  const spelled = tokens.map((token, id) => {
+    if (types[id] === pieceType.control || types[id] === pieceType.unknown) return token;
+    return token.startsWith('▁') ? token.slice(1) : `##${token}`;
+  });
+  const unknown = tokenId(path, metadata, 'tokenizer.ggml.unknown_token_id', tokens.length);
+  const lowercase = metadata.get('tokenizer.ggml.normalizer.lowercase') !== false;
+  const definition: TokenizerDefinition = {
+    normalizer: {
+      type: 'BertNormalizer',
+      lowercase,
+      strip_accents: metadata.get('tokenizer.ggml.normalizer.strip_accents') ?? lowercase,
+    },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: null,
-    decoder: {
-      type: 'Sequence',
-      decoders: [
-        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
-        { type: 'ByteFallback' },
-        { type: 'Fuse' },
-      ],
-    },
+    decoder: { type: 'WordPiece' },
     model: {
-      type: 'BPE',
-      vocab: vocabularyObject(vocabulary),
-      merges: mergesFromScores(vocabulary, scores),
-      byte_fallback: true,
-      fuse_unk: true,
-      ...(unknown !== undefined && { unk_token: unknown }),
+      type: 'WordPiece',
+      vocab: Object.assign(Object.create(null), Object.fromEntries(spelled.map((token, id) => [token, id]))),
+      unk_token: unknown === undefined ? '[UNK]' : tokens[unknown]!,
     },
-    added_tokens: addedTokens(vocabulary),
+    added_tokens: addedTokens({ tokens, types }),
   };
-}
-
-/**
- * The merges that make BPE join pieces as SentencePiece does: the pair whose joined piece scores highest goes first.
- * Control and byte tokens are no pieces.
- */
-function mergesFromScores({ tokens, types }: Vocabulary, scores: ArrayLike<number>): [string, string][] {
-  const ids = new Map<string, number>();
-  for (const [id, token] of tokens.entries()) {
-    const type = types[id];
-    if (type !== tokenType.control && type !== tokenType.byte && type !== tokenType.unknown) ids.set(token, id);
-  }
-  const merges: { left: number; right: number; score: number }[] = [];
-  for (const [token, id] of ids) {
-    for (let cut = 1; cut < token.length; cut++) {
-      const left = ids.get(token.slice(0, cut));
-      const right = left === undefined ? undefined : ids.get(token.slice(cut));
-      if (left !== undefined && right !== undefined) merges.push({ left, right, score: scores[id]! });
-    }
-  }
-  merges.sort((a, b) => b.score - a.score || a.left - b.left || a.right - b.right);
-  return merges.map(({ left, right }) => [tokens[left]!, tokens[right]!]);
-}
-
-/**
- * What merges may lead to; control tokens are listed apart, in `added_tokens`. Of equal tokens the first counts, as in
- * ggml. The object has no prototype, so that "__proto__" is a token like any other.
- */
-function vocabularyObject({ tokens, types }: Vocabulary): Record<string, number> {
-  const vocabulary: Record<string, number> = Object.create(null);
-  for (let id = tokens.length - 1; id >= 0; id--) {
-    if (types[id] !== tokenType.control && types[id] !== tokenType.userDefined) vocabulary[tokens[id]!] = id;
-  }
-  return vocabulary;
-}
-
-function addedTokens({ tokens, types }: Vocabulary): AddedToken[] {
-  const added: AddedToken[] = [];
-  for (const [id, content] of tokens.entries()) {
-    const type = types[id];
-    const special = type === tokenType.control || type === tokenType.unknown;
-    if ((special || type === tokenType.userDefined) && content.length > 0) {
-      added.push({ id, content, special, normalized: false, lstrip: false, rstrip: false, single_word: false });
-    }
-  }
-  return added;
+  return { definition, addsBos: true };
 }
 
 function readDefaults(
@@ -165,7 +143,7 @@ function readDefaults(
     tokenId(path, metadata, `tokenizer.ggml.${name}_token_id`, tokens.length);
   const ends = new Set([id('eos'), id('eot'), id('eom')].filter((end) => end !== undefined));
   for (const [index, token] of tokens.entries()) {
-    if (types[index] === tokenType.control && turnEnds.has(token)) ends.add(index);
+    if (types[index] === pieceType.control && turnEnds.has(token)) ends.add(index);
   }
   const bosTokenId = id('bos');
   const addBos = metadata.get('tokenizer.ggml.add_bos_token') ?? bosDefault;

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InferceptError } from '../errors.js';
-import type { TokenDefaults, TokenizerDefinition } from '../text/tokenizer-source.js';
+import type { AddedToken, TokenDefaults, TokenizerDefinition } from '../text/tokenizer-source.js';
 import { isJsonObject, type JsonObject, readJsonFile, readOptionalJsonFile } from './json-file.js';
 import { corrupt } from './random-access-file.js';
+import { readSentencePiece, sentencePieceFiles } from './sentencepiece.js';
 
 export interface HuggingFaceTokenizer {
   definition: TokenizerDefinition;
@@ -17,16 +18,8 @@ export async function readHuggingFaceTokenizer(
   names: ReadonlySet<string>,
   config: JsonObject,
 ): Promise<HuggingFaceTokenizer> {
-  if (!names.has('tokenizer.json')) {
-    throw new InferceptError(
-      'ERR_MODEL_UNSUPPORTED',
-      `${directory} has no tokenizer.json. Make one by saving the tokenizer with a current version of transformers.`,
-      { details: { directory } },
-    );
-  }
-  const path = join(directory, 'tokenizer.json');
-  const definition = checkDefinition(path, await readJsonFile(path));
   const settings = await readOptionalJsonFile(join(directory, 'tokenizer_config.json'));
+  const definition = await readDefinition(directory, names, settings);
   const generation = await readOptionalJsonFile(join(directory, 'generation_config.json'));
   const chatTemplate = await readChatTemplate(directory, names, settings);
   return {
@@ -34,6 +27,40 @@ export async function readHuggingFaceTokenizer(
     ...(chatTemplate !== undefined && { chatTemplate }),
     defaults: readDefaults(definition, settings, [generation, config]),
   };
+}
+
+/** tokenizer.json, or what older models have in its place: a model of SentencePiece, and the tokens added to it. */
+async function readDefinition(
+  directory: string,
+  names: ReadonlySet<string>,
+  settings: JsonObject,
+): Promise<TokenizerDefinition> {
+  if (names.has('tokenizer.json')) {
+    const path = join(directory, 'tokenizer.json');
+    return checkDefinition(path, await readJsonFile(path));
+  }
+  const pieces = sentencePieceFiles.find((name) => names.has(name));
+  if (pieces === undefined) {
+    throw new InferceptError(
+      'ERR_MODEL_UNSUPPORTED',
+      `${directory} has neither tokenizer.json nor ${sentencePieceFiles.join(' or ')}. ` +
+        'Make a tokenizer.json by saving the tokenizer with a current version of transformers.',
+      { details: { directory } },
+    );
+  }
+  const { definition } = await readSentencePiece(join(directory, pieces));
+  return { ...definition, added_tokens: withAdded(definition.added_tokens, settings.added_tokens_decoder) };
+}
+
+/** What tokenizer_config.json says of added tokens, by id, counts. */
+function withAdded(tokens: readonly AddedToken[], listed: unknown): AddedToken[] {
+  const byId = new Map(tokens.map((token) => [token.id, token]));
+  for (const [id, token] of Object.entries(isJsonObject(listed) ? listed : {})) {
+    if (isJsonObject(token) && typeof token.content === 'string' && /^\d{1,9}$/.test(id)) {
+      byId.set(Number(id), { ...(token as Partial<AddedToken>), content: token.content, id: Number(id) });
+    }
+  }
+  return [...byId.values()];
 }
 
 /** Proves the outline of tokenizer.json; the tokenizer library judges the parts. */

@@ -11,9 +11,6 @@ export interface OrdinaryDefinitions {
   continuation: TokenizerDefinition;
 }
 
-/** The pattern that is built into GPT-2's pre-tokenizer. */
-const gpt2Pattern = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
 /**
  * A token that text must never produce: a control token, or one that was added for a purpose, such as `<tool_call>`.
  * Runs of white space are often added, too; they are ordinary.
@@ -27,7 +24,6 @@ export function ordinaryDefinitions(definition: TokenizerDefinition): OrdinaryDe
   const start: TokenizerDefinition = {
     ...definition,
     post_processor: null,
-    pre_tokenizer: definition.pre_tokenizer && exactPatterns(definition.pre_tokenizer),
     model: withoutReserved(definition.model, reserved),
     added_tokens: definition.added_tokens.filter((token) => !isReserved(token)),
   };
@@ -50,18 +46,14 @@ export function prefixesEachSection({ normalizer, pre_tokenizer: preTokenizer }:
 function withoutReserved(model: TokenizerModel, reserved: ReadonlySet<string>): TokenizerModel {
   const { vocab, merges, unk_token: unknown } = model;
   if (Array.isArray(vocab)) {
-    // Unigram: ids are positions, so the token stays but no text can spell it.
-    const hidden = vocab.map(([token, score]): [string, number] => [
-      reserved.has(token) ? `\0${token}\0` : token,
-      score,
-    ]);
-    return { ...model, vocab: hidden };
+    // Ids are positions, so the token stays.
+    const hidden = vocab.flatMap(([token], id) => (reserved.has(token) ? [id] : []));
+    return { ...model, hidden: [...(model.hidden ?? []), ...hidden] };
   }
   const spelled = [...reserved].some((token) => token !== unknown && Object.hasOwn(vocab, token));
   const ordinary = (token: string): boolean => !reserved.has(token) || token === unknown;
   return {
     ...model,
-    type: 'BPE',
     vocab: spelled ? Object.fromEntries(Object.entries(vocab).filter(([token]) => ordinary(token))) : vocab,
     merges: mergesWithout(merges ?? [], reserved),
   };
@@ -92,26 +84,6 @@ function mapParts(part: TokenizerPart, change: (part: TokenizerPart) => Tokenize
   const key = Array.isArray(part.normalizers) ? 'normalizers' : 'pretokenizers';
   const changed = parts(part).flatMap(change);
   return changed.length === 1 && part.type !== 'Sequence' ? changed[0]! : { type: 'Sequence', [key]: changed };
-}
-
-/**
- * The library's own patterns for digits and for GPT-2 use JavaScript's idea of digits and white space; patterns given as
- * text are translated faithfully. So they are given as text.
- */
-function exactPatterns(preTokenizer: TokenizerPart): TokenizerPart {
-  const split = (pattern: string): TokenizerPart => ({
-    type: 'Split',
-    pattern: { Regex: pattern },
-    behavior: 'Isolated',
-    invert: false,
-  });
-  return mapParts(preTokenizer, (part) => {
-    if (part.type === 'Digits') return [split(part.individual_digits === true ? '\\p{N}' : '\\p{N}+')];
-    if (part.type === 'ByteLevel' && part.use_regex !== false && part.add_prefix_space !== true) {
-      return [split(gpt2Pattern), { ...part, use_regex: false }];
-    }
-    return [part];
-  });
 }
 
 function hasPrefix(part: TokenizerPart | null): boolean {

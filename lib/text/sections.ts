@@ -1,3 +1,4 @@
+import { whiteSpaceEnd, whiteSpaceStart } from './encoding/normalizers.js';
 import type { AddedToken } from './tokenizer-source.js';
 
 /** A piece of text and whether it may spell control tokens. */
@@ -53,11 +54,11 @@ function createSectionList(position: TextPosition) {
 
   return {
     addText(piece: string): void {
-      text += stripStart ? piece.trimStart() : piece;
+      text += stripStart ? piece.replace(whiteSpaceStart, '') : piece;
       if (text.length > 0) stripStart = false;
     },
     addToken({ id, lstrip, rstrip }: AddedToken): void {
-      if (lstrip === true) text = text.trimEnd();
+      if (lstrip === true) text = text.replace(whiteSpaceEnd, '');
       flush();
       sections.push({ id });
       stripStart = rstrip === true;

@@ -1,5 +1,6 @@
 import { InferceptError } from '../errors.js';
-import type { TokenizerDefinition, TokenizerPart } from './tokenizer-source.js';
+import { isReserved } from './ordinary-definition.js';
+import type { AddedToken, TokenizerDefinition, TokenizerPart } from './tokenizer-source.js';
 
 /** The bytes that each token stands for; a detokenizer needs nothing else. */
 export interface TokenTable {
@@ -33,14 +34,29 @@ export function tokenSpellings({ model, added_tokens: added }: TokenizerDefiniti
 
 /** Makes the table from the spellings: in byte-level vocabularies a letter is a byte, in others a text is itself. */
 export function tokenTable(definition: TokenizerDefinition, spellings: readonly string[]): TokenTable {
-  const added = new Set(definition.added_tokens.map(({ id }) => id));
-  const toBytes = isByteLevel(definition) ? byteLevelBytes : pieceBytes;
-  const tokens = spellings.map((token, id) => (added.has(id) ? encoder.encode(token) : toBytes(token)));
+  const plain = new Set(definition.added_tokens.filter((token) => isPlain(token, definition)).map(({ id }) => id));
+  const toBytes = spellingOf(definition);
+  const tokens = spellings.map((token, id) => (plain.has(id) ? encoder.encode(token) : toBytes(token)));
   const offsets = new Uint32Array(tokens.length + 1);
   for (const [id, token] of tokens.entries()) offsets[id + 1] = offsets[id]! + token.length;
   const bytes = new Uint8Array(offsets[tokens.length]!);
   for (const [id, token] of tokens.entries()) bytes.set(token, offsets[id]);
   return { bytes, offsets };
+}
+
+/** Whether an added token is spelled as it is: all but white space in the vocabulary of SentencePiece. */
+function isPlain(token: AddedToken, definition: TokenizerDefinition): boolean {
+  return isReserved(token) || isByteLevel(definition);
+}
+
+function spellingOf(definition: TokenizerDefinition): (token: string) => Uint8Array {
+  if (isByteLevel(definition)) return byteLevelBytes;
+  return definition.model.type === 'WordPiece' ? wordBytes : pieceBytes;
+}
+
+/** "##" continues a word. */
+function wordBytes(token: string): Uint8Array {
+  return encoder.encode(token.startsWith('##') ? token.slice(2) : ` ${token}`);
 }
 
 function isByteLevel({ decoder, pre_tokenizer: preTokenizer }: TokenizerDefinition): boolean {
@@ -65,6 +81,17 @@ const byteOfLetter: ReadonlyMap<number, number> = new Map(
     }
   })(),
 );
+
+const letterOfByte: readonly string[] = Array.from(byteOfLetter)
+  .sort(([, a], [, b]) => a - b)
+  .map(([letter]) => String.fromCharCode(letter));
+
+/** The bytes of a text as the letters of byte-level vocabularies. */
+export function byteLetters(text: string): string {
+  let letters = '';
+  for (const byte of encoder.encode(text)) letters += letterOfByte[byte];
+  return letters;
+}
 
 function byteLevelBytes(token: string): Uint8Array {
   const bytes = new Uint8Array(token.length);

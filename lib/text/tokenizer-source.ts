@@ -34,6 +34,10 @@ export interface TokenizerModel {
   /** Token to id (BPE), or [token, score] by id (Unigram). */
   vocab: Record<string, number> | [string, number][];
   merges?: Merge[];
+  /** Unigram: ids that no text can spell, whatever their tokens say. Not in files. */
+  hidden?: readonly number[];
+  /** Unigram: whether sums of scores are rounded as SentencePiece rounds them. Not in files. */
+  singlePrecision?: boolean;
   [key: string]: unknown;
 }
 
@@ -47,5 +51,8 @@ export interface AddedToken {
   lstrip?: boolean;
   rstrip?: boolean;
   single_word?: boolean;
+  /** Whether it is looked for in the normalized text, not in the text as it came. */
   normalized?: boolean;
+  /** Whether `content` is spelled as in the normalized text already. Not in files. */
+  escaped?: boolean;
 }

@@ -32,7 +32,7 @@ export interface Tokenizer {
   readonly table: TokenTable;
   /** Text of users, tools and files. */
   encodeText(text: string, options?: EncodeOptions): Int32Array;
-  /** Like {@link encodeText}; texts above 16 KiB are encoded on another thread. */
+  /** Like {@link encodeText}; long texts are encoded in slices, so that the event loop goes on. */
   encodeTextAsync(text: string, options?: EncodeOptions): Promise<Int32Array>;
   /** A raw prompt: text at the start, after the BOS token if the model wants one. */
   encodePromptAsync(text: string, options?: Pick<EncodeOptions, 'signal'>): Promise<Int32Array>;
@@ -47,7 +47,7 @@ export interface Tokenizer {
   idOf(token: string): number | undefined;
   /** All ids' bytes as text, control tokens spelled out; invalid bytes become U+FFFD. */
   decode(ids: Iterable<number>): string;
-  /** Ends the thread for long texts, if there is one. */
+  /** Gives up texts that are being encoded. */
   dispose(): void;
 }
 
@@ -94,16 +94,12 @@ function encodingMethods(
   const encoder = createOrdinaryEncoder(definition);
 
   const encodeSegments: Tokenizer['encodeSegments'] = (segments, { position = 'continuation' } = {}) =>
-    join(cut(segments, position).map((section) => ('id' in section ? [section.id] : encoder.encode(section))));
+    encoder.encode(cut(segments, position));
 
   const encodeSegmentsAsync: Tokenizer['encodeSegmentsAsync'] = async (segments, options = {}) => {
     const { position = 'continuation', signal } = options;
     throwIfAborted(signal, 'tokenizing');
-    const sections = cut(segments, position);
-    const encoded = sections.map((section) => ('id' in section ? [section.id] : encoder.encodeAsync(section)));
-    const ids = join(await Promise.all(encoded));
-    throwIfAborted(signal, 'tokenizing');
-    return ids;
+    return encoder.encodeAsync(cut(segments, position), signal);
   };
 
   return {
@@ -114,7 +110,11 @@ function encodingMethods(
     encodeTemplate: (text, options) => encodeSegments([{ text, trusted: true }], options),
     async encodePromptAsync(text, options) {
       const ids = await encodeSegmentsAsync([{ text, trusted: false }], { ...options, position: 'start' });
-      return promptStart === undefined ? ids : join([[promptStart], ids]);
+      if (promptStart === undefined) return ids;
+      const prompt = new Int32Array(ids.length + 1);
+      prompt[0] = promptStart;
+      prompt.set(ids, 1);
+      return prompt;
     },
     dispose: () => encoder.dispose(),
   };
@@ -131,14 +131,4 @@ function vocabularyLookup({ model: { vocab }, added_tokens: added }: TokenizerSo
         : undefined;
     return reserved.get(token) ?? ordinary;
   };
-}
-
-function join(parts: readonly ArrayLike<number>[]): Int32Array {
-  const ids = new Int32Array(parts.reduce((total, part) => total + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    ids.set(part, offset);
-    offset += part.length;
-  }
-  return ids;
 }

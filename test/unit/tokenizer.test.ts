@@ -224,7 +224,7 @@ describe('tokens', () => {
 describe('long texts', () => {
   const long = lines.join('\n').repeat(8);
 
-  test('give the same ids on the other thread while the event loop goes on', async () => {
+  test('give the same ids in slices, while the event loop goes on', async () => {
     for (const tokenizer of [fromJson(), fromGguf(sentencePieceMetadata())]) {
       let turns = 0;
       const timer = setInterval(() => turns++, 1);

@@ -1,0 +1,182 @@
+import { byteLetters } from '../token-bytes.js';
+import type { Merge, TokenizerModel } from '../tokenizer-source.js';
+import type { IdList } from './id-list.js';
+import { createMerging, partsOfMerge, readMerges } from './merging.js';
+import { byteTokens, type WordModel } from './model.js';
+
+/** Words up to this length are remembered. Longer ones hardly come again. */
+const rememberedLengthMax = 48;
+/** Remembered words; when there are more, all are forgotten. About 10 MB. */
+const rememberedMax = 65_536;
+/** Merges, parts and characters between two steps of a long word: each some tenths of a millisecond. */
+const mergesPerStep = 1024;
+const partsPerStep = 256;
+const lettersPerStep = 4096;
+
+/**
+ * Byte-pair encoding: of all neighbouring tokens that may be merged, those of the lowest rank go first, from left to right.
+ * @param bytesAsLetters words are read as bytes, each a letter
+ */
+export function createMergingModel(model: TokenizerModel, bytesAsLetters: boolean): WordModel {
+  const vocabulary = new Map(Object.entries(model.vocab as Record<string, number>));
+  const affixes = affixesOf(model);
+  const bytes = model.byte_fallback === true ? byteTokens((token) => vocabulary.get(token)) : undefined;
+  const merges = readMerges(model.merges ?? [], vocabulary, affixes.prefix.length);
+  const symbolsOf = createSymbols(model, { vocabulary, affixes, bytes });
+  const lettersOf = bytesAsLetters ? byteLetters : (text: string): string => text;
+  // Without tokens for bytes, neighbouring unknown characters may become one.
+  const isAlikeInParts = affixes.prefix === '' && affixes.suffix === '' && (bytesAsLetters || bytes !== undefined);
+  const partsOf = isAlikeInParts ? createSeamFinder(model.merges ?? []) : (text: string): Iterable<string> => [text];
+  /** Ids by word, and by part of a long word; they differ where words are taken whole. */
+  const words = createMemory();
+  const parts = createMemory();
+
+  function mergeAtOnce(letters: string): number[] {
+    const merging = createMerging(merges);
+    for (const symbol of symbolsOf(letters)) merging.add(symbol);
+    while (!merging.advance(mergesPerStep));
+    return merging.result();
+  }
+
+  function encodeShort(word: string): number[] {
+    const letters = lettersOf(word);
+    const whole = model.ignore_merges === true ? vocabulary.get(letters) : undefined;
+    return whole === undefined ? mergeAtOnce(letters) : [whole];
+  }
+
+  function* encodeLong(word: string, ids: IdList): Iterator<void> {
+    let letters = '';
+    for (const piece of slicesOf(word)) {
+      letters += lettersOf(piece);
+      yield;
+    }
+    const whole = model.ignore_merges === true ? vocabulary.get(letters) : undefined;
+    if (whole !== undefined) {
+      ids.push(whole);
+      return;
+    }
+    let count = 0;
+    for (const part of partsOf(letters)) {
+      if (part.length > rememberedLengthMax) yield* mergeInSteps(part, ids);
+      else for (const id of parts.get(part, mergeAtOnce)) ids.push(id);
+      if (++count % partsPerStep === 0) yield;
+    }
+  }
+
+  function* mergeInSteps(letters: string, ids: IdList): Generator<void> {
+    const merging = createMerging(merges);
+    let count = 0;
+    for (const symbol of symbolsOf(letters)) {
+      merging.add(symbol);
+      if (++count % mergesPerStep === 0) yield;
+    }
+    while (!merging.advance(mergesPerStep)) yield;
+    for (const id of merging.result()) ids.push(id);
+  }
+
+  return {
+    encode(word, ids) {
+      if (word.length > rememberedLengthMax) return encodeLong(word, ids);
+      for (const id of words.get(word, encodeShort)) ids.push(id);
+      return undefined;
+    },
+  };
+}
+
+/** What short texts became. */
+function createMemory() {
+  const known = new Map<string, readonly number[]>();
+  return {
+    get(text: string, make: (text: string) => readonly number[]): readonly number[] {
+      let ids = known.get(text);
+      if (ids === undefined) {
+        ids = make(text);
+        if (known.size >= rememberedMax) known.clear();
+        known.set(text, ids);
+      }
+      return ids;
+    },
+  };
+}
+
+/** A long text in pieces, none of which begins or ends within a character. */
+function* slicesOf(text: string): Iterable<string> {
+  for (let start = 0; start < text.length; ) {
+    let end = Math.min(start + lettersPerStep, text.length);
+    if (isLowSurrogate(text.charCodeAt(end))) end--;
+    yield text.slice(start, end);
+    start = end;
+  }
+}
+
+/** What is written before each character of a word but the first, and behind the last one. */
+interface Affixes {
+  prefix: string;
+  suffix: string;
+}
+
+function affixesOf({ continuing_subword_prefix: prefix, end_of_word_suffix: suffix }: TokenizerModel): Affixes {
+  return { prefix: typeof prefix === 'string' ? prefix : '', suffix: typeof suffix === 'string' ? suffix : '' };
+}
+
+/** The ids that a word begins with: those of its characters, or of their bytes. */
+type Symbols = (word: string) => Iterable<number>;
+
+interface SymbolSettings {
+  vocabulary: ReadonlyMap<string, number>;
+  affixes: Affixes;
+  /** The tokens of bytes, for characters that are no tokens. */
+  bytes: Int32Array | undefined;
+}
+
+function createSymbols(model: TokenizerModel, { vocabulary, affixes, bytes }: SymbolSettings): Symbols {
+  const { prefix, suffix } = affixes;
+  const unknown = typeof model.unk_token === 'string' ? vocabulary.get(model.unk_token) : undefined;
+  const fuses = model.fuse_unk === true;
+  const encoder = new TextEncoder();
+
+  return function* (word) {
+    let position = 0;
+    let afterUnknown = false;
+    for (const character of word) {
+      const begun = position === 0 ? character : prefix + character;
+      position += character.length;
+      const id = vocabulary.get(position === word.length ? begun + suffix : begun);
+      if (id !== undefined) yield id;
+      else if (bytes !== undefined) for (const byte of encoder.encode(character)) yield bytes[byte]!;
+      else if (unknown !== undefined && !(fuses && afterUnknown)) yield unknown;
+      afterUnknown = id === undefined && bytes === undefined;
+    }
+  };
+}
+
+/**
+ * Finds where no merge can ever join two characters: no token has them side by side. A text without words (families of
+ * SentencePiece do not cut it) falls into short parts there, and the result is the same.
+ */
+function createSeamFinder(merges: readonly Merge[]): (text: string) => Iterable<string> {
+  const neighbours = new Set<number>();
+  for (const merge of merges) {
+    const token = partsOfMerge(merge).join('');
+    for (let index = 1; index < token.length; index++) neighbours.add(pairOf(token, index));
+  }
+  return function* (text) {
+    let start = 0;
+    for (let index = 1; index < text.length; index++) {
+      if (neighbours.has(pairOf(text, index)) || isLowSurrogate(text.charCodeAt(index))) continue;
+      yield text.slice(start, index);
+      start = index;
+    }
+    yield text.slice(start);
+  };
+}
+
+/** The characters before and at `index`, as one number. */
+function pairOf(text: string, index: number): number {
+  // Two 16-bit units; as a signed number it stays small.
+  return (text.charCodeAt(index - 1) << 16) | text.charCodeAt(index);
+}
+
+function isLowSurrogate(unit: number): boolean {
+  return unit >= 0xdc00 && unit <= 0xdfff;
+}

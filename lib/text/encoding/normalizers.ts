@@ -1,0 +1,111 @@
+import { byteLetters } from '../token-bytes.js';
+import type { TokenizerPart } from '../tokenizer-source.js';
+import { createCharsmap } from './charsmap.js';
+import { literalPattern, translatePattern } from './pattern.js';
+
+/** What happens to a text before it is cut into words. In steps, for long texts. */
+export type Normalizer = (text: string) => Generator<void, string>;
+
+/** Makes what `normalizer` of a tokenizer.json says. Throws an `Error` for what is not known. */
+export function createNormalizer(part: TokenizerPart | null): Normalizer {
+  if (part === null) return atOnce((text) => text);
+  const make = Object.hasOwn(makers, part.type) ? makers[part.type] : undefined;
+  if (make === undefined) throw new Error(`normalizer ${part.type} is not known`);
+  return make(part);
+}
+
+/** Work that is fast, or that has to see the whole text. */
+function atOnce(change: (text: string) => string): Normalizer {
+  // biome-ignore lint/correctness/useYield: there is one step only.
+  return function* (text) {
+    return change(text);
+  };
+}
+
+/** About a millisecond's work. */
+const blockLength = 16_384;
+
+/** Slow work on characters and their neighbours. Between two plain letters, or two ideographs, nothing happens: there, blocks end. */
+function inBlocks(change: (text: string) => string): Normalizer {
+  return function* (text) {
+    if (text.length <= blockLength) return change(text);
+    const seam = /[A-Za-z0-9](?=[A-Za-z0-9])|[\u4e00-\u9fff](?=[\u4e00-\u9fff])/g;
+    let changed = '';
+    for (let start = 0; start < text.length; ) {
+      seam.lastIndex = start + blockLength;
+      const match = seam.exec(text);
+      const end = match === null ? text.length : match.index + 1;
+      changed += change(text.slice(start, end));
+      start = end;
+      yield;
+    }
+    return changed;
+  };
+}
+
+const unicodeForm = (form: string) => () => inBlocks((text) => text.normalize(form));
+
+const makers: Readonly<Record<string, (part: TokenizerPart) => Normalizer>> = {
+  Sequence(part) {
+    const steps = ((part.normalizers ?? []) as TokenizerPart[]).map(createNormalizer);
+    return function* (text) {
+      let normalized = text;
+      for (const step of steps) normalized = yield* step(normalized);
+      return normalized;
+    };
+  },
+  NFC: unicodeForm('NFC'),
+  NFD: unicodeForm('NFD'),
+  NFKC: unicodeForm('NFKC'),
+  NFKD: unicodeForm('NFKD'),
+  Lowercase: () => inBlocks(lowercase),
+  StripAccents: () => inBlocks((text) => text.replace(/\p{M}/gu, '')),
+  Strip: ({ strip_left: left, strip_right: right }) =>
+    atOnce((text) => {
+      const begun = left === false ? text : text.replace(whiteSpaceStart, '');
+      return right === false ? begun : begun.replace(whiteSpaceEnd, '');
+    }),
+  Prepend: ({ prepend }) => atOnce((text) => (text.length > 0 ? `${String(prepend)}${text}` : text)),
+  Replace({ pattern, content }) {
+    const search = patternOf(pattern);
+    return atOnce((text) => text.replace(search, () => String(content)));
+  },
+  ByteLevel: () => inBlocks(byteLetters),
+  Precompiled: (part) => inBlocks(createCharsmap(part)),
+  BertNormalizer: (part) => inBlocks(bertNormalizer(part)),
+};
+
+/** Unicode's idea of white space; JavaScript's differs. */
+export const whiteSpaceStart = /^\p{White_Space}+/u;
+export const whiteSpaceEnd = /(?<!\p{White_Space})\p{White_Space}+$/u;
+
+/** A pattern is written as text, or as a regular expression. */
+export function patternOf(pattern: unknown): RegExp {
+  const { String: text, Regex: source } = (pattern ?? {}) as { String?: unknown; Regex?: unknown };
+  if (typeof text === 'string') return literalPattern(text);
+  if (typeof source === 'string') return translatePattern(source);
+  throw new Error('a pattern is neither a String nor a Regex');
+}
+
+/** Letter by letter: at the end of a word, JavaScript would give a sigma its final form. */
+function lowercase(text: string): string {
+  return text.includes('Σ') ? text.split('Σ').map(lowercase).join('σ') : text.toLowerCase();
+}
+
+/** Ideographs, which BERT sets apart by spaces. The ranges are those of BERT's own code. */
+const ideographs =
+  /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/gu;
+
+function bertNormalizer(part: TokenizerPart): (text: string) => string {
+  const steps: ((text: string) => string)[] = [];
+  if (part.clean_text !== false) {
+    steps.push((text) =>
+      text.replace(/(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\ufffd]/gu, '').replace(/\p{White_Space}/gu, ' '),
+    );
+  }
+  if (part.handle_chinese_chars !== false) steps.push((text) => text.replace(ideographs, ' $& '));
+  if (part.strip_accents ?? part.lowercase !== false)
+    steps.push((text) => text.normalize('NFD').replace(/\p{Mn}/gu, ''));
+  if (part.lowercase !== false) steps.push(lowercase);
+  return (text) => steps.reduce((normalized, step) => step(normalized), text);
+}
