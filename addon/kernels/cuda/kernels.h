@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/types.h"
 #include "kernels/cuda/stream.h"
@@ -37,6 +38,30 @@ struct Norm {
 // REQUIRES: width <= kNormWidthMax; one that is no multiple of 4, a quarter of it.
 void RmsNorm(const Norm& norm, uint32_t tokens, uint32_t width, Stream stream);
 void LayerNorm(const Norm& norm, uint32_t tokens, uint32_t width, Stream stream);
+
+// --- matmul_few.cu ---
+
+// Inputs of matrix products: BF16 rows at multiples of 16 bytes.
+struct BF16Rows {
+  const void* values = nullptr;  // [tokens] rows; zeros from the matrix's columns up to the next
+                                 // multiple of 32
+  size_t stride = 0;             // values from one row to the next: a multiple of 8
+};
+// x [tokens][columns] as such rows; all of a row after its columns becomes zeros.
+void ConvertToBF16(const float* x, uint32_t tokens, uint32_t columns, void* out, size_t out_stride,
+                   Stream stream);
+
+// One matrix, packed as weight_layout.h says, and where its products go.
+struct Product {
+  PackedWeight weight;
+  float* out = nullptr;   // [tokens][weight.rows]
+  size_t out_stride = 0;  // floats from one token's outputs to the next one's, >= weight.rows
+};
+// out[t][r] = sum over c of weight[r][c] * x[t][c], added up in float. For up to 16 tokens, where
+// loading the weights is all that counts; right for any number. REQUIRES: at most 4 products, all
+// of one dtype and with the same columns.
+void MatMulFew(std::span<const Product> products, const BF16Rows& x, uint32_t tokens,
+               Stream stream);
 
 // --- rope.cu ---
 

@@ -45,6 +45,32 @@ __device__ __forceinline__ T FromFloat(float value) {
   }
 }
 
+// Two BF16 in one word, the first in its low half.
+__device__ __forceinline__ uint32_t PackPair(float first, float second) {
+#ifdef __CUDACC__
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+#else
+  return static_cast<uint32_t>(ToBF16(first)) | static_cast<uint32_t>(ToBF16(second)) << 16;
+#endif
+}
+
+__device__ __forceinline__ float FirstOf(uint32_t pair) { return __uint_as_float(pair << 16); }
+__device__ __forceinline__ float SecondOf(uint32_t pair) {
+  return __uint_as_float(pair & 0xFFFF0000u);
+}
+
+// a - b of both halves.
+__device__ __forceinline__ uint32_t SubtractPairs(uint32_t a, uint32_t b) {
+#ifdef __CUDACC__
+  const __nv_bfloat162 difference = __hsub2(*reinterpret_cast<const __nv_bfloat162*>(&a),
+                                            *reinterpret_cast<const __nv_bfloat162*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&difference);
+#else
+  return PackPair(FirstOf(a) - FirstOf(b), SecondOf(a) - SecondOf(b));
+#endif
+}
+
 // e^x / (e^x + 1) without overflow for any x.
 __device__ __forceinline__ float Sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
 

@@ -32,12 +32,16 @@ __device__ __forceinline__ void StoreVector(T* address, const V& vector) {
   *reinterpret_cast<V*>(address) = vector;
 }
 
+// 16 bytes of whatever they are.
+using Words = Vector<uint32_t, 4>;
+
 // Read once by one block, as weights are: such lines are the first that caches give up.
-__device__ __forceinline__ uint4 LoadStreaming(const std::byte* address) {
+__device__ __forceinline__ Words LoadStreaming(const std::byte* address) {
 #ifdef __CUDACC__
-  return __ldcs(reinterpret_cast<const uint4*>(address));
+  const uint4 words = __ldcs(reinterpret_cast<const uint4*>(address));
+  return {words.x, words.y, words.z, words.w};
 #else
-  return LoadVector<uint4>(address);
+  return LoadVector<Words>(address);
 #endif
 }
 

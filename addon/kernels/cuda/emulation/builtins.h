@@ -15,6 +15,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 // Vectors with the alignment that the device wants of them.
 struct alignas(8) uint2 {
@@ -212,6 +213,17 @@ inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline uint32_t __umulhi(uint32_t a, uint32_t b) {
   return static_cast<uint32_t>(uint64_t{a} * b >> 32);
+}
+
+// Byte i of the result is byte `selector nibble i` of the eight bytes of a, then b.
+inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t bytes = uint64_t{b} << 32 | a;
+  uint32_t result = 0;
+  for (uint32_t i = 0; i < 4; ++i) {
+    const uint32_t from = selector >> (4 * i) & 7u;
+    result |= static_cast<uint32_t>(bytes >> (8 * from) & 0xFFu) << (8 * i);
+  }
+  return result;
 }
 
 // Sum of the products of four signed bytes each.
