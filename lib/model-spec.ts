@@ -3,8 +3,11 @@
  * `formats/` produce it from untrusted headers; the native side maps the files and checks every offset once more.
  */
 
-/** Architectures that can be run. `formats/architectures/` has one file for each. */
-export type Architecture = 'llama';
+/**
+ * Names of model families, for people: what sets them apart for the native side are {@link Hyperparameters} alone.
+ * `formats/architectures/` has a row for each.
+ */
+export type Architecture = 'llama' | 'gptj' | 'mistral' | 'qwen2' | 'qwen3' | 'gemma2' | 'gemma3' | 'phi3';
 
 /**
  * Element types of tensors, by GGUF's names. The quantized ones store blocks of elements that share scales;
@@ -60,7 +63,32 @@ export type RopeScaling =
       originalContextTokens: number;
     }
   /** Frequency i is divided by element i of the tensor `ropeFactors`, [dimension / 2] of f32 (GGUF). */
-  | { kind: 'factors' };
+  | { kind: 'factors' }
+  /**
+   * YaRN: pairs that turn more often than `fastTurns` over the original context stay, those that turn less often than
+   * `slowTurns` are stretched by `factor`, those between are interpolated, from the next whole pair outwards if `wholePairs`.
+   * Cosines and sines are multiplied by `amplitude`.
+   */
+  | {
+      kind: 'yarn';
+      factor: number;
+      fastTurns: number;
+      slowTurns: number;
+      wholePairs: boolean;
+      originalContextTokens: number;
+      amplitude: number;
+    }
+  /**
+   * LongRoPE: frequency i is divided by element i of `longFactors` if the engine's context is longer than the original
+   * one, else of `shortFactors`, [dimension / 2] each. Cosines and sines are multiplied by `amplitude`.
+   */
+  | {
+      kind: 'longrope';
+      shortFactors: number[];
+      longFactors: number[];
+      originalContextTokens: number;
+      amplitude: number;
+    };
 
 export interface RopeSpec {
   /** Leading elements of each head that are rotated. At most `headDim`, even. */
@@ -90,11 +118,46 @@ export interface Hyperparameters {
   vocabularySize: number;
   /** The longest context that the model was made for. */
   contextTokens: number;
-  /** Added to the mean square in each RMS norm. */
+  /** Added to the mean square, or the variance, in each norm. */
   normEpsilon: number;
   rope: RopeSpec;
   /** Whether `embedding` is also the output projection; then there is no tensor `output`. */
   tiedEmbeddings: boolean;
+
+  // What only some families have.
+
+  /** `layer`: the mean is subtracted, and norms have biases. Default `rms`. */
+  norm?: 'rms' | 'layer';
+  /** Added to the weights of all norms. Default 0. */
+  normWeightOffset?: number;
+  /** What attention and feed-forward network computed is normalized before it is added to the residual stream. */
+  postNorms?: boolean;
+  /** Every head of queries and keys is normalized before it is rotated. */
+  queryKeyNorm?: boolean;
+  /** The feed-forward network reads what attention reads; there is no `feedForwardNorm`. */
+  parallelBlocks?: boolean;
+  queryKeyValueBias?: boolean;
+  attentionOutputBias?: boolean;
+  feedForwardBias?: boolean;
+  outputBias?: boolean;
+  /** Whether the feed-forward network multiplies two projections. Default true. */
+  gated?: boolean;
+  /** `gelu` is the approximation with tanh. Default `silu`. */
+  activation?: 'silu' | 'gelu';
+  /** Rows of `embedding` are multiplied by it where they are looked up. Default 1. */
+  embeddingScale?: number;
+  /** Dot products of queries and keys are multiplied by it. Default `1 / sqrt(headDim)`. */
+  attentionScale?: number;
+  /** Scores become `cap tanh(score / cap)`. Default: they stay. */
+  attentionSoftCap?: number;
+  /** The same of logits. */
+  logitSoftCap?: number;
+  /** Each head's softmax has one more score, that no value belongs to. */
+  attentionSinks?: boolean;
+  /** Per layer: how many tokens a query sees, itself included; 0: all before it. Default: all 0. */
+  windows?: number[];
+  /** Rotary positions of layers with a window, where they differ from `rope`. */
+  windowRope?: RopeSpec;
 }
 
 export interface TensorSpec {
@@ -109,6 +172,10 @@ export interface TensorSpec {
    *                                                    layers.N.feedForwardNorm          [1, W]
    *                                                    layers.N.feedForward.gate, .up    [F, W]
    *                                                    layers.N.feedForward.down         [W, F]
+   *
+   * Where the hyperparameters say so, besides: a vector `<name>.bias` to each norm, `attention.*`, `feedForward.*` and `output`;
+   * layers.N.attentionPostNorm and .feedForwardPostNorm [1, W], .attention.queryNorm and .keyNorm [1, D],
+   * .attention.sinks [1, H].
    */
   name: string;
   dtype: TensorType;
@@ -127,6 +194,6 @@ export interface ModelSpec {
   hyperparameters: Hyperparameters;
   /** Absolute paths. */
   files: string[];
-  /** Exactly the tensors the architecture needs, each once, in the order of its table. */
+  /** Exactly the tensors that the hyperparameters call for, each once. */
   tensors: TensorSpec[];
 }

@@ -30,14 +30,23 @@ RopeScaling ToScaling(const ObjectReader& reader) {
                              {{"none", Kind::kNone},
                               {"linear", Kind::kLinear},
                               {"llama3", Kind::kLlama3},
-                              {"factors", Kind::kFactors}});
-  if (scaling.kind == Kind::kLinear || scaling.kind == Kind::kLlama3) {
-    scaling.factor = reader.Double("factor", 1e-6, 1e6);
-  }
-  if (scaling.kind == Kind::kLlama3) {
-    scaling.low_frequency_factor = reader.Double("lowFrequencyFactor", 1e-6, 1e6);
-    scaling.high_frequency_factor = reader.Double("highFrequencyFactor", 1e-6, 1e6);
-    scaling.original_context_tokens = reader.Double("originalContextTokens", 1, 1e9);
+                              {"factors", Kind::kFactors},
+                              {"yarn", Kind::kYarn},
+                              {"longrope", Kind::kLongRope}});
+  const auto positive = [&](const char* key, double& value) {
+    if (reader.Has(key)) value = reader.Double(key, 1e-6, 1e9);
+  };
+  positive("factor", scaling.factor);
+  positive("lowFrequencyFactor", scaling.low_frequency_factor);
+  positive("highFrequencyFactor", scaling.high_frequency_factor);
+  positive("originalContextTokens", scaling.original_context_tokens);
+  positive("fastTurns", scaling.fast_turns);
+  positive("slowTurns", scaling.slow_turns);
+  positive("amplitude", scaling.amplitude);
+  if (reader.Has("wholePairs")) scaling.whole_pairs = reader.Bool("wholePairs");
+  if (scaling.kind == Kind::kLongRope) {
+    scaling.short_factors = reader.Numbers("shortFactors");
+    scaling.long_factors = reader.Numbers("longFactors");
   }
   return scaling;
 }
@@ -49,6 +58,46 @@ RopeSpec ToRope(const ObjectReader& reader) {
   rope.scaling = ToScaling(reader.Object("scaling"));
   rope.interleaved = Named<bool>(reader, "layout", {{"interleaved", true}, {"half", false}});
   return rope;
+}
+
+// What only some families have; what is absent stays as it is.
+void ReadVariations(const ObjectReader& reader, Hyperparameters& result) {
+  const auto flag = [&](const char* key, bool& value) {
+    if (reader.Has(key)) value = reader.Bool(key);
+  };
+  const auto number = [&](const char* key, float& value) {
+    if (reader.Has(key)) value = reader.Float(key);
+  };
+  if (reader.Has("norm")) {
+    result.norm =
+        Named<NormKind>(reader, "norm", {{"rms", NormKind::kRms}, {"layer", NormKind::kLayer}});
+  }
+  if (reader.Has("activation")) {
+    result.activation = Named<Activation>(
+        reader, "activation", {{"silu", Activation::kSilu}, {"gelu", Activation::kGelu}});
+  }
+  number("normWeightOffset", result.norm_weight_offset);
+  flag("postNorms", result.post_norms);
+  flag("queryKeyNorm", result.query_key_norm);
+  flag("parallelBlocks", result.parallel_blocks);
+  flag("queryKeyValueBias", result.query_key_value_bias);
+  flag("attentionOutputBias", result.attention_output_bias);
+  flag("feedForwardBias", result.feed_forward_bias);
+  flag("outputBias", result.output_bias);
+  flag("gated", result.gated);
+  number("embeddingScale", result.embedding_scale);
+  number("attentionScale", result.attention_scale);
+  number("attentionSoftCap", result.attention_soft_cap);
+  number("logitSoftCap", result.logit_soft_cap);
+  flag("attentionSinks", result.attention_sinks);
+  if (reader.Has("windows")) {
+    for (const double tokens : reader.Numbers("windows")) {
+      if (!(tokens >= 0 && tokens <= UINT32_MAX))
+        ThrowInvalid(reader.env(), "A window is negative.");
+      result.windows.push_back(static_cast<uint32_t>(tokens));
+    }
+  }
+  if (reader.Has("windowRope")) result.window_rope = ToRope(reader.Object("windowRope"));
 }
 
 Hyperparameters ToHyperparameters(const ObjectReader& reader) {
@@ -64,6 +113,7 @@ Hyperparameters ToHyperparameters(const ObjectReader& reader) {
   result.norm_epsilon = reader.Float("normEpsilon");
   result.rope = ToRope(reader.Object("rope"));
   result.tied_embeddings = reader.Bool("tiedEmbeddings");
+  ReadVariations(reader, result);
   return result;
 }
 

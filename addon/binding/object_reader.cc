@@ -134,4 +134,16 @@ std::vector<std::string> ObjectReader::Strings(const char* key) const {
   return strings;
 }
 
+std::vector<double> ObjectReader::Numbers(const char* key) const {
+  const Napi::Array array = ArrayAt(key);
+  std::vector<double> numbers;
+  numbers.reserve(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value value = array.Get(i);
+    numbers.push_back(value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN);
+    if (!std::isfinite(numbers.back())) Fail(key, "an array of finite numbers");
+  }
+  return numbers;
+}
+
 }  // namespace infercept

@@ -50,6 +50,7 @@ class ObjectReader {
   ObjectReader Object(const char* key) const;
   std::vector<ObjectReader> Objects(const char* key) const;
   std::vector<std::string> Strings(const char* key) const;
+  std::vector<double> Numbers(const char* key) const;  // a plain array of finite numbers
 
  private:
   Napi::Value Get(const char* key) const;

@@ -6,13 +6,34 @@
 #include <string>
 #include <utility>
 
-#include "model/architecture.h"
+#include "model/forward_pass.h"
+#include "model/model_tensors.h"
 #include "model/quantizing_source.h"
+#include "model/transformer_layer.h"
 
 namespace infercept {
 namespace {
 
 Status FormatError(const std::string& what) { return Status(StatusCode::kModelFormat, what); }
+
+Status CheckRope(const Hyperparameters& h, const RopeSpec& rope) {
+  const uint32_t dimension = rope.dimension;
+  if (dimension == 0 || dimension % 2 != 0 || dimension > h.head_dim) {
+    return FormatError("rope dimension " + std::to_string(dimension) +
+                       " must be even and at most the head dimension " +
+                       std::to_string(h.head_dim));
+  }
+  if (!(rope.base > 0) || !std::isfinite(rope.base)) {
+    return FormatError("rope base must be positive");
+  }
+  const RopeScaling& scaling = rope.scaling;
+  if (scaling.kind == RopeScaling::Kind::kLongRope &&
+      (scaling.short_factors.size() != dimension / 2 ||
+       scaling.long_factors.size() != dimension / 2)) {
+    return FormatError("rope factors must be " + std::to_string(dimension / 2));
+  }
+  return Status();
+}
 
 // What the arithmetic below and in the kernels relies on. TypeScript has said it more kindly
 // before.
@@ -33,16 +54,13 @@ Status CheckHyperparameters(const Hyperparameters& h) {
     return FormatError(std::to_string(h.heads) + " heads of " + std::to_string(h.head_dim) +
                        " elements are more than " + std::to_string(kMax));
   }
-  const uint32_t dimension = h.rope.dimension;
-  if (dimension == 0 || dimension % 2 != 0 || dimension > h.head_dim) {
-    return FormatError("rope dimension " + std::to_string(dimension) +
-                       " must be even and at most the head dimension " +
-                       std::to_string(h.head_dim));
+  if (!(h.norm_epsilon >= 0)) return FormatError("norm epsilon must not be negative");
+  if (!h.windows.empty() && h.windows.size() != h.layers) {
+    return FormatError("there must be a window for each of the " + std::to_string(h.layers) +
+                       " layers");
   }
-  if (!(h.rope.base > 0) || !std::isfinite(h.rope.base) || !(h.norm_epsilon >= 0)) {
-    return FormatError("rope base must be positive and norm epsilon not negative");
-  }
-  return Status();
+  if (Status status = CheckRope(h, h.rope); !status.ok()) return status;
+  return h.window_rope ? CheckRope(h, *h.window_rope) : Status();
 }
 
 // Vectors are F32.
@@ -53,7 +71,7 @@ DType RandomDType(const TensorSpec& tensor, DType wanted) {
 
 // A spec whose tensors lie one behind the other in one imagined file.
 ModelSpec LayOut(const Hyperparameters& h, DType dtype) {
-  ModelSpec spec{.architecture = "llama", .hyperparameters = h, .files = {}, .tensors = {}};
+  ModelSpec spec{.architecture = "random", .hyperparameters = h, .files = {}, .tensors = {}};
   uint64_t offset = 0;
   const auto add = [&](std::string name, uint32_t rows, uint32_t columns) {
     TensorSpec tensor = {std::move(name), DType::kF32, rows, columns, 0, offset, 0};
@@ -63,15 +81,9 @@ ModelSpec LayOut(const Hyperparameters& h, DType dtype) {
     spec.tensors.push_back(std::move(tensor));
   };
   add("embedding", h.vocabulary_size, h.width);
-  add("outputNorm", 1, h.width);
-  if (!h.tied_embeddings) add("output", h.vocabulary_size, h.width);
-  if (h.rope.scaling.kind == RopeScaling::Kind::kFactors)
-    add("ropeFactors", 1, h.rope.dimension / 2);
-  for (uint32_t layer = 0; layer < h.layers; ++layer) {
-    for (const LayerTensor& tensor : FindArchitecture(spec.architecture)->layer_tensors(h)) {
-      add("layers." + std::to_string(layer) + "." + std::string(tensor.name), tensor.rows,
-          tensor.columns);
-    }
+  Weights weights;
+  for (const TensorPlace& place : PlaceTensors(h, weights)) {
+    if (place.name != "embedding") add(place.name, place.rows, place.columns);
   }
   return spec;
 }
@@ -93,15 +105,13 @@ Model::Model(ModelSpec spec, const ModelOptions& options)
       ops_(options.ops),
       device_(options.device),
       stream_(options.stream),
-      architecture_(FindArchitecture(spec_.architecture)),
-      context_tokens_max_(ContextTokens(spec_.hyperparameters, options)) {}
+      context_tokens_max_(ContextTokens(spec_.hyperparameters, options)) {
+  float& scale = spec_.hyperparameters.attention_scale;
+  if (scale == 0) scale = 1.0f / std::sqrt(static_cast<float>(spec_.hyperparameters.head_dim));
+}
 
 Result<std::unique_ptr<Model>> Model::Load(ModelSpec spec, const ModelOptions& options,
                                            ThreadPool& pool) {
-  if (FindArchitecture(spec.architecture) == nullptr) {
-    return Status(StatusCode::kModelUnsupported,
-                  "architecture \"" + spec.architecture + "\" is not supported");
-  }
   if (Status status = CheckHyperparameters(spec.hyperparameters); !status.ok()) return status;
   Result<std::unique_ptr<TensorSource>> source = OpenFiles(spec);
   if (!source.ok()) return source.status();
@@ -127,18 +137,11 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
                                             ThreadPool& pool) {
   IC_CHECK(options.ops != nullptr && options.step_tokens_max > 0);
   std::unique_ptr<Model> model(new Model(std::move(spec), options));
-  const Hyperparameters& h = model->hyperparameters();
-  Result<Weights> weights = LoadWeights(model->spec_, model->architecture_->layer_tensors(h),
-                                        std::move(source), *options.ops, options.progress, pool);
+  Result<Weights> weights =
+      LoadWeights(model->spec_, std::move(source), *options.ops, options.progress, pool);
   if (!weights.ok()) return weights.status();
   model->weights_ = std::move(weights).Take();
-
-  const bool has_factors = model->weights_.rope_factors != nullptr;
-  Result<RopeTable> rope = RopeTable::Create(
-      h.rope, model->context_tokens_max_,
-      std::span(model->weights_.rope_factors, has_factors ? h.rope.dimension / 2 : 0), pool);
-  if (!rope.ok()) return rope.status();
-  model->rope_ = std::move(rope).Take();
+  if (Status status = model->CreateRopeTables(pool); !status.ok()) return status;
 
   Result<Workspace> workspace =
       Workspace::Create(model->spec_, *options.ops,
@@ -147,6 +150,20 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
   model->workspace_ = std::move(workspace).Take();
   model->wanted_ = WantedRows(options.step_tokens_max);
   return model;
+}
+
+Status Model::CreateRopeTables(ThreadPool& pool) {
+  const Hyperparameters& h = hyperparameters();
+  const size_t factors = weights_.rope_factors == nullptr ? 0 : h.rope.dimension / 2;
+  Result<RopeTable> rope = RopeTable::Create(h.rope, context_tokens_max_,
+                                             std::span(weights_.rope_factors, factors), pool);
+  if (!rope.ok()) return rope.status();
+  rope_ = std::move(rope).Take();
+  if (!h.window_rope) return Status();
+  Result<RopeTable> window = RopeTable::Create(*h.window_rope, context_tokens_max_, {}, pool);
+  if (!window.ok()) return window.status();
+  window_rope_ = std::move(window).Take();
+  return Status();
 }
 
 KvShape Model::kv_shape(uint32_t block_tokens, DType dtype) const {
@@ -181,14 +198,15 @@ void Model::CheckInput(const ForwardInput& input, const KvStorage& storage) cons
 void Model::Forward(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool) {
   CheckInput(input, storage);
   wanted_.Assign(input);
-  const RopeView rope = rope_.view();
-  ForwardPass pass = {hyperparameters(), *ops_, rope, workspace_, pool, input};
+  const Hyperparameters& h = hyperparameters();
+  ForwardPass pass = {h, *ops_, workspace_, pool, input};
   Embed(pass);
-  const uint32_t layers = hyperparameters().layers;
-  for (uint32_t layer = 0; layer < layers; ++layer) {
-    const bool last = layer + 1 == layers;
+  for (uint32_t layer = 0; layer < h.layers; ++layer) {
+    const bool last = layer + 1 == h.layers;
     if (last && input.logit_rows.size() < input.tokens.size()) pass.wanted = &wanted_;
-    architecture_->forward_layer(weights_.layers[layer], storage.Layer(layer), pass);
+    pass.window_tokens = h.windows.empty() ? 0 : h.windows[layer];
+    pass.rope = pass.window_tokens != 0 && h.window_rope ? window_rope_.view() : rope_.view();
+    TransformerLayer(weights_.layers[layer], storage.Layer(layer), pass);
   }
   pass.input = wanted_.input();
   pass.AddAndNorm(weights_.output_norm, workspace_.logit_inputs);
@@ -197,9 +215,11 @@ void Model::Forward(const ForwardInput& input, const KvStorage& storage, ThreadP
 
 void Model::Embed(const ForwardPass& pass) const {
   const size_t width = hyperparameters().width;
+  const float scale = hyperparameters().embedding_scale;
   pass.ForRows(width, [&](size_t first, size_t count) {
-    ops_->Embed(weights_.embedding, pass.input.tokens.subspan(first, count),
-                workspace_.residual + first * width);
+    float* rows = workspace_.residual + first * width;
+    ops_->Embed(weights_.embedding, pass.input.tokens.subspan(first, count), rows);
+    if (scale != 1) ops_->Scale(scale, count * width, rows);
     std::fill_n(workspace_.projection + first * width, count * width, 0.0f);
   });
 }
@@ -209,7 +229,13 @@ Result<std::span<const float>> Model::Logits(uint32_t first, uint32_t count, Thr
   const Hyperparameters& h = hyperparameters();
   ops_->MatMul({weights_.output, workspace_.logits, h.vocabulary_size},
                workspace_.logit_inputs + size_t{first} * h.width, count, workspace_.scratch, pool);
-  return std::span<const float>(workspace_.logits, size_t{count} * h.vocabulary_size);
+  if (h.output_bias) {
+    ops_->AddBias(weights_.output_bias, h.vocabulary_size, count, workspace_.logits,
+                  h.vocabulary_size);
+  }
+  const size_t logits = size_t{count} * h.vocabulary_size;
+  if (h.logit_soft_cap != 0) ops_->SoftCap(h.logit_soft_cap, logits, workspace_.logits);
+  return std::span<const float>(workspace_.logits, logits);
 }
 
 }  // namespace infercept

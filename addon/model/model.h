@@ -1,5 +1,5 @@
-// A loaded model: weights, rotary table, workspace, and the pass through its layers. Which tensors
-// there are and what a layer computes stands in the row of its architecture (architecture.h).
+// A loaded model: weights, rotary tables, workspace, and the pass through its layers. Which tensors
+// there are and what a layer computes are facts of its Hyperparameters.
 // Owner: the engine (one executor). Thread: whoever executes steps.
 #pragma once
 
@@ -23,7 +23,6 @@
 
 namespace infercept {
 
-struct Architecture;
 struct ForwardPass;
 
 struct ModelOptions {
@@ -43,8 +42,7 @@ struct ModelOptions {
 class Model {
  public:
   // Maps the files, checks every tensor, packs the weights. kModelFormat: the files are not what
-  // the spec says; kModelUnsupported: unknown architecture; kOutOfMemory; kAborted: progress said
-  // so.
+  // the spec says; kOutOfMemory; kAborted: progress said so.
   static Result<std::unique_ptr<Model>> Load(ModelSpec spec, const ModelOptions& options,
                                              ThreadPool& pool);
 
@@ -81,6 +79,7 @@ class Model {
                                               std::unique_ptr<TensorSource> source,
                                               ThreadPool& pool);
   void CheckInput(const ForwardInput& input, const KvStorage& storage) const;
+  Status CreateRopeTables(ThreadPool& pool);
   void Embed(const ForwardPass& pass) const;
 
   // Constant after construction.
@@ -88,10 +87,10 @@ class Model {
   const Ops* ops_;
   Device* device_;
   Stream* stream_;
-  const Architecture* architecture_;
   uint32_t context_tokens_max_;
   Weights weights_;
   RopeTable rope_;
+  RopeTable window_rope_;  // empty unless Hyperparameters::window_rope
 
   // Overwritten by every Forward.
   Workspace workspace_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,13 +13,23 @@
 namespace infercept {
 
 struct RopeScaling {
-  enum class Kind : uint8_t { kNone, kLinear, kLlama3, kFactors };
+  enum class Kind : uint8_t { kNone, kLinear, kLlama3, kFactors, kYarn, kLongRope };
   Kind kind = Kind::kNone;
-  double factor = 1;  // kLinear, kLlama3
+  double factor = 1;  // kLinear, kLlama3, kYarn
   // kLlama3 only.
   double low_frequency_factor = 1;
   double high_frequency_factor = 4;
-  double original_context_tokens = 8192;
+  double original_context_tokens = 8192;  // kLlama3, kYarn, kLongRope
+  // kYarn: pairs that turn more than fast_turns times over the original context stay, those that
+  // turn less than slow_turns times are stretched.
+  double fast_turns = 32;
+  double slow_turns = 1;
+  bool whole_pairs = true;  // kYarn: the first and last pair between them are rounded outwards
+  // kYarn, kLongRope: what cosines and sines are multiplied by.
+  double amplitude = 1;
+  // kLongRope: [dimension / 2] each; the long ones for contexts beyond the original.
+  std::vector<double> short_factors = {};
+  std::vector<double> long_factors = {};
 };
 
 struct RopeSpec {
@@ -28,6 +39,10 @@ struct RopeSpec {
   // Pairs (2i, 2i+1) as in GGUF; else (i, i + dimension/2) as in Hugging Face files.
   bool interleaved = false;
 };
+
+enum class NormKind : uint8_t { kRms, kLayer };
+
+enum class Activation : uint8_t { kSilu, kGelu };
 
 struct Hyperparameters {
   uint32_t layers = 0;
@@ -41,13 +56,33 @@ struct Hyperparameters {
   float norm_epsilon = 1e-5f;
   RopeSpec rope;
   bool tied_embeddings = false;
+
+  NormKind norm = NormKind::kRms;
+  float norm_weight_offset = 0;  // added to the weights of all norms
+  bool post_norms = false;       // what a block computed is normalized before it is added
+  bool query_key_norm = false;   // so is every head of queries and keys before it is rotated
+  bool parallel_blocks = false;  // the feed-forward network reads what attention reads
+  bool query_key_value_bias = false;
+  bool attention_output_bias = false;
+  bool feed_forward_bias = false;
+  bool output_bias = false;
+  bool gated = true;  // else the feed-forward network has no gate
+  Activation activation = Activation::kSilu;
+  float embedding_scale = 1;
+  float attention_scale = 0;     // of dot products; 0: 1 / sqrt(head_dim)
+  float attention_soft_cap = 0;  // AttentionRules; 0: none
+  float logit_soft_cap = 0;      // likewise of the logits
+  bool attention_sinks = false;
+  std::vector<uint32_t> windows = {};  // [layers] AttentionRules::window_tokens; empty: none
+  std::optional<RopeSpec> window_rope =
+      std::nullopt;  // of layers with a window, where it is another one
 };
 
 struct ModelSpec {
-  std::string architecture = "llama";
+  std::string architecture = "llama";  // the family's name, for people
   Hyperparameters hyperparameters;
   std::vector<std::string> files;   // absolute paths
-  std::vector<TensorSpec> tensors;  // exactly those that the architecture's table names
+  std::vector<TensorSpec> tensors;  // exactly those of the table in model_tensors.h
 };
 
 }  // namespace infercept

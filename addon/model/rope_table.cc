@@ -1,5 +1,6 @@
 #include "model/rope_table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <utility>
@@ -22,40 +23,85 @@ double Llama3Frequency(const RopeScaling& scaling, double frequency) {
   return (1 - share) * frequency / scaling.factor + share * frequency;
 }
 
-}  // namespace
+// The pair, not a whole number, that turns `turns` times over the original context.
+double PairOfTurns(const RopeSpec& rope, double turns) {
+  const double wavelength = rope.scaling.original_context_tokens / turns;
+  return rope.dimension * std::log(wavelength / (2 * std::numbers::pi)) / (2 * std::log(rope.base));
+}
 
-double RopeFrequency(const RopeSpec& rope, uint32_t pair, std::span<const float> factors) {
+// How much of pair i is stretched by `factor`, 0 to 1 (Peng et al., "YaRN", 2023, eq. 22 and 23,
+// with the ramp over pairs of the authors' code).
+double YarnShare(const RopeSpec& rope, uint32_t pair) {
+  const RopeScaling& scaling = rope.scaling;
+  double first = PairOfTurns(rope, scaling.fast_turns);
+  double last = PairOfTurns(rope, scaling.slow_turns);
+  if (scaling.whole_pairs) {
+    first = std::floor(first);
+    last = std::ceil(last);
+  }
+  first = std::max(first, 0.0);
+  last = std::min(last, rope.dimension - 1.0);
+  if (first == last) last += 0.001;  // as the authors' code: a step
+  return std::clamp((pair - first) / (last - first), 0.0, 1.0);
+}
+
+double Frequency(const RopeSpec& rope, uint32_t pair, uint32_t context_tokens,
+                 std::span<const float> factors) {
+  const RopeScaling& scaling = rope.scaling;
   const double frequency = std::pow(rope.base, -2.0 * pair / rope.dimension);
-  switch (rope.scaling.kind) {
+  switch (scaling.kind) {
     case RopeScaling::Kind::kNone:
       return frequency;
     case RopeScaling::Kind::kLinear:
-      return frequency / rope.scaling.factor;
+      return frequency / scaling.factor;
     case RopeScaling::Kind::kLlama3:
-      return Llama3Frequency(rope.scaling, frequency);
+      return Llama3Frequency(scaling, frequency);
     case RopeScaling::Kind::kFactors:
       return frequency / static_cast<double>(factors[pair]);
+    case RopeScaling::Kind::kYarn: {
+      const double share = YarnShare(rope, pair);
+      return frequency * (1 - share) + frequency / scaling.factor * share;
+    }
+    case RopeScaling::Kind::kLongRope: {
+      const bool is_long = context_tokens > scaling.original_context_tokens;
+      return frequency / (is_long ? scaling.long_factors : scaling.short_factors)[pair];
+    }
   }
   return frequency;
+}
+
+}  // namespace
+
+std::vector<double> RopeFrequencies(const RopeSpec& rope, uint32_t context_tokens,
+                                    std::span<const float> factors) {
+  const uint32_t pairs = rope.dimension / 2;
+  const RopeScaling& scaling = rope.scaling;
+  IC_CHECK(scaling.kind != RopeScaling::Kind::kFactors || factors.size() == pairs);
+  IC_CHECK(scaling.kind != RopeScaling::Kind::kLongRope ||
+           (scaling.short_factors.size() == pairs && scaling.long_factors.size() == pairs));
+  std::vector<double> frequencies;
+  for (uint32_t i = 0; i < pairs; ++i) {
+    frequencies.push_back(Frequency(rope, i, context_tokens, factors));
+  }
+  return frequencies;
 }
 
 Result<RopeTable> RopeTable::Create(const RopeSpec& rope, uint32_t context_tokens,
                                     std::span<const float> factors, ThreadPool& pool) {
   const uint32_t pairs = rope.dimension / 2;
-  IC_CHECK(rope.scaling.kind != RopeScaling::Kind::kFactors || factors.size() == pairs);
   const size_t count = size_t{context_tokens} * pairs;
   Result<Arena> values = Arena::Create(2 * count * sizeof(float), "the rotary embedding");
   if (!values.ok()) return values.status();
   auto* cosine = reinterpret_cast<float*>(values.value().data());
   float* sine = cosine + count;
-  std::vector<double> frequencies;
-  for (uint32_t i = 0; i < pairs; ++i) frequencies.push_back(RopeFrequency(rope, i, factors));
+  const std::vector<double> frequencies = RopeFrequencies(rope, context_tokens, factors);
+  const double amplitude = rope.scaling.amplitude;
   pool.ParallelFor(context_tokens, 256, [&](uint32_t begin, uint32_t end, uint32_t) {
     for (uint32_t position = begin; position < end; ++position) {
       for (uint32_t i = 0; i < pairs; ++i) {
         const double angle = position * frequencies[i];
-        cosine[size_t{position} * pairs + i] = static_cast<float>(std::cos(angle));
-        sine[size_t{position} * pairs + i] = static_cast<float>(std::sin(angle));
+        cosine[size_t{position} * pairs + i] = static_cast<float>(amplitude * std::cos(angle));
+        sine[size_t{position} * pairs + i] = static_cast<float>(amplitude * std::sin(angle));
       }
     }
   });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "base/status.h"
 #include "base/thread_pool.h"
@@ -12,14 +13,15 @@
 
 namespace infercept {
 
-// Radians per position of pair i, scaling applied. `factors`: [dimension / 2] of the tensor
-// ropeFactors, only used for RopeScaling::Kind::kFactors.
-double RopeFrequency(const RopeSpec& rope, uint32_t pair, std::span<const float> factors);
+// Radians per position of each pair, for contexts of up to context_tokens. `factors`: of the tensor
+// ropeFactors, [dimension / 2] for RopeScaling::Kind::kFactors, else empty.
+std::vector<double> RopeFrequencies(const RopeSpec& rope, uint32_t context_tokens,
+                                    std::span<const float> factors);
 
 class RopeTable {
  public:
   RopeTable() = default;
-  // kOutOfMemory. REQUIRES: factors.size() == dimension / 2 for kFactors.
+  // kOutOfMemory. REQUIRES: all factors of the scaling have dimension / 2 elements.
   static Result<RopeTable> Create(const RopeSpec& rope, uint32_t context_tokens,
                                   std::span<const float> factors, ThreadPool& pool);
 

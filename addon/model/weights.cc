@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "model/model_tensors.h"
+
 namespace infercept {
 namespace {
 
@@ -20,23 +22,24 @@ uint32_t PieceRows(size_t row_bytes, uint32_t pack_rows) {
   return static_cast<uint32_t>(std::min<size_t>(multiples * pack_rows, UINT32_MAX));
 }
 
-// Where one tensor of the spec goes: exactly one of `matrix` and `vector` is set.
+// A tensor of the spec, and where it goes.
 struct Placement {
   const TensorSpec* tensor = nullptr;
-  PackedWeight* matrix = nullptr;
-  const float** vector = nullptr;
+  TensorPlace to;
 };
 
 std::string ShapeText(uint32_t rows, uint32_t columns) {
   return std::to_string(rows) + " x " + std::to_string(columns);
 }
 
-// Finds tensors by name, with the shape that the architecture asks for.
+// Finds tensors by name, with the shape that the table asks for.
 class TensorIndex {
  public:
   explicit TensorIndex(const ModelSpec& spec) {
     for (const TensorSpec& tensor : spec.tensors) by_name_.emplace(tensor.name, &tensor);
   }
+
+  size_t size() const { return by_name_.size(); }
 
   Result<const TensorSpec*> Find(const std::string& name, uint32_t rows, uint32_t columns) const {
     const auto found = by_name_.find(name);
@@ -63,14 +66,11 @@ class WeightLoader {
                const LoadProgress& progress, ThreadPool& pool)
       : h_(spec.hyperparameters), index_(spec), ops_(ops), progress_(progress), pool_(pool) {
     weights_.source = std::move(source);
-    weights_.layers.resize(h_.layers);
   }
 
-  Result<Weights> Load(const std::vector<LayerTensor>& layer_tensors) {
-    if (Status status = PlaceCommon(); !status.ok()) return status;
-    for (uint32_t layer = 0; layer < h_.layers; ++layer) {
-      if (Status status = PlaceLayer(layer, layer_tensors); !status.ok()) return status;
-    }
+  Result<Weights> Load() {
+    if (Status status = FindEmbedding(); !status.ok()) return status;
+    if (Status status = FindOthers(); !status.ok()) return status;
     if (Status status = Reserve(); !status.ok()) return status;
     for (const Placement& placement : placements_) {
       if (Status status = Fill(placement); !status.ok()) return status;
@@ -80,50 +80,29 @@ class WeightLoader {
   }
 
  private:
-  Status PlaceCommon() {
+  Status FindEmbedding() {
     const uint32_t vocabulary = h_.vocabulary_size;
     const Result<const TensorSpec*> embedding = index_.Find("embedding", vocabulary, h_.width);
     if (!embedding.ok()) return embedding.status();
     Result<std::span<const std::byte>> bytes = weights_.source->Read(*embedding.value());
     if (!bytes.ok()) return bytes.status();
     weights_.embedding = {embedding.value()->dtype, bytes.value().data(), vocabulary, h_.width};
-
-    const std::string output = h_.tied_embeddings ? "embedding" : "output";
-    if (Status status = PlaceMatrix(output, vocabulary, h_.width, weights_.output); !status.ok()) {
-      return status;
-    }
-    if (Status status = PlaceVector("outputNorm", h_.width, weights_.output_norm); !status.ok()) {
-      return status;
-    }
-    if (h_.rope.scaling.kind != RopeScaling::Kind::kFactors) return Status();
-    return PlaceVector("ropeFactors", h_.rope.dimension / 2, weights_.rope_factors);
-  }
-
-  Status PlaceLayer(uint32_t layer, const std::vector<LayerTensor>& layer_tensors) {
-    LayerWeights& weights = weights_.layers[layer];
-    for (const LayerTensor& row : layer_tensors) {
-      const std::string name = "layers." + std::to_string(layer) + "." + std::string(row.name);
-      const Status status = row.matrix != nullptr
-                                ? PlaceMatrix(name, row.rows, row.columns, weights.*row.matrix)
-                                : PlaceVector(name, row.columns, weights.*row.vector);
-      if (!status.ok()) return status;
-    }
     return Status();
   }
 
-  Status PlaceMatrix(const std::string& name, uint32_t rows, uint32_t columns,
-                     PackedWeight& target) {
-    const Result<const TensorSpec*> tensor = index_.Find(name, rows, columns);
-    if (!tensor.ok()) return tensor.status();
-    placements_.push_back({tensor.value(), &target, nullptr});
-    return Status();
-  }
-
-  Status PlaceVector(const std::string& name, uint32_t columns, const float*& target) {
-    const Result<const TensorSpec*> tensor = index_.Find(name, 1, columns);
-    if (!tensor.ok()) return tensor.status();
-    placements_.push_back({tensor.value(), nullptr, &target});
-    return Status();
+  // A tensor that nothing needs would be one that the result lacks.
+  Status FindOthers() {
+    const std::vector<TensorPlace> places = PlaceTensors(h_, weights_);
+    for (const TensorPlace& place : places) {
+      const Result<const TensorSpec*> tensor = index_.Find(place.name, place.rows, place.columns);
+      if (!tensor.ok()) return tensor.status();
+      placements_.push_back({tensor.value(), place});
+    }
+    const size_t expected = places.size() + (h_.tied_embeddings ? 0 : 1);
+    if (index_.size() == expected) return Status();
+    return Status(StatusCode::kModelFormat, "the model has " + std::to_string(index_.size()) +
+                                                " tensors, of which " + std::to_string(expected) +
+                                                " are used");
   }
 
   static size_t Aligned(size_t bytes) {
@@ -138,7 +117,7 @@ class WeightLoader {
     size_t bytes = 0;
     for (const Placement& placement : placements_) {
       total_bytes_ += placement.tensor->byte_length;
-      if (placement.matrix != nullptr) bytes += Aligned(PackedBytes(*placement.tensor));
+      if (placement.to.matrix != nullptr) bytes += Aligned(PackedBytes(*placement.tensor));
     }
     Result<Arena> arena = Arena::Create(bytes, "packed weights");
     if (!arena.ok()) return arena.status();
@@ -162,13 +141,13 @@ class WeightLoader {
     const Result<std::span<const std::byte>> bytes = weights_.source->Read(tensor);
     if (!bytes.ok()) return bytes.status();
     const WeightView view = {tensor.dtype, bytes.value().data(), tensor.rows, tensor.columns};
-    if (placement.vector != nullptr) {
-      *placement.vector = Widen(view);
+    if (placement.to.vector != nullptr) {
+      *placement.to.vector = Widen(view, placement.to.offset);
       loaded_bytes_ += tensor.byte_length;
       return Status();
     }
-    *placement.matrix = {view.dtype, view.data, view.rows, view.columns};
-    if (PackedBytes(tensor) != 0) return Pack(view, placement.matrix->data);
+    *placement.to.matrix = {view.dtype, view.data, view.rows, view.columns};
+    if (PackedBytes(tensor) != 0) return Pack(view, placement.to.matrix->data);
     loaded_bytes_ += tensor.byte_length;
     return Status();
   }
@@ -196,10 +175,13 @@ class WeightLoader {
   }
 
   // A vector of any dtype as floats: it is a table with one row.
-  const float* Widen(const WeightView& view) {
+  const float* Widen(const WeightView& view, float offset) {
     std::vector<float>& values = weights_.vectors.emplace_back(view.columns);
     const TokenId row = 0;
     ops_.Embed(view, std::span(&row, 1), values.data());
+    if (offset != 0) {
+      for (float& value : values) value += offset;
+    }
     return values.data();
   }
 
@@ -219,10 +201,9 @@ class WeightLoader {
 
 }  // namespace
 
-Result<Weights> LoadWeights(const ModelSpec& spec, const std::vector<LayerTensor>& layer_tensors,
-                            std::unique_ptr<TensorSource> source, const Ops& ops,
-                            const LoadProgress& progress, ThreadPool& pool) {
-  return WeightLoader(spec, std::move(source), ops, progress, pool).Load(layer_tensors);
+Result<Weights> LoadWeights(const ModelSpec& spec, std::unique_ptr<TensorSource> source,
+                            const Ops& ops, const LoadProgress& progress, ThreadPool& pool) {
+  return WeightLoader(spec, std::move(source), ops, progress, pool).Load();
 }
 
 }  // namespace infercept

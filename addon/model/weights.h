@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -16,33 +15,47 @@
 
 namespace infercept {
 
-// One layer. Shapes are in lib/model-spec.ts; what an architecture does not have stays empty.
-struct LayerWeights {
-  const float* attention_norm = nullptr;  // [width]
-  PackedWeight query;                     // [heads * head_dim][width]
-  PackedWeight key;                       // [kv_heads * head_dim][width]
-  PackedWeight value;                     // [kv_heads * head_dim][width]
-  PackedWeight attention_output;          // [width][heads * head_dim]
-  const float* ffn_norm = nullptr;        // [width]
-  PackedWeight gate;                      // [ffn_width][width]
-  PackedWeight up;                        // [ffn_width][width]
-  PackedWeight down;                      // [width][ffn_width]
+// Of one norm: [width] each.
+struct NormWeights {
+  const float* weight = nullptr;
+  const float* bias = nullptr;  // only of NormKind::kLayer
 };
 
-// A tensor that every layer of an architecture has, and where it goes: exactly one of the members
-// is set.
-struct LayerTensor {
-  std::string_view name;  // after "layers.N."
-  uint32_t rows = 0;
-  uint32_t columns = 0;
-  PackedWeight LayerWeights::*matrix = nullptr;
-  const float* LayerWeights::*vector = nullptr;
+// A feed-forward network.
+struct FeedForwardWeights {
+  PackedWeight gate;  // [ffn_width][width]
+  PackedWeight up;    // [ffn_width][width]
+  PackedWeight down;  // [width][ffn_width]
+  const float* gate_bias = nullptr;
+  const float* up_bias = nullptr;
+  const float* down_bias = nullptr;
+};
+
+// One layer. What a model does not have stays empty.
+struct LayerWeights {
+  NormWeights attention_norm;
+  PackedWeight query;             // [heads * head_dim][width]
+  PackedWeight key;               // [kv_heads * head_dim][width]
+  PackedWeight value;             // [kv_heads * head_dim][width]
+  PackedWeight attention_output;  // [width][heads * head_dim]
+  const float* query_bias = nullptr;
+  const float* key_bias = nullptr;
+  const float* value_bias = nullptr;
+  const float* attention_output_bias = nullptr;
+  const float* query_norm = nullptr;  // [head_dim]
+  const float* key_norm = nullptr;    // [head_dim]
+  const float* sinks = nullptr;       // [heads]
+  NormWeights attention_post_norm;
+  NormWeights ffn_norm;
+  FeedForwardWeights feed_forward;
+  NormWeights ffn_post_norm;
 };
 
 struct Weights {
-  WeightView embedding;                 // [vocabulary_size][width], read in place
-  const float* output_norm = nullptr;   // [width]
+  WeightView embedding;  // [vocabulary_size][width], read in place
+  NormWeights output_norm;
   PackedWeight output;                  // [vocabulary_size][width]
+  const float* output_bias = nullptr;   // [vocabulary_size]
   const float* rope_factors = nullptr;  // [dimension / 2], only with RopeScaling::Kind::kFactors
   std::vector<LayerWeights> layers;
 
@@ -56,10 +69,9 @@ struct Weights {
 using LoadProgress = std::function<bool(uint64_t loaded_bytes, uint64_t total_bytes)>;
 
 // Reads and packs all tensors. A matrix whose packed layout is the file's is used where it is
-// mapped. kModelFormat: a tensor is missing, has another shape, or its window is wrong;
-// kOutOfMemory; kAborted.
-Result<Weights> LoadWeights(const ModelSpec& spec, const std::vector<LayerTensor>& layer_tensors,
-                            std::unique_ptr<TensorSource> source, const Ops& ops,
-                            const LoadProgress& progress, ThreadPool& pool);
+// mapped. kModelFormat: a tensor is missing, has another shape, is none of the model's,
+// or its window is wrong; kOutOfMemory; kAborted.
+Result<Weights> LoadWeights(const ModelSpec& spec, std::unique_ptr<TensorSource> source,
+                            const Ops& ops, const LoadProgress& progress, ThreadPool& pool);
 
 }  // namespace infercept

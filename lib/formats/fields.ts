@@ -4,11 +4,19 @@ import { InferceptError } from '../errors.js';
 export interface Fields {
   readonly path: string;
   has(key: string): boolean;
+  /** Whether the key is there and says that there is no such thing; it counts as absent otherwise. */
+  isNull(key: string): boolean;
   /** An integer within [1, max]. Without `fallback` the key is required. */
   count(key: string, max: number, fallback?: number): number;
   /** A finite number above zero. Without `fallback` the key is required. */
   positive(key: string, fallback?: number): number;
+  /** A positive integer; 0 if the key is absent, or holds 0. */
+  countOrNone(key: string, max: number): number;
   string(key: string, fallback: string): string;
+  /** Finite numbers above zero. The key is required. */
+  positives(key: string): number[];
+  /** `undefined` without the key. */
+  strings(key: string): string[] | undefined;
   boolean(key: string, fallback: boolean): boolean;
   /** The value is well-formed but not supported. `supported` says what is. */
   unsupported(key: string, value: unknown, supported: string): InferceptError;
@@ -35,10 +43,29 @@ export function createFields(path: string, lookup: (key: string) => unknown): Fi
   return {
     path,
     has: (key) => get(key) !== undefined,
+    isNull: (key) => lookup(key) === null,
     count: (key, max, fallback) =>
       checked<number>(key, `an integer of 1 to ${max}`, fallback, (value) => isInteger(value, 1, max)),
     positive: (key, fallback) =>
       checked<number>(key, 'a number above zero', fallback, (value) => Number.isFinite(value) && (value as number) > 0),
+    countOrNone: (key, max) =>
+      checked<number>(key, `an integer of 0 to ${max}`, 0, (value) => isInteger(value, 0, max)),
+    positives: (key) =>
+      checked<number[]>(
+        key,
+        'numbers above zero',
+        undefined,
+        (value) => Array.isArray(value) && value.every((number) => Number.isFinite(number) && number > 0),
+      ),
+    strings: (key) =>
+      get(key) === undefined
+        ? undefined
+        : checked<string[]>(
+            key,
+            'strings',
+            undefined,
+            (value) => Array.isArray(value) && value.every((element) => typeof element === 'string'),
+          ),
     string: (key, fallback) => checked(key, 'a string', fallback, (value) => typeof value === 'string'),
     boolean: (key, fallback) => checked(key, 'true or false', fallback, (value) => typeof value === 'boolean'),
     unsupported: (key, value, supported) =>

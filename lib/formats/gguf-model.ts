@@ -24,7 +24,7 @@ export async function readGgufModel(path: string, { signal }: ReadOptions): Prom
     const { definition, defaults } = readGgufTokenizer(path, header.metadata);
     const chatTemplate = header.metadata.get('tokenizer.chat_template');
     return {
-      spec: specOf(file, header),
+      spec: await specOf(file, header),
       tokenizer: { definition },
       ...(typeof chatTemplate === 'string' && { chatTemplate }),
       defaults,
@@ -44,16 +44,17 @@ function refuseSplit(path: string, { metadata }: GgufHeader): void {
   );
 }
 
-function specOf(file: RandomAccessFile, { metadata, tensors }: GgufHeader): ModelSpec {
+async function specOf(file: RandomAccessFile, { metadata, tensors }: GgufHeader): Promise<ModelSpec> {
   const { path, size } = file;
   const name = metadata.get('general.architecture');
   const architecture = architectureOfGguf(path, typeof name === 'string' ? name : '');
   const fields = createFields(path, (key) => uniform(metadata.get(`${architecture.gguf}.${key}`)));
   const found = new Map(tensors.map((tensor) => [tensor.name, foundTensor(tensor)]));
+  const floats = await readFactors(file, tensors);
   const hyperparameters = architecture.fromGguf(fields, {
     embeddingRows: found.get('token_embd.weight')?.shape?.[0] ?? 0,
-    hasOutput: found.has('output.weight'),
-    hasRopeFactors: found.has('rope_freqs.weight'),
+    has: (tensor) => found.has(tensor),
+    floats: (tensor) => floats.get(tensor),
   });
   const files = [{ path, size }];
   return {
@@ -62,6 +63,26 @@ function specOf(file: RandomAccessFile, { metadata, tensors }: GgufHeader): Mode
     files: [path],
     tensors: resolveTensors(architecture, hyperparameters, { format: 'gguf', files, tensors: found }),
   };
+}
+
+/** Rotary factors that a choice of the engine's options depends on: they are settings that happen to be tensors. */
+async function readFactors(
+  file: RandomAccessFile,
+  tensors: readonly GgufTensor[],
+): Promise<ReadonlyMap<string, number[]>> {
+  const factors = new Map<string, number[]>();
+  for (const { name, type, dimensions, offset } of tensors) {
+    const [count, ...rest] = dimensions;
+    if (!/^rope_factors_(long|short)\.weight$/.test(name) || count === undefined || rest.some((size) => size > 1))
+      continue;
+    if (ggmlTypes[type] !== 'F32' || count > 4096) continue;
+    const bytes = await file.read(offset, 4 * count);
+    factors.set(
+      name,
+      Array.from({ length: count }, (_, index) => bytes.readFloatLE(4 * index)),
+    );
+  }
+  return factors;
 }
 
 /** Some writers give one value per layer. Equal values are one value; others stay an array and are refused later. */

@@ -61,25 +61,28 @@ function resolve(row: TensorRow, name: string, tensor: FoundTensor, found: Found
   const where = `${path}: tensor "${name}"`;
   const dtype = supportedType(tensor.type, where);
   const [rows, columns] = row.shape;
-  if (tensor.shape?.[0] !== rows || tensor.shape[1] !== columns) {
+  const { firstRow, ofRows } = row.part ?? { firstRow: 0, ofRows: rows };
+  if (tensor.shape?.[0] !== ofRows || tensor.shape[1] !== columns) {
     const shape = tensor.shape === undefined ? 'more than two dimensions' : `shape [${tensor.shape}]`;
-    throw broken(`${where} has ${shape}, but the hyperparameters call for [${rows}, ${columns}].`);
+    throw broken(`${where} has ${shape}, but the hyperparameters call for [${ofRows}, ${columns}].`);
   }
   const { blockElements, blockBytes } = tensorTypes[dtype];
   if (columns % blockElements !== 0) {
     throw broken(`${where} has ${columns} columns, not a multiple of the ${blockElements} in a block of ${dtype}.`);
   }
-  const byteLength = rows * (columns / blockElements) * blockBytes;
-  if (tensor.byteLength !== undefined && tensor.byteLength !== byteLength) {
-    throw broken(`${where} takes ${tensor.byteLength} bytes, but its shape calls for ${byteLength}.`);
+  const rowBytes = (columns / blockElements) * blockBytes;
+  const wholeLength = ofRows * rowBytes;
+  if (tensor.byteLength !== undefined && tensor.byteLength !== wholeLength) {
+    throw broken(`${where} takes ${tensor.byteLength} bytes, but its shape calls for ${wholeLength}.`);
   }
-  if (tensor.offset + byteLength > size) {
+  if (tensor.offset + wholeLength > size) {
     throw broken(
-      `${where} takes bytes ${tensor.offset} to ${tensor.offset + byteLength}, but the file has ${size}. ` +
+      `${where} takes bytes ${tensor.offset} to ${tensor.offset + wholeLength}, but the file has ${size}. ` +
         'It is truncated: download it again.',
     );
   }
-  return { name: row.name, dtype, shape: row.shape, file: tensor.file, offset: tensor.offset, byteLength };
+  const offset = tensor.offset + firstRow * rowBytes;
+  return { name: row.name, dtype, shape: row.shape, file: tensor.file, offset, byteLength: rows * rowBytes };
 }
 
 function supportedType(type: string, where: string): TensorType {

@@ -11,7 +11,7 @@
 
 #include "base/rng.h"
 #include "batch/batch.h"
-#include "model/architecture.h"
+#include "model/forward_pass.h"
 #include "temporary_file.h"
 #include "test.h"
 #include "tiny_model.h"
@@ -224,39 +224,85 @@ TEST(Model, AgreesWithAFloat64Model) {
   }
 }
 
-TEST(Model, ChunksAndNeighboursDoNotChangeABit) {
+namespace {
+
+// As GPT-J: blocks side by side, layer norms, biases, no gate.
+Hyperparameters ParallelHyperparameters() {
+  Hyperparameters h = test::TinyHyperparameters();
+  h.norm = NormKind::kLayer;
+  h.parallel_blocks = true;
+  h.feed_forward_bias = true;
+  h.output_bias = true;
+  h.gated = false;
+  h.activation = Activation::kGelu;
+  h.rope.interleaved = true;
+  return h;
+}
+
+// Everything else at once: norms everywhere, windows with positions of their own, caps, sinks,
+// biases.
+Hyperparameters RuledHyperparameters() {
+  Hyperparameters h = test::TinyHyperparameters();
+  h.norm_weight_offset = 1;
+  h.post_norms = true;
+  h.query_key_norm = true;
+  h.query_key_value_bias = true;
+  h.attention_output_bias = true;
+  h.activation = Activation::kGelu;
+  h.embedding_scale = 3;
+  h.attention_scale = 0.4f;
+  h.attention_soft_cap = 5;
+  h.logit_soft_cap = 4;
+  h.attention_sinks = true;
+  h.windows = {7, 0};
+  h.window_rope = h.rope;
+  h.window_rope->base = 500;
+  return h;
+}
+
+std::vector<Hyperparameters> Families() {
+  return {test::TinyHyperparameters(), ParallelHyperparameters(), RuledHyperparameters()};
+}
+
+void ExpectChunksDoNotMatter(const Ops& ops, const Storage& storage, const Hyperparameters& h) {
   const std::vector<TokenId> tokens = RandomTokens(30, 6);
+  TinyModel tiny(ops, storage.weights, storage.kv, h);
+  StepPlan whole;
+  AddSlice(whole, SeqId{0}, 0, tokens, BlockRange(0, 8));
+  const std::vector<float> expected = Run(tiny, whole);
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    Rng random(seed);
+    std::vector<float> logits;
+    for (uint32_t done = 0; done < tokens.size();) {
+      const auto left = static_cast<uint32_t>(tokens.size()) - done;
+      const uint32_t count = 1 + random.Below(std::min(left, 9u));
+      StepPlan plan;
+      const uint32_t before = random.Below(4);
+      const uint32_t after = random.Below(4);
+      for (uint32_t i = 0; i < before; ++i) {
+        AddSlice(plan, SeqId{2 + i}, 0, RandomTokens(1 + random.Below(6), seed + i),
+                 BlockRange(32 + 2 * i, 2));
+      }
+      AddSlice(plan, SeqId{0}, done, Part(tokens, done, count), BlockRange(16, 8));
+      for (uint32_t i = 0; i < after; ++i) {
+        AddSlice(plan, SeqId{9 + i}, 0, RandomTokens(1 + random.Below(6), seed + i),
+                 BlockRange(40 + 2 * i, 2));
+      }
+      const std::vector<float> all = Run(tiny, plan);
+      logits.assign(all.begin() + before * 80, all.begin() + (before + 1) * 80);
+      done += count;
+    }
+    ASSERT_TRUE(logits == expected)
+        << ops.isa() << ", weights " << DTypeName(storage.weights) << ", seed " << seed;
+  }
+}
+
+}  // namespace
+
+TEST(Model, ChunksAndNeighboursDoNotChangeABit) {
   for (const Ops* ops : AllOps()) {
     for (const Storage& storage : kStorages) {
-      TinyModel tiny(*ops, storage.weights, storage.kv);
-      StepPlan whole;
-      AddSlice(whole, SeqId{0}, 0, tokens, BlockRange(0, 8));
-      const std::vector<float> expected = Run(tiny, whole);
-      for (uint64_t seed = 0; seed < 12; ++seed) {
-        Rng random(seed);
-        std::vector<float> logits;
-        for (uint32_t done = 0; done < tokens.size();) {
-          const auto left = static_cast<uint32_t>(tokens.size()) - done;
-          const uint32_t count = 1 + random.Below(std::min(left, 9u));
-          StepPlan plan;
-          const uint32_t before = random.Below(4);
-          const uint32_t after = random.Below(4);
-          for (uint32_t i = 0; i < before; ++i) {
-            AddSlice(plan, SeqId{2 + i}, 0, RandomTokens(1 + random.Below(6), seed + i),
-                     BlockRange(32 + 2 * i, 2));
-          }
-          AddSlice(plan, SeqId{0}, done, Part(tokens, done, count), BlockRange(16, 8));
-          for (uint32_t i = 0; i < after; ++i) {
-            AddSlice(plan, SeqId{9 + i}, 0, RandomTokens(1 + random.Below(6), seed + i),
-                     BlockRange(40 + 2 * i, 2));
-          }
-          const std::vector<float> all = Run(tiny, plan);
-          logits.assign(all.begin() + before * 80, all.begin() + (before + 1) * 80);
-          done += count;
-        }
-        ASSERT_TRUE(logits == expected)
-            << ops->isa() << ", weights " << DTypeName(storage.weights) << ", seed " << seed;
-      }
+      for (const Hyperparameters& h : Families()) ExpectChunksDoNotMatter(*ops, storage, h);
     }
   }
 }
@@ -290,16 +336,19 @@ TEST(Model, WhichLogitsAreWantedDoesNotChangeABit) {
   const std::vector<std::vector<uint32_t>> choices = {{}, {14}, {8, 14}, {0, 3, 9}, {5, 6, 7, 8}};
   std::vector<uint32_t> every(15);
   std::iota(every.begin(), every.end(), 0u);
-  for (const Ops* ops : AllOps()) {
-    TinyModel tiny(*ops, DType::kQ8_0, DType::kF16);
-    const std::vector<float> all = RunRows(tiny, every);
-    for (const std::vector<uint32_t>& rows : choices) {
-      std::vector<float> expected;
-      for (const uint32_t row : rows) {
-        expected.insert(expected.end(), all.begin() + row * 80, all.begin() + (row + 1) * 80);
+  for (const Hyperparameters& h : Families()) {
+    for (const Ops* ops : AllOps()) {
+      TinyModel tiny(*ops, DType::kQ8_0, DType::kF16, h);
+      const std::vector<float> all = RunRows(tiny, every);
+      for (const std::vector<uint32_t>& rows : choices) {
+        std::vector<float> expected;
+        for (const uint32_t row : rows) {
+          expected.insert(expected.end(), all.begin() + row * 80, all.begin() + (row + 1) * 80);
+        }
+        expected.insert(expected.end(), all.begin() + 15 * 80, all.end());
+        ASSERT_TRUE(RunRows(tiny, rows) == expected)
+            << ops->isa() << ", " << rows.size() << " rows";
       }
-      expected.insert(expected.end(), all.begin() + 15 * 80, all.end());
-      ASSERT_TRUE(RunRows(tiny, rows) == expected) << ops->isa() << ", " << rows.size() << " rows";
     }
   }
 }
@@ -380,8 +429,9 @@ TEST(Model, RefusesSpecsThatDoNotFit) {
   TinyModel tiny(*FindOps(""));
   const ModelFile file(tiny);
   ModelSpec spec = file.spec;
-  spec.architecture = "mamba";
-  EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelUnsupported);
+  spec.tensors.push_back(spec.tensors.back());
+  spec.tensors.back().name = "layers.0.attention.query.bias";
+  EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
   spec = file.spec;
   spec.tensors.pop_back();
   EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
@@ -396,6 +446,12 @@ TEST(Model, RefusesSpecsThatDoNotFit) {
   EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
   spec = file.spec;
   spec.hyperparameters.rope.dimension = 18;
+  EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
+  spec = file.spec;
+  spec.hyperparameters.windows = {4};
+  EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
+  spec = file.spec;
+  spec.hyperparameters.rope.scaling.kind = RopeScaling::Kind::kLongRope;
   EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
 }
 

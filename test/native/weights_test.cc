@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "model/architecture.h"
+#include "model/model_tensors.h"
 #include "test.h"
 
 namespace infercept::test {
@@ -109,10 +109,9 @@ ModelSpec MakeSpec(bool tied) {
     offset += bytes;
   };
   add("embedding", h.vocabulary_size, h.width);
-  add("outputNorm", 1, h.width);
-  if (!tied) add("output", h.vocabulary_size, h.width);
-  for (const LayerTensor& tensor : FindArchitecture("llama")->layer_tensors(h)) {
-    add("layers.0." + std::string(tensor.name), tensor.rows, tensor.columns);
+  Weights weights;
+  for (const TensorPlace& place : PlaceTensors(h, weights)) {
+    if (place.name != "embedding") add(place.name, place.rows, place.columns);
   }
   return spec;
 }
@@ -134,9 +133,7 @@ Loaded Load(const ModelSpec& spec, const RecordingOps& ops, const LoadProgress& 
   ThreadPool pool(2);
   size_t forgotten = 0;
   auto source = std::make_unique<RecordingSource>(BytesOf(spec, false), forgotten);
-  Result<Weights> weights =
-      LoadWeights(spec, FindArchitecture("llama")->layer_tensors(spec.hyperparameters),
-                  std::move(source), ops, progress, pool);
+  Result<Weights> weights = LoadWeights(spec, std::move(source), ops, progress, pool);
   return {std::move(weights), forgotten};
 }
 
@@ -159,7 +156,7 @@ TEST(Weights, PiecesMakeTheWholeMatrix) {
   ASSERT_TRUE(loaded.weights.ok());
   EXPECT_EQ(ops.packs, 3u + 7u);  // the output matrix in three pieces, a layer's matrices in one
   const Weights& weights = loaded.weights.value();
-  const TensorSpec& output = spec.tensors[2];
+  const TensorSpec& output = spec.tensors[1];
   for (size_t i = 0; i < output.byte_length; i += kMarkDistance) {
     ASSERT_TRUE(weights.output.data[i] == MarkAt(output.offset + i)) << "byte " << i;
   }

@@ -185,9 +185,9 @@ describe('Hugging Face settings', () => {
   test.each([
     ['an architecture', { architectures: ['MambaForCausalLM'] }, /MambaForCausalLM.*LlamaForCausalLM/],
     ['a quantization', { quantization_config: { quant_method: 'gptq', bits: 4 } }, /gptq.*GGUF/],
-    ['biases', { attention_bias: true }, /attention_bias/],
     ['an activation', { hidden_act: 'gelu' }, /gelu.*silu/],
-    ['a rotary scaling', { rope_parameters: { rope_type: 'yarn', factor: 2 } }, /yarn/],
+    ['a rotary scaling', { rope_parameters: { rope_type: 'proportional', factor: 2 } }, /proportional.*yarn/],
+    ['a part of the head', { partial_rotary_factor: 0.5 }, /partial_rotary_factor is 0\.5/],
   ])('%s that is not supported', async (_, changes, message) => {
     await expectError(readModel(await withConfig(changes)), 'ERR_MODEL_UNSUPPORTED', message);
   });
@@ -198,6 +198,7 @@ describe('Hugging Face settings', () => {
     ['a size of another type', { num_hidden_layers: '2' }, /num_hidden_layers is "2"/],
     ['a huge size', { num_hidden_layers: 1e9 }, /num_hidden_layers/],
     ['a size that the tensors contradict', { intermediate_size: 65 }, /shape/],
+    ['biases that are not there', { attention_bias: true }, /self_attn\.q_proj\.bias.*missing/],
     ['more layers than tensors', { num_hidden_layers: 3 }, /model\.layers\.2.*missing/],
   ])('%s', async (_, changes, message) => {
     await expectError(readModel(await withConfig(changes)), 'ERR_MODEL_FORMAT', message);

@@ -1,31 +1,45 @@
 import { InferceptError } from '../../errors.js';
 import type { Architecture, Hyperparameters } from '../../model-spec.js';
 import type { Fields } from '../fields.js';
+import { gemma2, gemma3 } from './gemma.js';
+import { gptj } from './gptj.js';
 import { llama } from './llama.js';
+import { mistral } from './mistral.js';
+import { phi3 } from './phi3.js';
+import { qwen2, qwen3 } from './qwen.js';
 
-/** What the files say beside their settings and what some hyperparameters can only be read from. */
+/** What a GGUF file says beside its settings and what some hyperparameters can only be read from. */
 export interface TensorFacts {
   /** Rows of the token embedding. */
   embeddingRows: number;
-  hasOutput: boolean;
-  hasRopeFactors: boolean;
+  has(tensor: string): boolean;
+  /** The values of a small tensor of f32; undefined if there is none. */
+  floats(tensor: string): number[] | undefined;
 }
 
 /** One tensor of an architecture and what each format calls it. */
 export interface TensorRow {
   /** Canonical name, see `TensorSpec`. */
   name: string;
-  gguf: string;
+  gguf?: string;
   /** Absent where Hugging Face has no such tensor. */
   huggingFace?: string;
   shape: [rows: number, columns: number];
+  /** Where the tensor is some rows of the file's. */
+  part?: TensorPart;
+}
+
+export interface TensorPart {
+  firstRow: number;
+  /** Rows of the file's tensor. */
+  ofRows: number;
 }
 
 /** All that sets one architecture apart for the loader. To add one: a file beside `llama.ts` and a row below. */
 export interface ArchitectureRow {
   name: Architecture;
-  /** Value of `general.architecture`; also the prefix of its metadata keys. */
-  gguf: string;
+  /** Value of `general.architecture`; also the prefix of its metadata keys. Absent where GGUF counts it as another. */
+  gguf?: string;
   /** Values of `architectures` in config.json. */
   huggingFace: string[];
   /** @param fields metadata, keys without the architecture's prefix */
@@ -38,7 +52,7 @@ export interface ArchitectureRow {
   ignored: RegExp;
 }
 
-const architectures: readonly ArchitectureRow[] = [llama];
+const architectures: readonly ArchitectureRow[] = [llama, gptj, mistral, qwen2, qwen3, gemma2, gemma3, phi3];
 
 export function architectureOfGguf(path: string, name: string): ArchitectureRow {
   return find(path, name, (row) => row.gguf === name);
@@ -51,7 +65,7 @@ export function architectureOfHuggingFace(path: string, names: readonly string[]
 function find(path: string, name: string, matches: (row: ArchitectureRow) => boolean): ArchitectureRow {
   const row = architectures.find(matches);
   if (row !== undefined) return row;
-  const supported = architectures.map(({ gguf, huggingFace }) => `${gguf} (${huggingFace.join(', ')})`).join('; ');
+  const supported = architectures.map(({ name, huggingFace }) => `${name} (${huggingFace.join(', ')})`).join('; ');
   throw new InferceptError(
     'ERR_MODEL_UNSUPPORTED',
     `${path}: architecture "${name.slice(0, 80)}" is not supported; supported: ${supported}.`,

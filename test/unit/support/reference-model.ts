@@ -98,6 +98,8 @@ function ropeFrequencies({ dimension, base, scaling }: RopeSpec, factors: Float6
         return frequency * ((1 - blend) / factor + blend);
       });
     }
+    default:
+      throw new Error(`The reference model has no scaling of kind ${scaling.kind}.`);
   }
 }
 

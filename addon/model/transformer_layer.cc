@@ -1,8 +1,9 @@
-#include "model/llama.h"
+#include "model/transformer_layer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <initializer_list>
+
+#include "model/feed_forward.h"
 
 namespace infercept {
 namespace {
@@ -46,6 +47,18 @@ void WriteKv(const QkvLayout& layout, size_t first, size_t count, const PagedKv&
   }
 }
 
+// Each head of queries and keys is normalized (Dehghani et al. 2023).
+void NormHeads(const LayerWeights& weights, const QkvLayout& layout, size_t first, uint32_t count,
+               const ForwardPass& pass) {
+  const Hyperparameters& h = pass.hyperparameters;
+  float* row = pass.workspace.qkv + first * layout.stride;
+  const auto norm = [&](float* x, uint32_t heads, const float* weight) {
+    pass.ops.RmsNorm({x, layout.stride, heads, h.head_dim, weight, h.norm_epsilon}, count);
+  };
+  norm(row, h.heads, weights.query_norm);
+  norm(row + layout.key, h.kv_heads, weights.key_norm);
+}
+
 // qkv = rope(query), rope(key), value; keys and values are stored.
 void QkvBlock(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass) {
   const Hyperparameters& h = pass.hyperparameters;
@@ -55,8 +68,13 @@ void QkvBlock(const LayerWeights& weights, const PagedKv& cache, const ForwardPa
           {weights.key, w.qkv + layout.key, layout.stride},
           {weights.value, w.qkv + layout.value, layout.stride}},
          w.normed, pass);
+  const uint32_t key_width = h.kv_heads * h.head_dim;
+  pass.AddBias(weights.query_bias, h.heads * h.head_dim, w.qkv, layout.stride);
+  pass.AddBias(weights.key_bias, key_width, w.qkv + layout.key, layout.stride);
+  pass.AddBias(weights.value_bias, key_width, w.qkv + layout.value, layout.stride);
   // Keys follow the queries, so one call rotates the heads of both.
-  pass.ForRows(layout.stride, [&](size_t first, size_t count) {
+  pass.ForRows(layout.stride, [&](size_t first, uint32_t count) {
+    if (h.query_key_norm) NormHeads(weights, layout, first, count, pass);
     pass.ops.Rope(w.qkv + first * layout.stride, layout.stride,
                   pass.input.positions.subspan(first, count), h.heads + h.kv_heads, h.head_dim,
                   pass.rope);
@@ -69,49 +87,39 @@ void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const For
   const Hyperparameters& h = pass.hyperparameters;
   const QkvLayout layout(h);
   Workspace& w = pass.workspace;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(h.head_dim));
-  pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, {.scale = scale},
-                     w.attention, layout.key, w.scratch, pass.pool);
+  const AttentionRules rules = {.scale = h.attention_scale,
+                                .soft_cap = h.attention_soft_cap,
+                                .window_tokens = pass.window_tokens,
+                                .sinks = weights.sinks};
+  pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, rules, w.attention,
+                     layout.key, w.scratch, pass.pool);
   MatMul({{weights.attention_output, w.projection, h.width}}, w.attention, pass);
+  pass.AddBias(weights.attention_output_bias, h.width, w.projection, h.width);
 }
 
-// projection = down * (silu(gate * x) * (up * x))
-void FeedForwardBlock(const LayerWeights& weights, const ForwardPass& pass) {
-  const size_t ffn_width = pass.hyperparameters.ffn_width;
+// Both blocks read the same normalized stream: projection = attention + network.
+void ParallelFeedForward(const LayerWeights& weights, const ForwardPass& pass) {
   Workspace& w = pass.workspace;
-  MatMul({{weights.gate, w.gate, ffn_width}, {weights.up, w.up, ffn_width}}, w.normed, pass);
-  pass.ForElements(pass.rows() * ffn_width, [&](size_t first, size_t count) {
-    pass.ops.SiluMultiply(w.gate + first, w.up + first, count, w.gate + first);
+  FeedForward(weights, pass, w.normed);
+  pass.ForElements(size_t{pass.rows()} * pass.hyperparameters.width, [&](size_t first, size_t count) {
+    pass.ops.Add(w.normed + first, count, w.projection + first);
   });
-  MatMul({{weights.down, w.projection, pass.hyperparameters.width}}, w.gate, pass);
 }
 
 }  // namespace
 
-std::vector<LayerTensor> LlamaLayerTensors(const Hyperparameters& h) {
-  const uint32_t query = h.heads * h.head_dim;
-  const uint32_t key = h.kv_heads * h.head_dim;
-  return {
-      {"attentionNorm", 1, h.width, nullptr, &LayerWeights::attention_norm},
-      {"attention.query", query, h.width, &LayerWeights::query, nullptr},
-      {"attention.key", key, h.width, &LayerWeights::key, nullptr},
-      {"attention.value", key, h.width, &LayerWeights::value, nullptr},
-      {"attention.output", h.width, query, &LayerWeights::attention_output, nullptr},
-      {"feedForwardNorm", 1, h.width, nullptr, &LayerWeights::ffn_norm},
-      {"feedForward.gate", h.ffn_width, h.width, &LayerWeights::gate, nullptr},
-      {"feedForward.up", h.ffn_width, h.width, &LayerWeights::up, nullptr},
-      {"feedForward.down", h.width, h.ffn_width, &LayerWeights::down, nullptr},
-  };
-}
-
-void LlamaLayer(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass) {
-  float* normed = pass.workspace.normed;
-  pass.AddAndNorm(weights.attention_norm, normed);
+void TransformerLayer(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass) {
+  const Hyperparameters& h = pass.hyperparameters;
+  Workspace& w = pass.workspace;
+  pass.AddAndNorm(weights.attention_norm, w.normed);
   QkvBlock(weights, cache, pass);
   const ForwardPass rest = pass.KeepWanted();
   AttentionBlock(weights, cache, rest);
-  rest.AddAndNorm(weights.ffn_norm, normed);
-  FeedForwardBlock(weights, rest);
+  if (h.parallel_blocks) return ParallelFeedForward(weights, rest);
+  if (h.post_norms) rest.NormProjection(weights.attention_post_norm);
+  rest.AddAndNorm(weights.ffn_norm, w.normed);
+  FeedForward(weights, rest, w.projection);
+  if (h.post_norms) rest.NormProjection(weights.ffn_post_norm);
 }
 
 }  // namespace infercept

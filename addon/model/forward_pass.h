@@ -1,10 +1,7 @@
-// The model architectures that can be run: one row each. A new one is a row here and a file with
-// its two functions.
+// What the layers of one Forward share, and the rows they compute.
 #pragma once
 
 #include <algorithm>
-#include <string_view>
-#include <vector>
 
 #include "base/thread_pool.h"
 #include "kernels/ops.h"
@@ -16,24 +13,29 @@
 
 namespace infercept {
 
-// What all layers of one Forward share, and the rows they compute.
 struct ForwardPass {
   const Hyperparameters& hyperparameters;
   const Ops& ops;
-  const RopeView& rope;
   Workspace& workspace;
   ThreadPool& pool;
   ForwardInput input;
+  // Of the layer at hand.
+  RopeView rope = {};
+  uint32_t window_tokens = 0;
   // In the last layer, when not all rows are: those that are wanted. Else nullptr.
   const WantedRows* wanted = nullptr;
 
   uint32_t rows() const { return static_cast<uint32_t>(input.tokens.size()); }
 
   // residual += projection; out = norm(residual). All [rows][width].
-  void AddAndNorm(const float* weight, float* out) const;
+  void AddAndNorm(const NormWeights& norm, float* out) const;
+  // projection = norm(projection): what a block computed, before it is added to the stream.
+  void NormProjection(const NormWeights& norm) const;
+  // x += bias, row by row; nothing where the model has no such bias.
+  void AddBias(const float* bias, uint32_t width, float* x, size_t stride) const;
 
   // For the rest of the layer once all keys and values are stored: this pass, or in the last layer
-  // one over the wanted rows alone, whose residual and qkv are moved to the front.
+  // one over the wanted rows alone, of which everything that is still needed is moved to the front.
   ForwardPass KeepWanted() const;
 
   // Runs body(first, count) over all rows, in parts of at least kPartElements elements, spread over
@@ -59,17 +61,5 @@ struct ForwardPass {
   // a thread that spins takes a third of one, and waking a thread that sleeps several.
   static constexpr size_t kPartElements = 8192;
 };
-
-struct Architecture {
-  std::string_view name;  // as in ModelSpec::architecture
-  std::vector<LayerTensor> (*layer_tensors)(const Hyperparameters& hyperparameters);
-  // Takes the residual stream, which is workspace.residual + workspace.projection, one layer
-  // further, and stores the layer's keys and values in `cache`. What the layer's last block
-  // computed stays in projection: whoever reads the stream next adds it.
-  void (*forward_layer)(const LayerWeights& weights, const PagedKv& cache, const ForwardPass& pass);
-};
-
-// nullptr when it is not supported.
-const Architecture* FindArchitecture(std::string_view name);
 
 }  // namespace infercept

@@ -1,0 +1,51 @@
+#include "model/forward_pass.h"
+
+namespace infercept {
+
+void ForwardPass::AddAndNorm(const NormWeights& norm, float* out) const {
+  const size_t width = hyperparameters.width;
+  ForRows(width, [&](size_t first, uint32_t count) {
+    const ResidualNorm rows = {.added = workspace.projection + first * width,
+                               .residual = workspace.residual + first * width,
+                               .weight = norm.weight,
+                               .epsilon = hyperparameters.norm_epsilon,
+                               .out = out + first * width,
+                               .bias = norm.bias};
+    if (hyperparameters.norm == NormKind::kRms) {
+      ops.AddRmsNorm(rows, count, hyperparameters.width);
+    } else {
+      ops.AddLayerNorm(rows, count, hyperparameters.width);
+    }
+  });
+}
+
+void ForwardPass::NormProjection(const NormWeights& norm) const {
+  const size_t width = hyperparameters.width;
+  ForRows(width, [&](size_t first, uint32_t count) {
+    ops.RmsNorm({.x = workspace.projection + first * width,
+                 .stride = width,
+                 .vectors = 1,
+                 .width = hyperparameters.width,
+                 .weight = norm.weight,
+                 .epsilon = hyperparameters.norm_epsilon},
+                count);
+  });
+}
+
+void ForwardPass::AddBias(const float* bias, uint32_t width, float* x, size_t stride) const {
+  if (bias == nullptr) return;
+  ForRows(width, [&](size_t first, uint32_t count) {
+    ops.AddBias(bias, width, count, x + first * stride, stride);
+  });
+}
+
+ForwardPass ForwardPass::KeepWanted() const {
+  if (wanted == nullptr) return *this;
+  const Hyperparameters& h = hyperparameters;
+  wanted->MoveToFront(workspace.residual, h.width);
+  wanted->MoveToFront(workspace.qkv, size_t{h.heads + 2 * h.kv_heads} * h.head_dim);
+  if (h.parallel_blocks) wanted->MoveToFront(workspace.normed, h.width);
+  return {h, ops, workspace, pool, wanted->input(), rope, window_tokens};
+}
+
+}  // namespace infercept
