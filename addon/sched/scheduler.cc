@@ -273,7 +273,7 @@ void Scheduler::Commit(const StepResult& result, Nanos now) {
     sequences_.Update(sequence);
   }
   plan_.block_tables.clear();  // The tables change from here on.
-  for (const SampledToken& token : result.sampled) CommitOutcome(token, now);
+  CommitOutcomes(result, now);
   stats_.query_tokens += notes_.query_tokens;
   stats_.recomputed_tokens += notes_.recompute_tokens;
   ObserveCosts(result);
@@ -325,9 +325,17 @@ void Scheduler::CommitToken(Sequence& sequence, const SampledToken& sampled, Nan
   if (sequence.turn.first_token < 0) sequence.turn.first_token = now;
 }
 
-void Scheduler::CommitOutcome(const SampledToken& sampled, Nanos now) {
-  if (sampled.outcome == Outcome::kContinue) return;
-  Sequence& sequence = *sequences_.Find(sampled.seq);
+// After all tokens: what ends gives its memory back.
+void Scheduler::CommitOutcomes(const StepResult& result, Nanos now) {
+  auto sampled = result.sampled.begin();
+  for (size_t i = 0; i < plan_.slices.size(); ++i) {
+    if (!plan_.slices[i].sample) continue;
+    if (sampled->outcome != Outcome::kContinue) CommitOutcome(*notes_.sequences[i], *sampled, now);
+    ++sampled;
+  }
+}
+
+void Scheduler::CommitOutcome(Sequence& sequence, const SampledToken& sampled, Nanos now) {
   if (sampled.outcome == Outcome::kPause) {
     BeginPause(sequence, sampled.pause_reason, now);
     return;

@@ -120,7 +120,8 @@ class Scheduler {
   void PrepareCommit(size_t slice);
   void CommitSlice(Sequence& sequence, const Slice& slice);
   void CommitToken(Sequence& sequence, const SampledToken& sampled, Nanos now);
-  void CommitOutcome(const SampledToken& sampled, Nanos now);
+  void CommitOutcomes(const StepResult& result, Nanos now);
+  void CommitOutcome(Sequence& sequence, const SampledToken& sampled, Nanos now);
   void ObserveCosts(const StepResult& result);
 
   const SchedulerConfig config_;

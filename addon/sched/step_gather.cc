@@ -20,6 +20,9 @@ constexpr size_t kRankedPerStep = 64;
 // In each step so many at least: a decode that finds no block may need more than was foreseen.
 constexpr size_t kLeast = 8;
 
+// Contexts whose memory is fetched before they are looked at.
+constexpr size_t kAhead = 8;
+
 bool StaysLonger(const RankedContext& a, const RankedContext& b) {
   return std::tuple(-a.residual_seconds, a.place) < std::tuple(-b.residual_seconds, b.place);
 }
@@ -44,8 +47,14 @@ bool CanBeCopied(const BlockTable& blocks, bool) {
 template <typename Visit>
 void StepBuilder::ForEachLent(bool host_too, Visit visit) {
   if (!host_too) {
-    for (const BlockTable* table : kv_.holders(Hold::kLent)) {
-      visit(context_.sequences.PausedOwner(*table));
+    // Each is a cache miss or three: they are fetched some steps ahead, one after the other.
+    const std::vector<BlockTable*>& holders = kv_.holders(Hold::kLent);
+    for (size_t i = 0; i < holders.size(); ++i) {
+      if (i + 2 * kAhead < holders.size()) __builtin_prefetch(holders[i + 2 * kAhead]);
+      if (i + kAhead < holders.size()) {
+        __builtin_prefetch(&context_.sequences.PausedOwner(*holders[i + kAhead]).interception);
+      }
+      visit(context_.sequences.PausedOwner(*holders[i]));
     }
     return;
   }
