@@ -210,7 +210,7 @@ class TheCpu final : public Device {
   }
 
  private:
-  const DeviceProperties properties_ = {.id = "cpu"};
+  const DeviceProperties properties_ = {.id = "cpu", .is_host = true};
 };
 
 }  // namespace

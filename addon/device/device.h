@@ -45,7 +45,8 @@ struct DeviceProperties {
   size_t shared_bytes_max = 0;      // of shared memory that a block can ask for
   std::string driver_version = {};  // "13.0", as far as the driver goes
   std::string runtime_version = {};
-  bool graphs = false;  // Work can be captured, and is faster then.
+  bool is_host = false;  // Its memory is the host's own.
+  bool graphs = false;   // Work can be captured, and is faster then.
 };
 
 struct MemoryInfo {
@@ -64,14 +65,16 @@ class AccessList {
 // What launchers take (kernels/cuda/stream.h): cudaStream_t, named without CUDA's headers.
 using NativeStream = CUstream_st*;
 
-// A kernel's launcher with its arguments, which are copied when it is enqueued.
+// A kernel's launcher with its arguments, and who says what it touches; both are copied when it is
+// enqueued.
 struct KernelCall {
   const char* name = nullptr;  // lives as long as the program
   const void* arguments = nullptr;
   size_t argument_bytes = 0;
   void (*run)(const void* arguments, NativeStream stream) = nullptr;
-  // Called, if at all, before Launch returns.
+  // Called, if at all, before the kernel is enqueued: for a graph, whenever that is launched.
   const void* describer = nullptr;
+  size_t describer_bytes = 0;
   void (*describe)(const void* describer, AccessList& accesses) = nullptr;
 };
 
@@ -102,12 +105,12 @@ class Stream {
   virtual void Copy(void* target, const void* source, size_t bytes) = 0;
   virtual void Fill(void* target, uint8_t value, size_t bytes) = 0;
 
-  // Calls body(native stream), now or later, to enqueue a kernel. The body is copied: it may hold
-  // numbers and pointers only. describe(accesses) says what the kernel touches; it is called only
-  // by devices that check.
+  // Calls body(native stream), now or later, to enqueue a kernel. describe(accesses) says what the
+  // kernel touches; it is called only by devices that check. Both are copied: they hold numbers and
+  // pointers only.
   template <typename Body, typename Describe>
   void Launch(const char* name, const Body& body, const Describe& describe) {
-    static_assert(std::is_trivially_copyable_v<Body>);
+    static_assert(std::is_trivially_copyable_v<Body> && std::is_trivially_copyable_v<Describe>);
     static_assert(sizeof(Body) <= kKernelArgumentBytesMax);
     Enqueue({.name = name,
              .arguments = &body,
@@ -115,6 +118,7 @@ class Stream {
              .run = [](const void* arguments,
                        NativeStream stream) { (*static_cast<const Body*>(arguments))(stream); },
              .describer = &describe,
+             .describer_bytes = sizeof(Describe),
              .describe =
                  [](const void* describer, AccessList& accesses) {
                    (*static_cast<const Describe*>(describer))(accesses);

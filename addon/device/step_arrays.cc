@@ -1,6 +1,5 @@
 #include "device/step_arrays.h"
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 

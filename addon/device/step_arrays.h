@@ -29,6 +29,10 @@ class StepArrays {
   Status Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
               std::span<const AttentionSlice> slices);
 
+  // What was bound last.
+  std::span<const uint32_t> positions() const { return positions_; }
+  std::span<const AttentionSlice> slices() const { return slices_; }
+
   // Where on the device a part of what was bound lies. REQUIRES: it is a part.
   std::span<const TokenId> OnDevice(std::span<const TokenId> tokens) const;
   std::span<const uint32_t> OnDevice(std::span<const uint32_t> positions) const;

@@ -1,7 +1,5 @@
 #include "device/uploader.h"
 
-#include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace infercept {
@@ -43,18 +41,6 @@ void Uploader::Send(void* target) {
   stream_->Record(*buffer.copied);
   buffer.used = true;
   next_ = (next_ + 1) % buffers_.size();
-}
-
-Status Uploader::Upload(void* target, std::span<const std::byte> source) {
-  for (size_t done = 0; done < source.size();) {
-    const size_t bytes = std::min(piece_bytes_, source.size() - done);
-    const Result<std::span<std::byte>> room = Stage(bytes);
-    if (!room.ok()) return room.status();
-    std::memcpy(room.value().data(), source.data() + done, bytes);
-    Send(static_cast<std::byte*>(target) + done);
-    done += bytes;
-  }
-  return Status();
 }
 
 }  // namespace infercept

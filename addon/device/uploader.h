@@ -19,15 +19,11 @@ class Uploader {
   static Result<Uploader> Create(Device& device, Stream& stream, size_t piece_bytes,
                                  std::string_view purpose);
 
-  size_t piece_bytes() const { return piece_bytes_; }
-
   // Room for the next piece; waits for the copy that used it last. kDevice. REQUIRES: bytes <=
-  // piece_bytes().
+  // piece_bytes.
   Result<std::span<std::byte>> Stage(size_t bytes);
   // Enqueues the copy of the piece that was staged last.
   void Send(void* target);
-  // All of it: Stage and Send as often as it takes.
-  Status Upload(void* target, std::span<const std::byte> source);
 
  private:
   struct Buffer {

@@ -89,15 +89,22 @@ class Ops {
   // "ref", "scalar", "avx2", "avxvnni", "avx512", "avx512bf16".
   virtual std::string_view isa() const = 0;
 
-  // Bytes that Pack writes for this matrix. 0: MatMul takes it as it lies in the file.
+  // Bytes that Pack writes for this matrix. 0: MatMul takes it as it lies in the file; only where
+  // the ops compute on the host.
   virtual size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const = 0;
-  // Rearranges a matrix for MatMul. REQUIRES: target.size() >= PackedBytes, 64-byte aligned.
+  // Rearranges a matrix for MatMul; both are memory of the host, wherever the ops compute.
+  // REQUIRES: target.size() >= PackedBytes, 64-byte aligned.
   virtual void Pack(const WeightView& source, std::span<std::byte> target,
                     ThreadPool& pool) const = 0;
   // A matrix may be packed piece by piece: pieces of its rows, each but the last a multiple of
   // PackRows long, pack one behind the other to what the whole matrix packs to. Each is aligned as
   // Pack requires.
   virtual uint32_t PackRows(DType dtype) const = 0;
+
+  // The arrays that the calls to come refer to, as a whole or in parts. They stay as they are until
+  // the next Bind: ops that compute on another device bring them there.
+  virtual void Bind(std::span<const TokenId> /*tokens*/, std::span<const uint32_t> /*positions*/,
+                    std::span<const AttentionSlice> /*slices*/) const {}
 
   // Scratch that MatMul needs for `tokens` tokens of `columns` inputs, when all its matrices are of
   // this dtype; for matrices of several dtypes their sum is enough. Scratch is 64-byte aligned, for

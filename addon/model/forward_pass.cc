@@ -42,10 +42,12 @@ void ForwardPass::AddBias(const float* bias, uint32_t width, float* x, size_t st
 ForwardPass ForwardPass::KeepWanted() const {
   if (wanted == nullptr) return *this;
   const Hyperparameters& h = hyperparameters;
-  wanted->MoveToFront(workspace.residual, h.width);
-  wanted->MoveToFront(workspace.qkv, size_t{h.heads + 2 * h.kv_heads} * h.head_dim);
-  if (h.parallel_blocks) wanted->MoveToFront(workspace.normed, h.width);
-  return {h, ops, workspace, pool, wanted->input(), rope, window_tokens};
+  wanted->MoveToFront(workspace.residual, h.width, stream);
+  wanted->MoveToFront(workspace.qkv, size_t{h.heads + 2 * h.kv_heads} * h.head_dim, stream);
+  if (h.parallel_blocks) wanted->MoveToFront(workspace.normed, h.width, stream);
+  const ForwardInput rest = wanted->input();
+  ops.Bind(rest.tokens, rest.positions, rest.slices);
+  return {h, ops, workspace, pool, stream, rest, rope, window_tokens};
 }
 
 }  // namespace infercept

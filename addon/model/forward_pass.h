@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/thread_pool.h"
+#include "device/device.h"
 #include "kernels/ops.h"
 #include "model/forward_input.h"
 #include "model/model_spec.h"
@@ -18,6 +19,7 @@ struct ForwardPass {
   const Ops& ops;
   Workspace& workspace;
   ThreadPool& pool;
+  Stream& stream;
   ForwardInput input;
   // Of the layer at hand.
   RopeView rope = {};

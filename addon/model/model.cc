@@ -138,14 +138,15 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
   IC_CHECK(options.ops != nullptr && options.step_tokens_max > 0);
   std::unique_ptr<Model> model(new Model(std::move(spec), options));
   Result<Weights> weights =
-      LoadWeights(model->spec_, std::move(source), *options.ops, options.progress, pool);
+      LoadWeights(model->spec_, std::move(source), *options.ops, options.progress, pool,
+                  *options.device, *options.stream);
   if (!weights.ok()) return weights.status();
   model->weights_ = std::move(weights).Take();
   if (Status status = model->CreateRopeTables(pool); !status.ok()) return status;
 
-  Result<Workspace> workspace =
-      Workspace::Create(model->spec_, *options.ops,
-                        {options.step_tokens_max, model->context_tokens_max_, pool.threads()});
+  Result<Workspace> workspace = Workspace::Create(
+      model->spec_, *options.ops,
+      {options.step_tokens_max, model->context_tokens_max_, pool.threads()}, *options.device);
   if (!workspace.ok()) return workspace.status();
   model->workspace_ = std::move(workspace).Take();
   model->wanted_ = WantedRows(options.step_tokens_max);
@@ -156,11 +157,12 @@ Status Model::CreateRopeTables(ThreadPool& pool) {
   const Hyperparameters& h = hyperparameters();
   const size_t factors = weights_.rope_factors == nullptr ? 0 : h.rope.dimension / 2;
   Result<RopeTable> rope = RopeTable::Create(h.rope, context_tokens_max_,
-                                             std::span(weights_.rope_factors, factors), pool);
+                                             std::span(weights_.rope_factors, factors), pool,
+                                             *device_, *stream_);
   if (!rope.ok()) return rope.status();
   rope_ = std::move(rope).Take();
   if (!h.window_rope) return Status();
-  Result<RopeTable> window = RopeTable::Create(*h.window_rope, context_tokens_max_, {}, pool);
+  Result<RopeTable> window = RopeTable::Create(*h.window_rope, context_tokens_max_, {}, pool, *device_, *stream_);
   if (!window.ok()) return window.status();
   window_rope_ = std::move(window).Take();
   return Status();
@@ -198,8 +200,10 @@ void Model::CheckInput(const ForwardInput& input, const KvStorage& storage) cons
 void Model::Forward(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool) {
   CheckInput(input, storage);
   wanted_.Assign(input);
+  ops_->Bind(input.tokens, input.positions, input.slices);
   const Hyperparameters& h = hyperparameters();
-  ForwardPass pass = {h, *ops_, workspace_, pool, input};
+  ThreadPool& threads = device_->properties().is_host ? pool : caller_;
+  ForwardPass pass = {h, *ops_, workspace_, threads, *stream_, input};
   Embed(pass);
   for (uint32_t layer = 0; layer < h.layers; ++layer) {
     const bool last = layer + 1 == h.layers;
@@ -220,22 +224,27 @@ void Model::Embed(const ForwardPass& pass) const {
     float* rows = workspace_.residual + first * width;
     ops_->Embed(weights_.embedding, pass.input.tokens.subspan(first, count), rows);
     if (scale != 1) ops_->Scale(scale, count * width, rows);
-    std::fill_n(workspace_.projection + first * width, count * width, 0.0f);
   });
+  stream_->Fill(workspace_.projection, 0, pass.rows() * width * sizeof(float));
 }
 
 Result<std::span<const float>> Model::Logits(uint32_t first, uint32_t count, ThreadPool& pool) {
   IC_CHECK(count <= logit_rows_max() && first + count <= logit_rows_);
   const Hyperparameters& h = hyperparameters();
+  const bool is_host = device_->properties().is_host;
   ops_->MatMul({weights_.output, workspace_.logits, h.vocabulary_size},
-               workspace_.logit_inputs + size_t{first} * h.width, count, workspace_.scratch, pool);
+               workspace_.logit_inputs + size_t{first} * h.width, count, workspace_.scratch,
+               is_host ? pool : caller_);
   if (h.output_bias) {
     ops_->AddBias(weights_.output_bias, h.vocabulary_size, count, workspace_.logits,
                   h.vocabulary_size);
   }
-  const size_t logits = size_t{count} * h.vocabulary_size;
-  if (h.logit_soft_cap != 0) ops_->SoftCap(h.logit_soft_cap, logits, workspace_.logits);
-  return std::span<const float>(workspace_.logits, logits);
+  const std::span<const float> logits(workspace_.host_logits, size_t{count} * h.vocabulary_size);
+  if (h.logit_soft_cap != 0) ops_->SoftCap(h.logit_soft_cap, logits.size(), workspace_.logits);
+  if (is_host) return logits;
+  stream_->Copy(workspace_.host_logits, workspace_.logits, logits.size_bytes());
+  if (Status status = stream_->Synchronize(); !status.ok()) return status;
+  return logits;
 }
 
 }  // namespace infercept

@@ -92,6 +92,9 @@ class Model {
   RopeTable rope_;
   RopeTable window_rope_;  // empty unless Hyperparameters::window_rope
 
+  // Ops that compute on another device are called by one thread, for all rows at once.
+  ThreadPool caller_{1};
+
   // Overwritten by every Forward.
   Workspace workspace_;
   WantedRows wanted_;

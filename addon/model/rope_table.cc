@@ -3,10 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <string_view>
 #include <utility>
+
+#include "device/arena_writer.h"
 
 namespace infercept {
 namespace {
+
+constexpr std::string_view kPurpose = "the rotary embedding";
+// Of a copy to a device: a large table takes long enough for copies to run beside one another.
+constexpr size_t kPieceBytes = size_t{1} << 20;
 
 // Long wavelengths are stretched by `factor`, short ones stay, those between are interpolated
 // (Grattafiori et al., "The Llama 3 Herd of Models", 2024; the rule is in the reference
@@ -87,10 +94,11 @@ std::vector<double> RopeFrequencies(const RopeSpec& rope, uint32_t context_token
 }
 
 Result<RopeTable> RopeTable::Create(const RopeSpec& rope, uint32_t context_tokens,
-                                    std::span<const float> factors, ThreadPool& pool) {
+                                    std::span<const float> factors, ThreadPool& pool,
+                                    Device& device, Stream& stream) {
   const uint32_t pairs = rope.dimension / 2;
   const size_t count = size_t{context_tokens} * pairs;
-  Result<Arena> values = Arena::Create(2 * count * sizeof(float), "the rotary embedding");
+  Result<Arena> values = Arena::Create(2 * count * sizeof(float), kPurpose);
   if (!values.ok()) return values.status();
   auto* cosine = reinterpret_cast<float*>(values.value().data());
   float* sine = cosine + count;
@@ -105,7 +113,19 @@ Result<RopeTable> RopeTable::Create(const RopeSpec& rope, uint32_t context_token
       }
     }
   });
-  return RopeTable(std::move(values).Take(), rope, context_tokens);
+  if (device.properties().is_host) {
+    return RopeTable(std::move(values).Take(), rope, context_tokens);
+  }
+  const Arena& table = values.value();
+  Result<ArenaWriter> writer =
+      ArenaWriter::Create(device, stream, table.size(), kPieceBytes, kPurpose);
+  if (!writer.ok()) return writer.status();
+  if (Status status = writer.value().Write({table.data(), table.size()}); !status.ok()) {
+    return status;
+  }
+  Result<Arena> written = writer.value().Finish();
+  if (!written.ok()) return written.status();
+  return RopeTable(std::move(written).Take(), rope, context_tokens);
 }
 
 RopeTable::RopeTable(Arena values, const RopeSpec& rope, uint32_t context_tokens)

@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
-#include "device/arena.h"
+#include "device/cpu_device.h"
 #include "kernels/ops.h"
 #include "model/model_spec.h"
 
@@ -21,9 +21,11 @@ std::vector<double> RopeFrequencies(const RopeSpec& rope, uint32_t context_token
 class RopeTable {
  public:
   RopeTable() = default;
-  // kOutOfMemory. REQUIRES: all factors of the scaling have dimension / 2 elements.
+  // In memory of the device. kOutOfMemory, kDevice. REQUIRES: all factors of the scaling have
+  // dimension / 2 elements.
   static Result<RopeTable> Create(const RopeSpec& rope, uint32_t context_tokens,
-                                  std::span<const float> factors, ThreadPool& pool);
+                                  std::span<const float> factors, ThreadPool& pool,
+                                  Device& device = CpuDevice(), Stream& stream = CpuStream());
 
   RopeView view() const;
 

@@ -41,6 +41,10 @@ void MatMul(std::initializer_list<MatMulProduct> products, const float* x,
 void WriteKv(const QkvLayout& layout, size_t first, size_t count, const PagedKv& cache,
              const ForwardPass& pass) {
   const float* qkv = pass.workspace.qkv;
+  if (count == pass.rows()) {
+    pass.ops.WriteKv(qkv + layout.key, qkv + layout.value, layout.stride, pass.input.slices, cache);
+    return;
+  }
   for (const AttentionSlice& slice : pass.input.slices) {
     const AttentionSlice part = Intersect(slice, first, count);
     pass.ops.WriteKv(qkv + layout.key, qkv + layout.value, layout.stride, {&part, 1}, cache);

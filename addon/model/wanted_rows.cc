@@ -35,10 +35,11 @@ ForwardInput WantedRows::input() const {
   return {.tokens = tokens_, .positions = positions_, .slices = slices_, .logit_rows = {}};
 }
 
-void WantedRows::MoveToFront(float* buffer, size_t width) const {
+void WantedRows::MoveToFront(float* buffer, size_t width, Stream& stream) const {
   for (size_t i = 0; i < rows_.size(); ++i) {
     // Ascending rows move down, each into space that was left before.
-    if (rows_[i] != i) std::copy_n(buffer + rows_[i] * width, width, buffer + i * width);
+    if (rows_[i] == i) continue;
+    stream.Copy(buffer + i * width, buffer + rows_[i] * width, width * sizeof(float));
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "device/device.h"
 #include "model/forward_input.h"
 
 namespace infercept {
@@ -22,7 +23,7 @@ class WantedRows {
   ForwardInput input() const;
 
   // Moves these rows of a buffer for all rows to its front. Rows are width floats.
-  void MoveToFront(float* buffer, size_t width) const;
+  void MoveToFront(float* buffer, size_t width, Stream& stream) const;
 
  private:
   std::span<const uint32_t> rows_;      // ascending

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "device/arena_writer.h"
+#include "kernels/dequantize.h"
 #include "model/model_tensors.h"
 
 namespace infercept {
@@ -63,8 +66,14 @@ class TensorIndex {
 class WeightLoader {
  public:
   WeightLoader(const ModelSpec& spec, std::unique_ptr<TensorSource> source, const Ops& ops,
-               const LoadProgress& progress, ThreadPool& pool)
-      : h_(spec.hyperparameters), index_(spec), ops_(ops), progress_(progress), pool_(pool) {
+               const LoadProgress& progress, ThreadPool& pool, Device& device, Stream& stream)
+      : h_(spec.hyperparameters),
+        index_(spec),
+        ops_(ops),
+        progress_(progress),
+        pool_(pool),
+        device_(device),
+        stream_(stream) {
     weights_.source = std::move(source);
   }
 
@@ -75,6 +84,10 @@ class WeightLoader {
     for (const Placement& placement : placements_) {
       if (Status status = Fill(placement); !status.ok()) return status;
     }
+    if (Status status = MoveEmbedding(); !status.ok()) return status;
+    Result<Arena> packed = writer_->Finish();
+    if (!packed.ok()) return packed.status();
+    weights_.packed = std::move(packed).Take();
     if (Status status = Report(); !status.ok()) return status;
     return std::move(weights_);
   }
@@ -113,16 +126,39 @@ class WeightLoader {
     return ops_.PackedBytes(tensor.dtype, tensor.rows, tensor.columns);
   }
 
+  bool on_host() const { return device_.properties().is_host; }
+  size_t EmbeddingBytes() const {
+    return weights_.embedding.rows * RowBytes(weights_.embedding.dtype, weights_.embedding.columns);
+  }
+
+  // Bytes that a tensor takes on the device.
+  size_t StoredBytes(const Placement& placement) const {
+    if (placement.to.matrix != nullptr) return PackedBytes(*placement.tensor);
+    return on_host() ? 0 : placement.tensor->columns * sizeof(float);
+  }
+
   Status Reserve() {
-    size_t bytes = 0;
+    size_t bytes = on_host() ? 0 : EmbeddingBytes();
+    size_t piece_bytes = kPieceBytes;
     for (const Placement& placement : placements_) {
       total_bytes_ += placement.tensor->byte_length;
-      if (placement.to.matrix != nullptr) bytes += Aligned(PackedBytes(*placement.tensor));
+      bytes += Aligned(StoredBytes(placement));
+      piece_bytes = std::max(piece_bytes, PieceBytes(placement));
     }
-    Result<Arena> arena = Arena::Create(bytes, "packed weights");
-    if (!arena.ok()) return arena.status();
-    weights_.packed = std::move(arena).Take();
+    Result<ArenaWriter> writer =
+        ArenaWriter::Create(device_, stream_, bytes, piece_bytes, "packed weights");
+    if (!writer.ok()) return writer.status();
+    writer_.emplace(std::move(writer).Take());
     return Status();
+  }
+
+  // Bytes that are prepared at a time.
+  size_t PieceBytes(const Placement& placement) const {
+    const TensorSpec& tensor = *placement.tensor;
+    if (placement.to.matrix == nullptr) return StoredBytes(placement);
+    const uint32_t rows =
+        PieceRows(RowBytes(tensor.dtype, tensor.columns), ops_.PackRows(tensor.dtype));
+    return ops_.PackedBytes(tensor.dtype, std::min(rows, tensor.rows), tensor.columns);
   }
 
   // kAborted when whoever listens wants no more.
@@ -142,47 +178,68 @@ class WeightLoader {
     if (!bytes.ok()) return bytes.status();
     const WeightView view = {tensor.dtype, bytes.value().data(), tensor.rows, tensor.columns};
     if (placement.to.vector != nullptr) {
-      *placement.to.vector = Widen(view, placement.to.offset);
       loaded_bytes_ += tensor.byte_length;
-      return Status();
+      return Place(Widen(view, placement.to.offset), *placement.to.vector);
     }
     *placement.to.matrix = {view.dtype, view.data, view.rows, view.columns};
     if (PackedBytes(tensor) != 0) return Pack(view, placement.to.matrix->data);
+    IC_CHECK(on_host());
     loaded_bytes_ += tensor.byte_length;
     return Status();
   }
 
   // Piece by piece: memory for the whole matrix in both layouts at once is never needed.
   Status Pack(const WeightView& view, const std::byte*& packed) {
-    packed = weights_.packed.data() + packed_;
+    packed = writer_->next();
     const size_t row_bytes = RowBytes(view.dtype, view.columns);
     const uint32_t piece_rows = PieceRows(row_bytes, ops_.PackRows(view.dtype));
     for (uint32_t row = 0; row < view.rows; row += piece_rows) {
       if (Status status = Report(); !status.ok()) return status;
       const uint32_t rows = std::min(piece_rows, view.rows - row);
-      PackPiece({view.dtype, view.data + row * row_bytes, rows, view.columns}, rows * row_bytes);
+      const WeightView piece = {view.dtype, view.data + row * row_bytes, rows, view.columns};
+      if (Status status = PackPiece(piece, rows * row_bytes); !status.ok()) return status;
     }
-    packed_ = Aligned(packed_);
+    writer_->Align(kPackedAlignment);
     return Status();
   }
 
-  void PackPiece(const WeightView& piece, size_t bytes) {
-    const size_t packed_bytes = ops_.PackedBytes(piece.dtype, piece.rows, piece.columns);
-    ops_.Pack(piece, {weights_.packed.data() + packed_, packed_bytes}, pool_);
+  Status PackPiece(const WeightView& piece, size_t bytes) {
+    const Result<std::span<std::byte>> room =
+        writer_->Stage(ops_.PackedBytes(piece.dtype, piece.rows, piece.columns));
+    if (!room.ok()) return room.status();
+    ops_.Pack(piece, room.value(), pool_);
+    writer_->Send();
     weights_.source->Forget({piece.data, bytes});
-    packed_ += packed_bytes;
     loaded_bytes_ += bytes;
+    return Status();
   }
 
-  // A vector of any dtype as floats: it is a table with one row.
-  const float* Widen(const WeightView& view, float offset) {
+  // A vector of any dtype as floats.
+  std::span<const float> Widen(const WeightView& view, float offset) {
     std::vector<float>& values = weights_.vectors.emplace_back(view.columns);
-    const TokenId row = 0;
-    ops_.Embed(view, std::span(&row, 1), values.data());
+    DequantizeRow(view.dtype, view.data, view.columns, values.data());
     if (offset != 0) {
       for (float& value : values) value += offset;
     }
-    return values.data();
+    return values;
+  }
+
+  // Where kernels find a vector: as it is, or on the device. The host reads the rotary factors.
+  Status Place(std::span<const float> values, const float*& target) {
+    target = values.data();
+    if (on_host() || &target == &weights_.rope_factors) return Status();
+    target = reinterpret_cast<const float*>(writer_->next());
+    if (Status status = writer_->Write(std::as_bytes(values)); !status.ok()) return status;
+    writer_->Align(kPackedAlignment);
+    return Status();
+  }
+
+  // The host reads rows where they are mapped; no other device can.
+  Status MoveEmbedding() {
+    if (on_host()) return Status();
+    const std::span source(weights_.embedding.data, EmbeddingBytes());
+    weights_.embedding.data = writer_->next();
+    return writer_->Write(source);
   }
 
   const Hyperparameters& h_;
@@ -190,20 +247,23 @@ class WeightLoader {
   const Ops& ops_;
   const LoadProgress& progress_;
   ThreadPool& pool_;
+  Device& device_;
+  Stream& stream_;
 
   Weights weights_;
   // Pointers into weights_, which does not move until it is done.
   std::vector<Placement> placements_;
   uint64_t total_bytes_ = 0;
   uint64_t loaded_bytes_ = 0;
-  size_t packed_ = 0;  // bytes of weights_.packed that are taken
+  std::optional<ArenaWriter> writer_;  // of weights_.packed
 };
 
 }  // namespace
 
 Result<Weights> LoadWeights(const ModelSpec& spec, std::unique_ptr<TensorSource> source,
-                            const Ops& ops, const LoadProgress& progress, ThreadPool& pool) {
-  return WeightLoader(spec, std::move(source), ops, progress, pool).Load();
+                            const Ops& ops, const LoadProgress& progress, ThreadPool& pool,
+                            Device& device, Stream& stream) {
+  return WeightLoader(spec, std::move(source), ops, progress, pool, device, stream).Load();
 }
 
 }  // namespace infercept

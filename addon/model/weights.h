@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
-#include "device/arena.h"
+#include "device/cpu_device.h"
 #include "kernels/ops.h"
 #include "model/model_spec.h"
 #include "model/tensor_source.h"
@@ -59,7 +59,8 @@ struct Weights {
   const float* rope_factors = nullptr;  // [dimension / 2], only with RopeScaling::Kind::kFactors
   std::vector<LayerWeights> layers;
 
-  // Owners of what the members above point to.
+  // Owners of what the members above point to. On another device than the host all of it is in
+  // `packed`, but for rope_factors, which the host reads.
   std::unique_ptr<TensorSource> source;
   Arena packed;
   std::vector<std::vector<float>> vectors;
@@ -68,10 +69,12 @@ struct Weights {
 // Called at least every few megabytes, and when all is loaded; false cancels.
 using LoadProgress = std::function<bool(uint64_t loaded_bytes, uint64_t total_bytes)>;
 
-// Reads and packs all tensors. A matrix whose packed layout is the file's is used where it is
-// mapped. kModelFormat: a tensor is missing, has another shape, is none of the model's,
-// or its window is wrong; kOutOfMemory; kAborted.
+// Reads and packs all tensors, into memory of the device that the ops compute on. On the CPU a
+// matrix whose packed layout is the file's is used where it is mapped; to another device pieces are
+// copied while the next ones are packed. kModelFormat: a tensor is missing, has another shape, is
+// none of the model's, or its window is wrong; kOutOfMemory; kDevice; kAborted.
 Result<Weights> LoadWeights(const ModelSpec& spec, std::unique_ptr<TensorSource> source,
-                            const Ops& ops, const LoadProgress& progress, ThreadPool& pool);
+                            const Ops& ops, const LoadProgress& progress, ThreadPool& pool,
+                            Device& device = CpuDevice(), Stream& stream = CpuStream());
 
 }  // namespace infercept

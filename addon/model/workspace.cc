@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
 #include <utility>
 
 namespace infercept {
@@ -33,7 +34,7 @@ size_t MatMulScratchBytes(const Ops& ops, std::span<const TensorSpec> tensors, u
 }  // namespace
 
 Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
-                                    const WorkspaceLimits& limits) {
+                                    const WorkspaceLimits& limits, Device& device) {
   IC_CHECK(limits.rows > 0);
   const Hyperparameters& h = spec.hyperparameters;
   Workspace space;
@@ -61,7 +62,8 @@ Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
                                           .threads = limits.threads}));
   size_t total = Aligned(scratch);
   for (const auto& region : regions) total += Aligned(region.second * sizeof(float));
-  Result<Arena> arena = Arena::Create(total, "activations of a step");
+  constexpr std::string_view kPurpose = "activations of a step";
+  Result<Arena> arena = device.Allocate(total, kPurpose);
   if (!arena.ok()) return arena.status();
   space.arena_ = std::move(arena).Take();
   std::byte* next = space.arena_.data();
@@ -70,6 +72,13 @@ Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
     next += Aligned(count * sizeof(float));
   }
   space.scratch = std::span(next, scratch);
+  space.host_logits = space.logits;
+  if (device.properties().is_host) return space;
+  Result<Arena> host =
+      device.AllocatePinned(sizeof(float) * space.logit_rows_max_ * h.vocabulary_size, kPurpose);
+  if (!host.ok()) return host.status();
+  space.host_ = std::move(host).Take();
+  space.host_logits = reinterpret_cast<float*>(space.host_.data());
   return space;
 }
 

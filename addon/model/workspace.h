@@ -6,7 +6,7 @@
 #include <span>
 
 #include "base/status.h"
-#include "device/arena.h"
+#include "device/cpu_device.h"
 #include "kernels/ops.h"
 #include "model/model_spec.h"
 
@@ -22,9 +22,9 @@ struct WorkspaceLimits {
 class Workspace {
  public:
   Workspace() = default;
-  // kOutOfMemory.
+  // In memory of the device, which outlives it. kOutOfMemory.
   static Result<Workspace> Create(const ModelSpec& spec, const Ops& ops,
-                                  const WorkspaceLimits& limits);
+                                  const WorkspaceLimits& limits, Device& device = CpuDevice());
 
   uint32_t rows_max() const { return rows_max_; }
   uint32_t logit_rows_max() const { return logit_rows_max_; }
@@ -40,10 +40,12 @@ class Workspace {
   float* projection = nullptr;    // [rows_max][width]
   float* logit_inputs = nullptr;  // [rows_max][width], final norm applied
   float* logits = nullptr;        // [logit_rows_max][vocabulary_size]
+  float* host_logits = nullptr;   // the same in memory of the host; on the CPU the very same
   std::span<std::byte> scratch;   // for MatMul and Attention
 
  private:
   Arena arena_;
+  Arena host_;
   uint32_t rows_max_ = 0;
   uint32_t logit_rows_max_ = 0;
 };

@@ -76,11 +76,11 @@ class FakeStream final : public Stream {
   ~FakeStream() override { static_cast<void>(Synchronize()); }
 
   void Copy(void* target, const void* source, size_t bytes) override {
-    Do("copy", {Range(source, bytes, false), Range(target, bytes, true)},
+    Do("copy", Accesses{Range(source, bytes, false), Range(target, bytes, true)},
        [=] { std::memcpy(target, source, bytes); });
   }
   void Fill(void* target, uint8_t value, size_t bytes) override {
-    Do("fill", {Range(target, bytes, true)}, [=] { std::memset(target, value, bytes); });
+    Do("fill", Accesses{Range(target, bytes, true)}, [=] { std::memset(target, value, bytes); });
   }
 
   void Record(StreamEvent& event) override {
@@ -130,21 +130,39 @@ class FakeStream final : public Stream {
  protected:
   void Enqueue(const KernelCall& call) override {
     IC_CHECK(use_ == StreamUse::kCompute);
-    Collector collector;
-    call.describe(call.describer, collector);
-    const auto* bytes = static_cast<const std::byte*>(call.arguments);
-    auto arguments = std::make_shared<std::vector<std::byte>>(bytes, bytes + call.argument_bytes);
+    const auto arguments = Copied(call.arguments, call.argument_bytes);
+    const auto describer = Copied(call.describer, call.describer_bytes);
     const auto run = call.run;
-    Do(call.name, std::move(collector.accesses), [=] { run(arguments->data(), nullptr); });
+    const auto describe = call.describe;
+    Do(
+        call.name,
+        [=] {
+          Collector collector;
+          describe(describer->data(), collector);
+          return collector.accesses;
+        },
+        [=] { run(arguments->data(), nullptr); });
   }
 
  private:
-  void Do(const char* name, std::vector<MemoryAccess> accesses, std::function<void()> run) {
+  using Accesses = std::vector<MemoryAccess>;
+
+  static std::shared_ptr<std::vector<std::byte>> Copied(const void* data, size_t bytes) {
+    const auto* begin = static_cast<const std::byte*>(data);
+    return std::make_shared<std::vector<std::byte>>(begin, begin + bytes);
+  }
+
+  void Do(const char* name, Accesses accesses, std::function<void()> run) {
+    Do(
+        name, [=] { return accesses; }, std::move(run));
+  }
+  // `describe` is asked when the work is enqueued, again and again for that of a graph.
+  void Do(const char* name, const std::function<Accesses()>& describe, std::function<void()> run) {
     FakeDevice* device = &device_;
     const uint32_t actor = actor_;
     const auto submit = [=] {
       device->Submit(actor,
-                     {.name = name, .accesses = accesses, .run = run, .waits = {}, .hashes = {}});
+                     {.name = name, .accesses = describe(), .run = run, .waits = {}, .hashes = {}});
     };
     if (capture_) {
       capture_->enqueue.emplace_back(submit);

@@ -1,224 +1,17 @@
 // Interceptions are invisible: hundreds of random worlds (policy, block size, pool size, chunk
 // size, interception points, weights and KV formats) sample the same tokens from bit-identical
 // logits as each story told alone in ample memory.
-#include <algorithm>
-#include <bit>
-#include <map>
-
-#include "base/rng.h"
-#include "engine/generation.h"
-#include "engine/model_executor.h"
-#include "sched/scheduler.h"
+#include "stories.h"
 #include "test.h"
-#include "tiny_model.h"
 
 namespace infercept {
 namespace {
 
-constexpr Nanos kStep = 1'000'000;
-constexpr uint32_t kVocabulary = 80;
-constexpr uint32_t kContextMax = 96;
+using namespace stories;  // NOLINT: the helpers are the vocabulary of this file
+
 // Contexts of several of attention's splits, most of them shared.
 constexpr uint32_t kLongContextMax = 700;
 constexpr uint32_t kLongPrefix = 600;
-
-struct Pause {
-  uint32_t after_tokens = 1;  // generated in all
-  std::vector<TokenId> returned;
-  uint32_t steps = 0;  // how long it lasts
-};
-
-struct Story {
-  std::vector<TokenId> prompt;
-  std::vector<Pause> pauses;
-  uint32_t max_tokens = 1;
-  uint32_t arrival_step = 0;
-};
-
-struct World {
-  PolicyKind policy = PolicyKind::kPreserve;
-  uint32_t block_tokens = 4;
-  uint32_t device_blocks = 64;
-  uint32_t host_blocks = 0;
-  uint32_t step_tokens_max = 64;
-  uint32_t saturation_tokens = 64;
-  bool prefix_cache = false;
-  uint32_t context_max = kContextMax;
-};
-
-// What was sampled, and the bits of the five largest log probabilities (each a function of every
-// logit).
-struct Sampled {
-  TokenId token = 0;
-  std::vector<uint32_t> logprob_bits;
-  bool operator==(const Sampled&) const = default;
-};
-using Transcript = std::vector<Sampled>;
-
-std::vector<TokenId> RandomTokens(Rng& random, uint32_t count) {
-  std::vector<TokenId> tokens(count);
-  for (TokenId& token : tokens) token = static_cast<TokenId>(random.Below(kVocabulary));
-  return tokens;
-}
-
-// Stories that begin alike, so that blocks are shared.
-std::vector<Story> RandomStories(Rng& random, uint32_t prefix_tokens) {
-  const std::vector<TokenId> prefix = RandomTokens(random, random.Below(prefix_tokens));
-  std::vector<Story> stories(1 + random.Below(6));
-  for (Story& story : stories) {
-    if (random.Below(2) == 0) story.prompt = prefix;
-    const auto own = RandomTokens(random, 1 + random.Below(12));
-    story.prompt.insert(story.prompt.end(), own.begin(), own.end());
-    story.arrival_step = random.Below(8);
-    story.max_tokens = 2 + random.Below(10);
-    for (uint32_t after = 1 + random.Below(3); after < story.max_tokens;
-         after += 1 + random.Below(4)) {
-      story.pauses.push_back({after, RandomTokens(random, random.Below(9)), random.Below(12)});
-    }
-  }
-  return stories;
-}
-
-World RandomWorld(Rng& random, uint32_t context_max) {
-  World world;
-  world.context_max = context_max;
-  world.policy = static_cast<PolicyKind>(random.Below(6));
-  world.block_tokens = 1u << random.Below(5);
-  // From barely enough for one story to ample for all.
-  const uint32_t least = DivCeil(context_max, world.block_tokens);
-  world.device_blocks = least + random.Below(3 * least);
-  world.host_blocks = random.Below(2) * random.Below(2 * least);
-  world.step_tokens_max = 32 + random.Below(33);
-  world.saturation_tokens = 1 + random.Below(40);
-  world.prefix_cache = random.Below(3) > 0;
-  return world;
-}
-
-// Tells stories on a scheduler, an executor and a model, with time that follows the steps.
-class Teller {
- public:
-  Teller(test::TinyModel& tiny, const World& world, std::span<const Story> stories)
-      : stories_(stories),
-        transcripts_(stories.size()),
-        next_pause_(stories.size(), 0),
-        storage_(
-            KvStorage::Create(tiny.model->kv_shape(world.block_tokens, tiny.storage->shape().dtype),
-                              world.device_blocks, world.host_blocks)
-                .Take()),
-        generations_(TokenTable{}, kVocabulary, world.context_max),
-        executor_(ModelExecutor::Create(*tiny.model, *storage_, generations_, tiny.pool).Take()),
-        scheduler_(Config(world), CostModel()) {}
-
-  std::vector<Transcript> Tell() {
-    for (step_ = 0; finished_ < stories_.size(); ++step_) {
-      IC_CHECK(step_ < 20000);
-      Submit();
-      Wake();
-      const StepPlan& plan = scheduler_.Plan(now());
-      if (plan.empty()) continue;
-      IC_CHECK(executor_->Execute(plan, result_).ok());
-      result_.compute = result_.total = kStep;
-      result_.swap_in = result_.swap_out = kStep / 10;
-      scheduler_.Commit(result_, now());
-      scheduler_.CheckIntegrity();
-      Record();
-    }
-    IC_CHECK(scheduler_.kv().available() == scheduler_.kv().config().device_blocks);
-    return transcripts_;
-  }
-
-  const SchedulerStats& Stats() { return stats_ = scheduler_.Stats(); }
-
- private:
-  static SchedulerConfig Config(const World& world) {
-    SchedulerConfig config;
-    config.kv.device_blocks = world.device_blocks;
-    config.kv.host_blocks = world.host_blocks;
-    config.kv.block_tokens = world.block_tokens;
-    config.kv.prefix_cache = world.prefix_cache;
-    config.policy = world.policy;
-    config.context_tokens_max = world.context_max;
-    config.step_tokens_max = world.step_tokens_max;
-    config.saturation_tokens = world.saturation_tokens;
-    return config;
-  }
-
-  Nanos now() const { return step_ * kStep; }
-
-  void Submit() {
-    for (uint32_t i = 0; i < stories_.size(); ++i) {
-      if (stories_[i].arrival_step != step_) continue;
-      Turn turn;
-      turn.max_tokens = stories_[i].max_tokens;
-      turn.sampling.logprobs = 5;
-      IC_CHECK(generations_.BeginTurn(SeqId{i}, turn, stories_[i].prompt).ok());
-      IC_CHECK(scheduler_.Submit(SeqId{i}, stories_[i].prompt, 0, false, now()).ok());
-    }
-  }
-
-  void Wake() {
-    for (auto entry = wake_.begin(); entry != wake_.end() && entry->first <= step_;
-         entry = wake_.erase(entry)) {
-      const uint32_t story = entry->second;
-      const Pause& pause = stories_[story].pauses[next_pause_[story]++];
-      IC_CHECK(generations_.AppendReturned(SeqId{story}, pause.returned).ok());
-      IC_CHECK(scheduler_.Resume(SeqId{story}, pause.returned, false, now()).ok());
-    }
-  }
-
-  void Record() {
-    for (const Event& event : generations_.events()) {
-      if (const auto* token = std::get_if<TokenEvent>(&event)) RecordToken(*token);
-    }
-    generations_.events().clear();
-    for (const SchedulerEvent& event : scheduler_.TakeEvents()) {
-      if (const auto* finish = std::get_if<FinishEvent>(&event)) {
-        generations_.Erase(finish->seq);
-        ++finished_;
-      }
-    }
-  }
-
-  void RecordToken(const TokenEvent& event) {
-    const uint32_t story = Index(event.seq);
-    Sampled sampled{event.token, {}};
-    for (const TokenLogprob& top : event.top)
-      sampled.logprob_bits.push_back(std::bit_cast<uint32_t>(top.logprob));
-    transcripts_[story].push_back(sampled);
-    const auto& pauses = stories_[story].pauses;
-    if (next_pause_[story] == pauses.size()) return;
-    const Pause& pause = pauses[next_pause_[story]];
-    if (transcripts_[story].size() != pause.after_tokens) return;
-    IC_CHECK(scheduler_.Pause(event.seq, {KindId{1 + story % 3}, {}, {}}, now()).ok());
-    wake_.emplace(step_ + pause.steps + 1, story);
-  }
-
-  std::span<const Story> stories_;
-  std::vector<Transcript> transcripts_;
-  std::vector<size_t> next_pause_;
-  std::unique_ptr<KvStorage> storage_;
-  GenerationTable generations_;
-  std::unique_ptr<ModelExecutor> executor_;
-  Scheduler scheduler_;
-  SchedulerStats stats_;
-  StepResult result_;
-  std::multimap<uint32_t, uint32_t> wake_;  // step -> story
-  uint32_t step_ = 0;
-  size_t finished_ = 0;
-};
-
-std::vector<Transcript> TellAlone(test::TinyModel& tiny, const std::vector<Story>& stories,
-                                  uint32_t context_max) {
-  World ample;
-  ample.context_max = context_max;
-  ample.device_blocks = std::max(ample.device_blocks, DivCeil(context_max, ample.block_tokens));
-  std::vector<Transcript> transcripts;
-  for (Story story : stories) {
-    story.arrival_step = 0;
-    transcripts.push_back(Teller(tiny, ample, std::span(&story, 1)).Tell().front());
-  }
-  return transcripts;
-}
 
 struct Format {
   DType weights;
@@ -250,7 +43,7 @@ void TellInWorlds(test::TinyModel& tiny, const Ops& ops, uint64_t seed, Rng& ran
   const std::vector<Transcript> alone = TellAlone(tiny, stories, context_max);
   for (int i = 0; i < 3; ++i) {
     const World world = RandomWorld(random, context_max);
-    Teller teller(tiny, world, stories);
+    Teller teller(*tiny.model, tiny.storage->shape().dtype, tiny.pool, world, stories);
     const std::vector<Transcript> together = teller.Tell();
     for (size_t story = 0; story < stories.size(); ++story) {
       ASSERT_TRUE(together[story] == alone[story])

@@ -3,6 +3,7 @@
 #include "model/wanted_rows.h"
 
 #include "base/check.h"
+#include "device/cpu_device.h"
 #include "test.h"
 
 namespace infercept::test {
@@ -38,7 +39,7 @@ TEST(WantedRows, KeepTokenPositionAndSequence) {
 TEST(WantedRows, MoveToTheFront) {
   const uint32_t rows[] = {0, 2, 3};
   float buffer[] = {0, 1, 10, 11, 20, 21, 30, 31, 40, 41};
-  Wanted(rows).MoveToFront(buffer, 2);
+  Wanted(rows).MoveToFront(buffer, 2, CpuStream());
   const float expected[] = {0, 1, 20, 21, 30, 31};
   for (size_t i = 0; i < 6; ++i) EXPECT_EQ(buffer[i], expected[i]);
 }

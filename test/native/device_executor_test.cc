@@ -1,0 +1,132 @@
+// The executor and the model on a device that delays and reorders what it may: whatever the
+// scheduler plans (swaps in both directions, copies on write, blocks used again), nothing touches
+// memory out of order, and the stories told are bit for bit those that the CPU tells.
+#include "device_model.h"
+#include "stories.h"
+#include "test.h"
+
+namespace infercept {
+namespace {
+
+using stories::Story;
+using stories::Teller;
+using stories::World;
+using test::AddSlice;
+using test::Blocks;
+using test::DeviceModel;
+
+const std::vector<TokenId> kPrompt = {5, 17, 3, 42, 8, 23, 60, 2, 11, 7};  // two blocks and a half
+constexpr SeqId kSeq{1};
+
+// One sequence on a device, with plans written by hand.
+struct Fixture {
+  explicit Fixture(uint64_t seed)
+      : tiny({.seed = seed}),
+        storage(
+            KvStorage::Create(tiny.model().kv_shape(4, DType::kF16), 16, 8, tiny.device).Take()),
+        generations(TokenTable{}, 80, tiny.model().context_tokens_max()),
+        executor(ModelExecutor::Create(tiny.model(), *storage, generations, tiny.pool).Take()) {
+    EXPECT_TRUE(generations.BeginTurn(kSeq, Turn{}, kPrompt).ok());
+  }
+
+  DeviceModel tiny;
+  std::unique_ptr<KvStorage> storage;
+  GenerationTable generations;
+  std::unique_ptr<ModelExecutor> executor;
+  StepResult result;
+};
+
+}  // namespace
+
+TEST(DeviceExecutor, TellsTheStoriesThatTheCpuTells) {
+  test::TinyModel cpu(*FindOps(""), DType::kQ8_0, DType::kF16);
+  uint64_t swapped = 0;
+  uint64_t operations = 0;
+  for (uint64_t seed = 0; seed < 80; ++seed) {
+    Rng random(seed);
+    const std::vector<Story> told = stories::RandomStories(random, 20);
+    const World world = stories::RandomWorld(random, stories::kContextMax);
+    DeviceModel tiny({.seed = seed, .weights = DType::kQ8_0, .block_tokens = world.block_tokens});
+    Teller teller(tiny.model(), DType::kF16, tiny.pool, world, told);
+    const auto transcripts = teller.Tell();
+    ASSERT_TRUE(tiny.device.violations().empty())
+        << "seed " << seed << ": " << tiny.device.violations()[0];
+    const auto alone = stories::TellAlone(cpu, told, stories::kContextMax);
+    for (size_t story = 0; story < told.size(); ++story) {
+      ASSERT_TRUE(transcripts[story] == alone[story]) << "seed " << seed << " story " << story;
+    }
+    swapped += teller.Stats().swapped_in_blocks;
+    operations += tiny.device.submitted();
+  }
+  EXPECT_GT(swapped, 100u);
+  EXPECT_GT(operations, 50'000u);
+}
+
+// The book sees through the executor: plans that break the rules of StepPlan are found.
+TEST(DeviceExecutor, PlansThatBreakTheRulesAreFound) {
+  const auto plan_that_reads = [](BlockId block) {
+    StepPlan plan;
+    AddSlice(plan, kSeq, 0, kPrompt, {block, BlockId{2}, BlockId{3}});
+    return plan;
+  };
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Fixture read_too_early(seed);
+    StepPlan plan = plan_that_reads(BlockId{1});
+    plan.swap_in = {{BlockId{0}, BlockId{1}}};
+    static_cast<void>(read_too_early.executor->Execute(plan, read_too_early.result));
+    EXPECT_FALSE(read_too_early.tiny.device.violations().empty()) << "seed " << seed;
+
+    Fixture reused_too_early(seed);
+    plan = plan_that_reads(BlockId{1});
+    plan.swap_out = {{BlockId{1}, BlockId{0}}};
+    static_cast<void>(reused_too_early.executor->Execute(plan, reused_too_early.result));
+    EXPECT_FALSE(reused_too_early.tiny.device.violations().empty()) << "seed " << seed;
+
+    Fixture waits(seed);  // the same is right when the step waits for its copies
+    plan.swaps_block_compute = true;
+    EXPECT_TRUE(waits.executor->Execute(plan, waits.result).ok());
+    EXPECT_TRUE(waits.tiny.device.violations().empty()) << "seed " << seed;
+  }
+}
+
+TEST(DeviceExecutor, ADeviceThatFailsIsATypedError) {
+  uint64_t failed = 0;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    Fixture fixture(seed);
+    StepPlan plan;
+    plan.copies = {{BlockId{5}, BlockId{6}}};
+    plan.swap_out = {{BlockId{7}, BlockId{0}}};
+    plan.swap_in = {{BlockId{1}, BlockId{8}}};
+    AddSlice(plan, kSeq, 0, kPrompt, Blocks({1, 2, 3}));
+    fixture.tiny.device.FailOperation(seed);
+    const Status status = fixture.executor->Execute(plan, fixture.result);
+    EXPECT_TRUE(status.ok() || status.code() == StatusCode::kDevice) << status.DebugString();
+    failed += !status.ok();
+  }
+  EXPECT_GT(failed, 30u);
+}
+
+TEST(DeviceModel, LoadsInPiecesAndSaysHowFarItIs) {
+  uint64_t last = 0;
+  uint64_t total = 0;
+  DeviceModel tiny({.progress = [&](uint64_t loaded, uint64_t all) {
+    EXPECT_TRUE(loaded >= last);
+    last = loaded;
+    total = all;
+    return true;
+  }});
+  EXPECT_TRUE(tiny.loaded.ok());
+  EXPECT_GT(total, 0u);
+  EXPECT_EQ(last, total);
+  EXPECT_TRUE(tiny.device.violations().empty());
+  DeviceModel cancelled({.progress = [](uint64_t, uint64_t) { return false; }});
+  EXPECT_EQ(cancelled.loaded.status().code(), StatusCode::kAborted);
+}
+
+TEST(DeviceModel, ADeviceThatIsTooSmallIsATypedError) {
+  // Room for the arrays of a step, and not for the weights.
+  const DeviceModel tiny({.memory_bytes = 100'000});
+  EXPECT_EQ(tiny.loaded.status().code(), StatusCode::kOutOfMemory);
+}
+
+}  // namespace infercept
