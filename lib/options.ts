@@ -33,7 +33,10 @@ export interface LoadProgress {
 
 /** Options of `Engine.load`. */
 export interface LoadOptions {
-  /** Where to compute: `'auto'`, `'cpu'`, `'cuda'` or `'cuda:1'`. Default `'auto'`. */
+  /**
+   * Where to compute: `'auto'`, `'cpu'`, `'cuda'` or `'cuda:1'`. `'auto'` takes the CPU where nothing better can be used;
+   * `'cuda'` then throws `ERR_DEVICE`, with the reason and what to do about it. Default `'auto'`.
+   */
   device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
   /**
    * Quantizes the weights while they are loaded: less memory and more tokens per second for some accuracy. For models

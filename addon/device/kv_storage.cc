@@ -18,6 +18,20 @@ Result<size_t> TierBytes(const KvShape& shape, uint32_t blocks, std::string_view
   return blocks * block_bytes;
 }
 
+// A CPU's memory is committed where it is touched; another device's is taken at once.
+Status CheckFits(size_t bytes, const Device& device) {
+  if (device.properties().is_host) return Status();
+  const Result<MemoryInfo> memory = device.Memory();
+  if (!memory.ok()) return memory.status();
+  if (bytes <= memory.value().free) return Status();
+  return Status(StatusCode::kOutOfMemory,
+                "a KV cache of " + std::to_string(bytes) + " bytes does not fit on " +
+                    device.properties().id + ", which has " + std::to_string(memory.value().free) +
+                    " of " + std::to_string(memory.value().total) +
+                    " bytes left beside the weights. Set kvCache.bytes to no more than that, or "
+                    "quantize the weights");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<KvStorage>> KvStorage::Create(const KvShape& shape, uint32_t device_blocks,
@@ -30,6 +44,7 @@ Result<std::unique_ptr<KvStorage>> KvStorage::Create(const KvShape& shape, uint3
   if (!device_bytes.ok()) return device_bytes.status();
   const Result<size_t> host_bytes = TierBytes(shape, host_blocks, kHostTier);
   if (!host_bytes.ok()) return host_bytes.status();
+  if (Status fits = CheckFits(device_bytes.value(), device); !fits.ok()) return fits;
   Result<Arena> blocks = device.Allocate(device_bytes.value(), kDeviceTier);
   if (!blocks.ok()) return blocks.status();
   Result<Arena> host = device.AllocatePinned(host_bytes.value(), kHostTier);

@@ -36,7 +36,7 @@ struct KvShape {
 class KvStorage {
  public:
   // Memory is reserved at once; on a CPU the system commits it as blocks are first written.
-  // kOutOfMemory when it cannot be. `device` outlives the storage.
+  // kOutOfMemory, saying what would fit, when it cannot be. `device` outlives the storage.
   static Result<std::unique_ptr<KvStorage>> Create(const KvShape& shape, uint32_t device_blocks,
                                                    uint32_t host_blocks,
                                                    Device& device = CpuDevice());

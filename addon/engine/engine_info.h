@@ -10,7 +10,7 @@
 namespace infercept {
 
 struct EngineInfo {
-  std::string device;  // "cpu"
+  std::string device;  // "cpu", "cuda:0"
   std::string isa;     // of the kernels
   uint32_t threads = 0;
   uint32_t context_tokens = 0;  // the longest context of one sequence

@@ -1,9 +1,11 @@
 #include "engine/runtime.h"
 
 #include <algorithm>
+#include <charconv>
 #include <thread>
 #include <utility>
 
+#include "device/cuda_device.h"
 #include "engine/calibration.h"
 #include "engine/machine_probe.h"
 #include "engine/model_executor.h"
@@ -20,11 +22,26 @@ Result<DType> KvType(const std::string& name) {
   return Status(StatusCode::kInvalidArgument, "Unknown kvCache.dtype '" + name + "'.");
 }
 
+// "cuda" or "cuda:N"; the user's spelling has been checked before.
+uint32_t CudaIndex(const std::string& device) {
+  uint32_t index = 0;
+  const size_t colon = device.find(':');
+  if (colon == std::string::npos) return index;
+  const char* end = device.data() + device.size();
+  const auto [read, error] = std::from_chars(device.data() + colon + 1, end, index);
+  return error == std::errc() && read == end ? index : UINT32_MAX;
+}
+
+// "auto" is the CPU: there are kernels of single ops for CUDA, and not yet of a whole model.
 Status CheckDevice(const std::string& device) {
   if (device == "auto" || device == "cpu") return Status();
-  return Status(StatusCode::kDevice, "Device '" + device +
-                                         "' is not available: this build of the addon has the CPU "
-                                         "backend only. Use device: 'auto' or 'cpu'.");
+  const Result<std::unique_ptr<Device>> found = OpenCudaDevice(CudaIndex(device));
+  const std::string reason =
+      found.ok() ? found.value()->properties().id + " (" + found.value()->properties().name +
+                       ") is there, but this version cannot run whole models on it; use device: "
+                       "'auto' or 'cpu'"
+                 : found.status().message();
+  return Status(StatusCode::kDevice, "Device '" + device + "' is not available: " + reason + ".");
 }
 
 // INFERCEPT_ISA names one; else the best that runs here.
@@ -112,7 +129,7 @@ size_t WeightBytes(const ModelSpec& spec) {
 
 EngineInfo MakeInfo(const Runtime& runtime, const CostModel& cost, const RuntimeOptions& options) {
   EngineInfo info;
-  info.device = "cpu";
+  info.device = runtime.model->device().properties().id;
   info.isa = std::string(runtime.model->ops().isa());
   info.threads = runtime.pool->threads();
   info.context_tokens = runtime.scheduler->context_tokens_max();

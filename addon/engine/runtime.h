@@ -23,7 +23,7 @@ namespace infercept {
 
 // What a user may choose; TypeScript fills in every default.
 struct RuntimeOptions {
-  std::string device = "auto";    // "auto", "cpu"; others are not built in
+  std::string device = "auto";    // "auto", "cpu", "cuda", "cuda:N"
   size_t kv_bytes = 0;            // of the device tier; at least one block
   std::string kv_dtype = "auto";  // "auto", "f32", "f16", "bf16", "q8_0"
   // What matrices of floats are quantized to at load.

@@ -137,9 +137,8 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
                                             ThreadPool& pool) {
   IC_CHECK(options.ops != nullptr && options.step_tokens_max > 0);
   std::unique_ptr<Model> model(new Model(std::move(spec), options));
-  Result<Weights> weights =
-      LoadWeights(model->spec_, std::move(source), *options.ops, options.progress, pool,
-                  *options.device, *options.stream);
+  Result<Weights> weights = LoadWeights(model->spec_, std::move(source), *options.ops,
+                                        options.progress, pool, *options.device, *options.stream);
   if (!weights.ok()) return weights.status();
   model->weights_ = std::move(weights).Take();
   if (Status status = model->CreateRopeTables(pool); !status.ok()) return status;
@@ -156,13 +155,14 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
 Status Model::CreateRopeTables(ThreadPool& pool) {
   const Hyperparameters& h = hyperparameters();
   const size_t factors = weights_.rope_factors == nullptr ? 0 : h.rope.dimension / 2;
-  Result<RopeTable> rope = RopeTable::Create(h.rope, context_tokens_max_,
-                                             std::span(weights_.rope_factors, factors), pool,
-                                             *device_, *stream_);
+  Result<RopeTable> rope =
+      RopeTable::Create(h.rope, context_tokens_max_, std::span(weights_.rope_factors, factors),
+                        pool, *device_, *stream_);
   if (!rope.ok()) return rope.status();
   rope_ = std::move(rope).Take();
   if (!h.window_rope) return Status();
-  Result<RopeTable> window = RopeTable::Create(*h.window_rope, context_tokens_max_, {}, pool, *device_, *stream_);
+  Result<RopeTable> window =
+      RopeTable::Create(*h.window_rope, context_tokens_max_, {}, pool, *device_, *stream_);
   if (!window.ok()) return window.status();
   window_rope_ = std::move(window).Take();
   return Status();

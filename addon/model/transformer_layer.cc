@@ -105,9 +105,10 @@ void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const For
 void ParallelFeedForward(const LayerWeights& weights, const ForwardPass& pass) {
   Workspace& w = pass.workspace;
   FeedForward(weights, pass, w.normed);
-  pass.ForElements(size_t{pass.rows()} * pass.hyperparameters.width, [&](size_t first, size_t count) {
-    pass.ops.Add(w.normed + first, count, w.projection + first);
-  });
+  pass.ForElements(size_t{pass.rows()} * pass.hyperparameters.width,
+                   [&](size_t first, size_t count) {
+                     pass.ops.Add(w.normed + first, count, w.projection + first);
+                   });
 }
 
 }  // namespace

@@ -63,6 +63,19 @@ describe('loading', () => {
   ])('%j %j is %s', async (source, options, code) => {
     expect(await codeOf(() => Engine.load(source, options as never))).toBe(code);
   });
+
+  it.each(['cuda', 'cuda:1'] as const)('says why %j cannot be used, and what can', async (device) => {
+    const error = await Engine.load('demo', { device }).then(
+      () => undefined,
+      (cause: Error) => cause,
+    );
+    expect(error?.message).toMatch(new RegExp(`^Device '${device}' is not available: .*device: '(auto|cpu)'`, 's'));
+  });
+
+  it('takes the CPU for auto', async () => {
+    await using engine = await Engine.load('demo', { device: 'auto' });
+    expect(engine.capacity().device).toBe('cpu');
+  });
 });
 
 describe('events', () => {

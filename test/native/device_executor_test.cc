@@ -129,4 +129,17 @@ TEST(DeviceModel, ADeviceThatIsTooSmallIsATypedError) {
   EXPECT_EQ(tiny.loaded.status().code(), StatusCode::kOutOfMemory);
 }
 
+TEST(DeviceModel, SaysHowLargeAKvCacheWouldFit) {
+  DeviceModel tiny({.memory_bytes = 2'000'000});
+  ASSERT_TRUE(tiny.loaded.ok());
+  const KvShape shape = tiny.model().kv_shape(4, DType::kF16);
+  const size_t left = tiny.device.Memory().value().free;
+  const auto too_large = static_cast<uint32_t>(left / shape.block_bytes() + 1);
+  const Status status = KvStorage::Create(shape, too_large, 0, tiny.device).status();
+  EXPECT_EQ(status.code(), StatusCode::kOutOfMemory);
+  EXPECT_NE(status.message().find("has " + std::to_string(left) + " of 2000000"),
+            std::string::npos);
+  EXPECT_TRUE(KvStorage::Create(shape, too_large - 1, 0, tiny.device).ok());
+}
+
 }  // namespace infercept
