@@ -35,6 +35,7 @@ export async function expectError(
 export function asMessage({
   role,
   content,
+  reasoning_content: reasoning,
   tool_calls: calls,
   tool_call_id: toolCallId,
   name,
@@ -45,6 +46,7 @@ export function asMessage({
   return {
     role,
     content,
+    ...(reasoning !== undefined && { reasoning }),
     ...(toolCalls && { toolCalls }),
     ...(toolCallId !== undefined && { toolCallId, name }),
   } as Message;
