@@ -26,17 +26,22 @@ export class CallStream {
   push(text: string): void {
     this.text += text;
     if (this.reader === undefined) return;
-    const callId = this.callId(this.count);
-    const { name, argumentsText } = this.reader.push(text);
-    if (name !== undefined) {
-      this.named = true;
-      this.emit({ type: 'tool-input-start', callId, toolName: name });
+    for (const { name, argumentsText } of this.reader.push(text)) {
+      if (name !== undefined) {
+        // One text may hold several calls.
+        if (this.named) this.end();
+        this.named = true;
+        this.emit({ type: 'tool-input-start', callId: this.callId(this.count), toolName: name });
+      }
+      if (argumentsText !== '') {
+        this.emit({ type: 'tool-input-delta', callId: this.callId(this.count), text: argumentsText });
+      }
     }
-    if (argumentsText !== '') this.emit({ type: 'tool-input-delta', callId, text: argumentsText });
   }
 
   end(): void {
     if (this.named) this.emit({ type: 'tool-input-end', callId: this.callId(this.count) });
+    this.named = false;
     this.count += 1;
   }
 }

@@ -72,11 +72,13 @@ function modelText(model: LoadedModel, tokenizer: Tokenizer): ModelText {
           bosToken: spelling(tokenizer.bosTokenId),
           eosToken: spelling(tokenizer.eosTokenIds.values().next().value),
         });
+  const toolCallFormat = chatTemplate === undefined ? undefined : detectToolCallFormat(chatTemplate, tokenizer);
+  const thoughts = chatTemplate?.includes('</think>') ? { open: '<think>', close: '</think>' } : undefined;
   return {
     tokenizer,
     template,
-    toolCallFormat: chatTemplate === undefined ? undefined : detectToolCallFormat(chatTemplate, tokenizer),
-    reasoning: chatTemplate?.includes('</think>') ? { open: '<think>', close: '</think>' } : undefined,
+    toolCallFormat,
+    reasoning: toolCallFormat?.reasoning ?? thoughts,
     stopTokens: Int32Array.from(new Set([...tokenizer.eosTokenIds, ...(template?.endOfTurnIds ?? [])])),
   };
 }

@@ -5,6 +5,8 @@
 
 export interface Marker {
   open: string;
+  /** Other texts that do the same. */
+  alsoOpen?: readonly string[] | undefined;
   /** Absent: the end of the output closes it. */
   close?: string | undefined;
   /** Whether `open` counts only at the start of the output. Default false. */
@@ -14,6 +16,8 @@ export interface Marker {
 export interface OutputMarkers {
   reasoning?: Marker | undefined;
   toolCall?: Marker | undefined;
+  /** Texts that are no part of anything. */
+  silent?: readonly string[] | undefined;
 }
 
 export interface OutputSink {
@@ -93,16 +97,21 @@ export class OutputParser {
   }
 
   private awaited(): { marker: string; next: State }[] {
-    const { reasoning, toolCall } = this.markers;
+    const { reasoning, toolCall, silent = [] } = this.markers;
     if (this.state !== 'text') {
       const close = (this.state === 'tool' ? toolCall : reasoning)?.close;
       return close === undefined ? [] : [{ marker: close, next: 'text' }];
     }
     const opens: { marker: string; next: State }[] = [];
-    const isOpen = (marker: Marker | undefined): marker is Marker =>
-      marker !== undefined && (!marker.onlyAtStart || this.mayStartWith(marker.open));
-    if (isOpen(toolCall)) opens.push({ marker: toolCall.open, next: 'tool' });
-    if (isOpen(reasoning)) opens.push({ marker: reasoning.open, next: 'reasoning' });
+    const add = (marker: Marker | undefined, next: State): void => {
+      if (marker === undefined) return;
+      for (const open of [marker.open, ...(marker.alsoOpen ?? [])]) {
+        if (!marker.onlyAtStart || this.mayStartWith(open)) opens.push({ marker: open, next });
+      }
+    };
+    add(toolCall, 'tool');
+    add(reasoning, 'reasoning');
+    for (const marker of silent) opens.push({ marker, next: 'text' });
     return opens;
   }
 

@@ -205,7 +205,7 @@ export class Session {
       link,
       codec,
       observer: this.#log,
-      markers: { reasoning: text.reasoning, toolCall: format },
+      markers: { reasoning: text.reasoning, toolCall: format, silent: text.toolCallFormat?.silent },
       toolCallFormat: format,
       signal: checked.signal,
       turn: {

@@ -48,8 +48,10 @@ export class ToolRunner implements Augmentation {
   private rounds = 0;
 
   constructor(private readonly options: ToolRunnerOptions) {
-    const { open, close = '' } = options.format;
-    this.triggers = [{ text: open, tokens: new Int32Array(), until: close, pauseAtStop: true }];
+    const { open, alsoOpen = [], close = '' } = options.format;
+    this.triggers = [open, ...alsoOpen].map((text) => {
+      return { text, tokens: new Int32Array(), until: close, pauseAtStop: true };
+    });
   }
 
   kind(): string {
@@ -58,14 +60,14 @@ export class ToolRunner implements Augmentation {
 
   matched(_index: number, text: string): void {
     // Without a closing marker the call is complete when the model stops.
-    if (this.options.format.close !== undefined) this.start(this.options.format.parse(text));
+    if (this.options.format.close !== undefined) this.startAll(text);
   }
 
   async answer(pause: Pause): Promise<Answer | FinishReason> {
     const { format } = this.options;
     if (format.close === undefined) {
       if (pause.openCall === '') return 'stop';
-      this.start(format.parse(pause.openCall));
+      this.startAll(pause.openCall);
     }
     if (this.rounds >= this.options.roundsMax) return 'tool-calls';
     this.rounds += 1;
@@ -79,6 +81,10 @@ export class ToolRunner implements Augmentation {
       return { role: 'tool', toolCallId: record.callId, name: record.toolName, content: outcomes[index]!.text };
     });
     return { tokens: await this.options.renderResults(assistant, results) };
+  }
+
+  private startAll(text: string): void {
+    for (const parsed of this.options.format.parse(text)) this.start(parsed);
   }
 
   private start(parsed: ParsedToolCall): void {

@@ -35,7 +35,7 @@ export class Turn {
   constructor(private readonly options: TurnOptions) {
     const { link, markers, toolCallFormat, turn } = options;
     const id = link.nextTurn();
-    this.callId = (index) => `call_${id}_${index}`;
+    this.callId = (index) => toolCallFormat?.callId?.(id, index) ?? `call_${id}_${index}`;
     this.output = new TurnOutput({
       markers,
       toolCallFormat,

@@ -1,18 +1,111 @@
 /** What a piece of text adds to a call. */
 export interface ToolCallDelta {
-  /** The tool's name, once, as soon as it is complete. */
+  /** The tool's name, once, as soon as it is complete: another call begins. */
   name?: string;
   /** What the piece adds to the JSON text of the arguments. Empty until the name is known. */
   argumentsText: string;
 }
 
-/** Follows a tool call while it is being written. It never fails: whether the call is valid is known at its end only. */
+/** Follows tool calls while they are being written. It never fails: whether a call is valid is known at its end only. */
 export interface ToolCallReader {
+  push(text: string): ToolCallDelta[];
+}
+
+/** Reads `{"name": …, "arguments": …}`, or several of them in a list, piece by piece, wherever the pieces are cut. */
+export function createJsonCallReader(argumentKeys: readonly string[]): ToolCallReader {
+  const scanner = createScanner();
+  let call = createOneCallReader(argumentKeys);
+  return {
+    push(text) {
+      const deltas: ToolCallDelta[] = [];
+      let piece = '';
+      const flush = (): void => {
+        const delta = call.push(piece);
+        if (delta.name !== undefined || delta.argumentsText !== '') deltas.push(delta);
+        piece = '';
+      };
+      for (const character of text) {
+        const place = scanner.push(character);
+        if (place === 'outside') continue;
+        piece += character;
+        if (place === 'inside') continue;
+        flush();
+        call = createOneCallReader(argumentKeys);
+      }
+      if (piece !== '') flush();
+      return deltas;
+    },
+  };
+}
+
+/** Reads a name that a pattern finds before the arguments, an object of JSON; then, maybe, the next. */
+export function createHeadedReader(head: RegExp): ToolCallReader {
+  let begun = '';
+  let scanner: ReturnType<typeof createScanner> | undefined;
+
+  /** What the characters, which follow a head, add to the arguments. */
+  function follow(characters: string): string {
+    let inside = '';
+    for (const character of characters) {
+      const place = scanner?.push(character);
+      if (place !== 'outside') inside += character;
+      if (place === 'end') scanner = undefined;
+    }
+    return inside;
+  }
+
+  function push(character: string): ToolCallDelta {
+    if (scanner !== undefined) return { argumentsText: follow(character) };
+    begun += character;
+    const match = head.exec(begun);
+    if (match === null) return { argumentsText: '' };
+    const rest = begun.slice(match[0].length);
+    begun = '';
+    scanner = createScanner();
+    return { name: match[1]!, argumentsText: follow(rest) };
+  }
+
+  return {
+    push(text) {
+      const deltas: ToolCallDelta[] = [];
+      for (const character of text) {
+        const delta = push(character);
+        const last = deltas.at(-1);
+        if (delta.name === undefined && last !== undefined) last.argumentsText += delta.argumentsText;
+        else if (delta.name !== undefined || delta.argumentsText !== '') deltas.push(delta);
+      }
+      return deltas;
+    },
+  };
+}
+
+/** Says of each character whether it is inside an object of JSON; `end` is the last one of an object. */
+function createScanner() {
+  let depth = 0;
+  let inString = false;
+  let escaped = false;
+  return {
+    push(character: string): 'outside' | 'inside' | 'end' {
+      if (inString) {
+        if (escaped) escaped = false;
+        else if (character === '\\') escaped = true;
+        else if (character === '"') inString = false;
+        return 'inside';
+      }
+      if (depth === 0 && character !== '{') return 'outside';
+      if (character === '"') inString = true;
+      else if (character === '{') depth++;
+      else if (character === '}' && --depth === 0) return 'end';
+      return 'inside';
+    },
+  };
+}
+
+interface OneCallReader {
   push(text: string): ToolCallDelta;
 }
 
-/** Reads `{"name": …, "arguments": …}` piece by piece, wherever the pieces are cut. */
-export function createJsonCallReader(argumentKeys: readonly string[]): ToolCallReader {
+function createOneCallReader(argumentKeys: readonly string[]): OneCallReader {
   /** Open brackets; the call's own entries are at depth 1. */
   let depth = 0;
   let inString = false;

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type OutputMarkers, OutputParser } from '../../lib/output-parser.js';
+import { channels } from '../../lib/text/tool-call-formats/channels.js';
 
 /** What the parser says, neighbouring texts of one kind joined. */
 function parse(markers: OutputMarkers, pieces: string[]): string[] {
@@ -55,6 +56,21 @@ describe('the output parser', () => {
     const llama: OutputMarkers = { toolCall: { open: '{"name":', onlyAtStart: true } };
     expect(parse(llama, ['{"na', 'me": "f"}'])).toEqual(['start:', 'tool: "f"}', 'end:']);
     expect(parse(llama, ['So: {"name": 1}'])).toEqual(['text:So: {"name": 1}']);
+  });
+
+  it('follows channels: thoughts, a call, an answer', () => {
+    const { open, alsoOpen, silent, reasoning } = channels;
+    const markers: OutputMarkers = { toolCall: { open, alsoOpen }, silent, reasoning };
+    const call =
+      '<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>commentary to=functions.f json<|message|>{}';
+    const called = ['reasoning:hm', 'start:', 'tool:f json<|message|>{}', 'end:'];
+    const answer =
+      '<|channel|>analysis<|message|>oh<|end|><|start|>assistant<|channel|>final<|message|>Two < three.<|return|>';
+    for (const text of [call, call.replace('<|channel|>commentary to', ' to')]) {
+      expect(parse(markers, [text])).toEqual(called);
+      expect(parse(markers, [...text])).toEqual(called);
+    }
+    expect(parse(markers, [...answer])).toEqual(['reasoning:oh', 'text:Two < three.']);
   });
 
   it('does not depend on how the text is cut', () => {
