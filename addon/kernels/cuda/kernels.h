@@ -63,6 +63,26 @@ struct Product {
 void MatMulFew(std::span<const Product> products, const BF16Rows& x, uint32_t tokens,
                Stream stream);
 
+// --- embed.cu ---
+
+// out[i] = row tokens[i] of the packed table (weight_layout.h), [count][columns]. A token without a
+// row gives NaN.
+void Embed(const PackedWeight& table, const TokenId* tokens, uint32_t count, float* out,
+           Stream stream);
+
+// --- kv_copy.cu ---
+
+// Copies between arenas of equal blocks. Memory of either side may be the device's, or the host's
+// where it is pinned and has the same address on the device.
+struct KvCopies {
+  const BlockCopy* copies = nullptr;  // [count]; no target is another copy's source or target
+  const std::byte* source = nullptr;  // block i at i * block_bytes
+  std::byte* target = nullptr;        // likewise
+  size_t block_bytes = 0;             // a multiple of 16
+};
+// With at most so many blocks of 256 threads: what runs beside keeps the others.
+void CopyBlocks(const KvCopies& copies, uint32_t count, uint32_t thread_blocks, Stream stream);
+
 // --- rope.cu ---
 
 // Rotates pairs of each head in place (kernels/ops.h, RopeView); tables and positions on the

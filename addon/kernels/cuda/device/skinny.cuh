@@ -72,7 +72,9 @@ template <uint32_t low_bits, uint32_t high_bits, Scales scales, uint32_t zero>
 struct QuantizedFew {
   static constexpr uint32_t kScaleColumns = ScaleColumns(scales);
   static constexpr uint32_t kColumns = kChunkColumns;  // that a warp takes at once
-  static constexpr QuantizedLayout kLayout = {low_bits, high_bits, scales, zero};
+  static constexpr uint32_t kCodeBytes = (low_bits + high_bits) * kChunkUnits / 2 * kWarp * 4;
+  static constexpr uint32_t kChunkBytes = kCodeBytes + ScaleBytes(scales);
+  static_assert(kChunkBytes == QuantizedLayout{low_bits, high_bits, scales, zero}.chunk_bytes());
   static constexpr uint32_t kOnes = 0x3F803F80u;  // two BF16
 
   Codes<low_bits, high_bits, zero> codes;
@@ -81,10 +83,9 @@ struct QuantizedFew {
   __device__ __forceinline__ void Load(const FewProduct& product, uint32_t tile, uint32_t columns,
                                        uint32_t chunk, uint32_t lane) {
     const uint32_t chunks = (columns + kChunkColumns - 1) / kChunkColumns;
-    const std::byte* from =
-        product.weights + (size_t{tile} * chunks + chunk) * kLayout.chunk_bytes();
+    const std::byte* from = product.weights + (size_t{tile} * chunks + chunk) * kChunkBytes;
     codes.Load(from, lane);
-    row_scales.Load(from + (kLayout.low_words() + kLayout.high_words()) * kWarp * 4, lane / 4);
+    row_scales.Load(from + kCodeBytes, lane / 4);
   }
 
   template <uint32_t tiles>

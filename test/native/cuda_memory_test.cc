@@ -1,0 +1,87 @@
+// Goal: the CUDA kernels that only move or unpack bytes move the right ones. Method: in emulation,
+// in every order of threads, bit by bit against the host.
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "cuda_support.h"
+#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/weight_pack.h"
+#include "test.h"
+
+namespace infercept::test {
+namespace {
+
+TEST(CudaEmbed, ReadsRowsOfEveryDType) {
+  ForEachOrder([](const std::string& order) {
+    Random random(61);
+    const std::vector<TokenId> tokens = {18, 0, 8, 17, 8};
+    for (const DType dtype : kWeightDTypes) {
+      for (const uint32_t columns : {WholeBlocks(dtype, 96), WholeBlocks(dtype, 300)}) {
+        const Matrix table = MakeMatrix(random, dtype, 19, columns);
+        std::vector<std::byte> packed(cuda::PackedBytes(dtype, 19, columns));
+        cuda::Pack(table.view(), packed);
+        const DeviceArray<std::byte> device_table(packed);
+        const DeviceArray<TokenId> device_tokens(tokens);
+        DeviceArray<float> out(tokens.size() * columns, NAN);
+        cuda::Embed({dtype, device_table.data(), 19, columns}, device_tokens.data(), 5, out.data(),
+                    kNullStream);
+        const std::vector<float> rows = out.Read();
+        for (size_t i = 0; i < tokens.size(); ++i) {
+          ExpectSameBits(table.Row(static_cast<uint32_t>(tokens[i])),
+                         std::span(rows).subspan(i * columns, columns),
+                         order + " " + std::string(DTypeName(dtype)));
+        }
+      }
+    }
+  });
+}
+
+TEST(CudaEmbed, TokensOutsideGiveNaN) {
+  Random random(62);
+  const Matrix table = MakeMatrix(random, DType::kF32, 4, 32);
+  const DeviceArray<std::byte> device_table(table.bytes);
+  const DeviceArray<TokenId> tokens(std::vector<TokenId>{4, -1});
+  DeviceArray<float> out(64, 0.0f);
+  cuda::Embed({DType::kF32, device_table.data(), 4, 32}, tokens.data(), 2, out.data(), kNullStream);
+  for (const float value : out.Read()) EXPECT_TRUE(std::isnan(value));
+}
+
+// More pieces than blocks of threads, and fewer.
+TEST(CudaCopyBlocks, MovesWhatTheListSays) {
+  ForEachOrder([](const std::string& order) {
+    Random random(63);
+    const std::vector<BlockCopy> copies = {
+        {BlockId{4}, BlockId{1}}, {BlockId{0}, BlockId{6}}, {BlockId{4}, BlockId{0}}};
+    for (const size_t block_bytes : {size_t{16}, size_t{4096}, size_t{3 * 16384 + 48}}) {
+      std::vector<std::byte> source(5 * block_bytes);
+      for (std::byte& byte : source) byte = static_cast<std::byte>(random.Below(256));
+      std::vector<std::byte> expected(7 * block_bytes, std::byte{0xAB});
+      DeviceArray<std::byte> target(expected);
+      for (const BlockCopy& copy : copies) {
+        std::copy_n(source.data() + Index(copy.source) * block_bytes, block_bytes,
+                    expected.data() + Index(copy.target) * block_bytes);
+      }
+      const DeviceArray<std::byte> device_source(source);
+      const DeviceArray<BlockCopy> device_copies(copies);
+      cuda::CopyBlocks({device_copies.data(), device_source.data(), target.data(), block_bytes}, 3,
+                       4, kNullStream);
+      EXPECT_TRUE(target.Read() == expected) << order << ", blocks of " << block_bytes << " bytes";
+    }
+  });
+}
+
+TEST(CudaCopyBlocks, WrongShapesThrow) {
+  DeviceArray<std::byte> bytes(64, std::byte{0});
+  const DeviceArray<BlockCopy> copies(1, BlockCopy{});
+  const auto copy = [&](size_t block_bytes, size_t offset, uint32_t thread_blocks) {
+    cuda::CopyBlocks({copies.data(), bytes.data() + offset, bytes.data(), block_bytes}, 1,
+                     thread_blocks, kNullStream);
+  };
+  EXPECT_THROW(copy(24, 0, 1), InternalError);
+  EXPECT_THROW(copy(32, 8, 1), InternalError);
+  EXPECT_THROW(copy(32, 32, 0), InternalError);
+}
+
+}  // namespace
+}  // namespace infercept::test
