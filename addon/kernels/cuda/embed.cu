@@ -1,7 +1,7 @@
 // Rows of a packed table as floats, the same bits as kernels/dequantize.h gives.
 //
-// Roofline, per value of b bits: b / 8 bytes read, 4 written, about 20 operations: bound by writing;
-// a step embeds a few thousand values per token, which no kernel around it notices.
+// Roofline, per value of b bits: b / 8 bytes read, 4 written, about 20 operations: bound by
+// writing; a step embeds a few thousand values per token, which no kernel around it notices.
 #include "kernels/cuda/device/numbers.cuh"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch.cuh"
@@ -82,8 +82,7 @@ __device__ __forceinline__ float ValueOf(const QuantizedLayout& layout, const Pl
   const auto by_minimum = [&](uint32_t runs) {
     const std::byte* bytes = scales + row * 2 * runs;
     const std::byte* halves = scales + kTileRows * 2 * runs + row * 4;
-    const float scale =
-        __fmul_rn(HalfOf(halves, 0), static_cast<float>(ByteOf(bytes, run)));
+    const float scale = __fmul_rn(HalfOf(halves, 0), static_cast<float>(ByteOf(bytes, run)));
     const float minimum =
         __fmul_rn(HalfOf(halves, 1), static_cast<float>(ByteOf(bytes, runs + run)));
     return __fsub_rn(__fmul_rn(scale, code), minimum);
@@ -140,8 +139,13 @@ void Embed(const PackedWeight& table, const TokenId* tokens, uint32_t count, flo
   if (count == 0) return;
   IC_CHECK(tokens != nullptr && out != nullptr);
   const bool quantized = IsQuantized(table.dtype);
-  const Table arguments = {table.dtype, quantized, LayoutOf(table.dtype), table.data, table.rows,
-                           table.columns, quantized ? TileBytes(table.dtype, table.columns) : 0};
+  const Table arguments = {table.dtype,
+                           quantized,
+                           LayoutOf(table.dtype),
+                           table.data,
+                           table.rows,
+                           table.columns,
+                           quantized ? TileBytes(table.dtype, table.columns) : 0};
   for (uint32_t first = 0; first < count; first += kGridRowsMax) {
     const uint32_t rows = std::min(count - first, kGridRowsMax);
     Launch(&EmbedKernel, dim3{DivCeil(table.columns, kThreads), rows}, dim3{kThreads}, 0, stream,

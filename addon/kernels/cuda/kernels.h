@@ -120,4 +120,47 @@ void Activate(Activation activation, const Gated& gated, size_t count, Stream st
 // sum[i] += added[i].
 void AddTo(float* sum, const float* added, size_t count, Stream stream);
 
+// --- sample.cu ---
+
+struct TokenBias {
+  TokenId token = 0;
+  float bias = 0;
+};
+
+// How one row's token is chosen (model/sampling_params.h). Lies in device memory.
+struct SampleRow {
+  float temperature = 0;  // 0: the best token
+  uint32_t top_k = 0;
+  float top_p = 1;
+  float min_p = 0;
+  float repetition_penalty = 1;
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  uint32_t recent_first = 0;  // in SampleCall::recent: what penalties look at
+  uint32_t recent_count = 0;
+  uint32_t bias_first = 0;  // in SampleCall::biases; no token twice
+  uint32_t bias_count = 0;
+  double uniform = 0;              // the row's draw from [0, 1)
+  const uint32_t* mask = nullptr;  // [DivCeil(vocabulary, 32)] bit i: token i may follow; null: all
+  bool wants_logprob = false;
+};
+
+struct SampleResult {
+  TokenId token = 0;
+  float logprob = 0;  // 0 unless wanted; of the model's own distribution
+};
+
+struct SampleCall {
+  const float* logits = nullptr;  // [rows] of vocabulary, logits_stride floats apart
+  size_t logits_stride = 0;
+  uint32_t vocabulary = 0;
+  const SampleRow* rows = nullptr;    // [rows]
+  const TokenId* recent = nullptr;    // of all rows; each below vocabulary
+  const TokenBias* biases = nullptr;  // of all rows; each below vocabulary
+  float* adjusted = nullptr;          // [rows][vocabulary], scratch
+  SampleResult* results = nullptr;    // [rows]
+};
+// NaN counts as minus infinity; of equal logits the smallest id is best.
+void Sample(const SampleCall& call, uint32_t rows, Stream stream);
+
 }  // namespace infercept::cuda

@@ -20,13 +20,32 @@ struct Larger {
   }
 };
 
+// The value of the lane whose number differs in the bits of `distance`. T: any plain struct of
+// whole words.
+template <typename T>
+__device__ __forceinline__ T ShuffleXor(const T& value, uint32_t distance) {
+  static_assert(sizeof(T) % 4 == 0);
+  if constexpr (sizeof(T) <= 8) {
+    return __shfl_xor_sync(kAllLanes, value, static_cast<int>(distance));
+  } else {
+    T result;
+    const auto* from = reinterpret_cast<const uint32_t*>(&value);
+    auto* to = reinterpret_cast<uint32_t*>(&result);
+#pragma unroll
+    for (uint32_t i = 0; i < sizeof(T) / 4; ++i) {
+      to[i] = __shfl_xor_sync(kAllLanes, from[i], static_cast<int>(distance));
+    }
+    return result;
+  }
+}
+
 // Over groups of `lanes` neighbouring lanes, a power of two. Every lane gets the result. REQUIRES:
 // the whole warp calls.
 template <uint32_t lanes = kWarp, typename T, typename Combine>
 __device__ __forceinline__ T WarpReduce(T value, Combine combine) {
 #pragma unroll
   for (uint32_t distance = lanes / 2; distance > 0; distance /= 2) {
-    value = combine(value, __shfl_xor_sync(kAllLanes, value, static_cast<int>(distance)));
+    value = combine(value, ShuffleXor(value, distance));
   }
   return value;
 }

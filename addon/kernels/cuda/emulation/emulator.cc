@@ -1,6 +1,7 @@
 #include "kernels/cuda/emulation/emulator.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -35,7 +36,8 @@ std::string Describe(const Extent& extent) {
 }
 
 bool SamePlace(const Site& a, const Site& b) {
-  return a.line() == b.line() && std::strcmp(a.file_name(), b.file_name()) == 0;
+  return a.line() == b.line() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 Extent At(uint64_t index, const Extent& extent) {
@@ -79,11 +81,22 @@ struct Thread {
   State state = State::kLeft;
   Site site;  // where it waits
   uint32_t barrier = 0;
-  uint32_t mask = 0;
-  Combine combine = nullptr;
   const void* input = nullptr;
   void* output = nullptr;
   std::vector<std::vector<PendingCopy>> copies;  // groups, oldest first; the last one is open
+};
+
+// Lanes that wait for each other.
+struct Meeting {
+  uint32_t mask;
+  uint32_t arrived;
+  Combine combine;
+  Site site;
+};
+
+struct Warp {
+  uint32_t left = 0;  // lanes that have left
+  std::vector<Meeting> meetings;
 };
 
 struct BarrierState {
@@ -120,7 +133,9 @@ class BlockRunner {
   void Suspend(State state, const Site& site);
   void FailDeadlock() const;
   void Arrange(std::vector<uint32_t>& order, uint32_t count);
-  uint32_t lane(const Thread& thread) const;
+  // Completes an exchange of the warp whose first thread is `first`.
+  void Finish(uint32_t mask, Combine combine, uint32_t first);
+  uint32_t Number(const Thread& thread) const;
 
   Order order_ = Order::kAscending;
   uint64_t random_ = 1;
@@ -135,6 +150,7 @@ class BlockRunner {
   Extent block_index_;
   Thread* current_ = nullptr;
   BarrierState barriers_[kBarriers];
+  std::vector<Warp> warps_;
   std::vector<SharedObject> shared_;
   std::exception_ptr error_;
   std::vector<uint32_t> warp_order_;
@@ -191,6 +207,8 @@ void BlockRunner::RunBlock() {
   shared_.clear();
   std::fill(std::begin(barriers_), std::end(barriers_), BarrierState{});
   error_ = nullptr;
+  warps_.assign((count_ + kWarp - 1) / kWarp, Warp{});
+  if (count_ % kWarp != 0) warps_.back().left = UINT32_MAX << count_ % kWarp;  // never came
   StartThreads();
   bool progress = true;
   while (progress) {
@@ -215,6 +233,8 @@ void BlockRunner::RunThread(void* pointer) {
     runner.error_ = std::current_exception();
   }
   thread.state = State::kLeft;
+  const uint32_t number = runner.Number(thread);
+  runner.warps_[number / kWarp].left |= 1u << number % kWarp;
 }
 
 // Until all lanes of the warp wait at barriers or have left. Returns whether any ran.
@@ -286,51 +306,53 @@ void BlockRunner::Barrier(uint32_t id, uint32_t threads, const Site& site) {
   }
 }
 
-uint32_t BlockRunner::lane(const Thread& thread) const {
+uint32_t BlockRunner::Number(const Thread& thread) const {
   const Extent& block = shape_.block;
-  return (thread.index.x + block.x * (thread.index.y + block.y * thread.index.z)) % kWarp;
+  return thread.index.x + block.x * (thread.index.y + block.y * thread.index.z);
 }
 
 void BlockRunner::Exchange(uint32_t mask, Combine combine, const void* input, void* output,
                            const Site& site) {
   Thread& thread = *current_;
-  const uint32_t own = lane(thread);
-  if ((mask >> own & 1u) == 0) Fail("warp exchange " + Describe(site) + ": not in its own mask");
-  thread.mask = mask;
-  thread.combine = combine;
+  const uint32_t number = Number(thread);
+  const uint32_t own = 1u << number % kWarp;
+  Warp& warp = warps_[number / kWarp];
+  if ((mask & own) == 0) Fail("warp exchange " + Describe(site) + ": not in its own mask");
+  if ((mask & warp.left) != 0) {
+    Fail("warp exchange " + Describe(site) + ": lane " +
+         std::to_string(std::countr_zero(mask & warp.left)) + " has left");
+  }
   thread.input = input;
   thread.output = output;
-  thread.site = site;
-  const uint32_t thread_number =
-      thread.index.x + shape_.block.x * (thread.index.y + shape_.block.y * thread.index.z);
-  const uint32_t first = thread_number / kWarp * kWarp;
-  const void* inputs[kWarp] = {};
-  void* outputs[kWarp] = {};
-  bool complete = true;
-  for (uint32_t other = 0; other < kWarp; ++other) {
-    if ((mask >> other & 1u) == 0) continue;
-    if (first + other >= count_ || threads_[first + other]->state == State::kLeft) {
-      Fail("warp exchange " + Describe(site) + ": lane " + std::to_string(other) + " has left");
-    }
-    const Thread& partner = *threads_[first + other];
-    const bool here = &partner == &thread;
-    const bool waits = here || (partner.state == State::kExchanging && partner.mask == mask);
-    if (waits && (partner.combine != combine || !SamePlace(partner.site, site))) {
-      Fail("warp divergence: the thread exchanges at " + Describe(site) + ", lane " +
-           std::to_string(other) + " at " + Describe(partner.site));
-    }
-    complete = complete && waits;
-    inputs[other] = partner.input;
-    outputs[other] = partner.output;
+  auto meeting = std::find_if(warp.meetings.begin(), warp.meetings.end(),
+                              [&](const Meeting& m) { return m.mask == mask; });
+  if (meeting == warp.meetings.end()) {
+    meeting = warp.meetings.insert(meeting, {mask, 0, combine, site});
   }
-  if (!complete) {
+  if (meeting->combine != combine || !SamePlace(meeting->site, site)) {
+    Fail("warp divergence: the thread exchanges at " + Describe(site) + ", lane " +
+         std::to_string(std::countr_zero(meeting->arrived)) + " at " + Describe(meeting->site));
+  }
+  meeting->arrived |= own;
+  if (meeting->arrived != mask) {
     Suspend(State::kExchanging, site);
     return;
   }
-  combine(mask, inputs, outputs);
-  for (uint32_t other = 0; other < kWarp; ++other) {
-    if ((mask >> other & 1u) != 0) threads_[first + other]->state = State::kReady;
+  warp.meetings.erase(meeting);
+  Finish(mask, combine, number / kWarp * kWarp);
+}
+
+void BlockRunner::Finish(uint32_t mask, Combine combine, uint32_t first) {
+  const void* inputs[kWarp] = {};
+  void* outputs[kWarp] = {};
+  for (uint32_t lane = 0; lane < kWarp; ++lane) {
+    if ((mask >> lane & 1u) == 0) continue;
+    Thread& thread = *threads_[first + lane];
+    inputs[lane] = thread.input;
+    outputs[lane] = thread.output;
+    thread.state = State::kReady;
   }
+  combine(mask, inputs, outputs);
 }
 
 void* BlockRunner::StaticShared(const void* key, size_t bytes) {
