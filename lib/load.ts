@@ -89,7 +89,10 @@ export async function loadEngine(source: string, settings: LoadSettings): Promis
   const report = (progress: LoadProgress): void => settings.onProgress?.(progress);
   const binding = loadNative(settings.nativeBinding);
   report({ phase: 'headers', loadedBytes: 0, totalBytes: 0 });
-  const model = await readModel(source, { signal });
+  const model = await readModel(source, {
+    signal,
+    onDownload: (bytes) => report({ phase: 'download', ...bytes }),
+  });
   if (settings.quantize !== undefined) assertNotQuantized(model.spec, settings.quantize);
   const tokenizer = createTokenizer(model.tokenizer, model.defaults);
   try {

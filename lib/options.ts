@@ -24,8 +24,11 @@ import {
 
 /** Where loading stands. */
 export interface LoadProgress {
-  /** `headers`: reading small files; `weights`: mapping and repacking; `calibrate`: measuring costs for the scheduler. */
-  phase: 'headers' | 'weights' | 'calibrate';
+  /**
+   * `download`: getting files from the hub; `headers`: reading small files; `weights`: mapping and repacking; `calibrate`:
+   * measuring costs for the scheduler.
+   */
+  phase: 'download' | 'headers' | 'weights' | 'calibrate';
   /** Bytes of weights; 0 of 0 while reading headers. */
   loadedBytes: number;
   totalBytes: number;

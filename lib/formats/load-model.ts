@@ -3,6 +3,8 @@ import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InferceptError, throwIfAborted } from '../errors.js';
+import { fetchHubModel } from '../hub/hub-model.js';
+import { isHubSource } from '../hub/source.js';
 import type { ModelSpec } from '../model-spec.js';
 import type { TokenDefaults, TokenizerSource } from '../text/tokenizer-source.js';
 import { readGgufModel } from './gguf-model.js';
@@ -24,16 +26,18 @@ export interface ReadOptions {
   signal?: AbortSignal | undefined;
   /** Called after each file whose header was read. */
   onProgress?: ((progress: { phase: 'headers'; done: number; total: number }) => void) | undefined;
+  /** Called while the model's files come from the hub. */
+  onDownload?: ((progress: { loadedBytes: number; totalBytes: number }) => void) | undefined;
 }
 
 /**
  * Reads the headers of a model.
- * @param source `demo`, the path of a GGUF file, or of a Hugging Face directory (config.json, tokenizer.json, safetensors)
+ * @param source `demo`, the path of a GGUF file, or of a Hugging Face directory (config.json, tokenizer.json, safetensors), or
+ *   `hf:organization/name[@revision][/file]`
  * @throws InferceptError `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED` or `ERR_ABORTED`
  */
 export async function readModel(source: string, options: ReadOptions = {}): Promise<LoadedModel> {
-  refuseHub(source);
-  const path = source === 'demo' ? demoModelPath() : resolve(source);
+  const path = await localPath(source, options);
   throwIfAborted(options.signal, `reading ${path}`);
   const status = await stat(path).catch((cause: unknown) => {
     throw notFound(path, cause);
@@ -46,12 +50,9 @@ export async function readModel(source: string, options: ReadOptions = {}): Prom
   }
 }
 
-function refuseHub(source: string): void {
-  if (!source.startsWith('hf:')) return;
-  throw new InferceptError(
-    'ERR_MODEL_UNSUPPORTED',
-    `Models are not downloaded from the Hugging Face hub yet. Download ${source.slice(3)} and give its GGUF file or directory.`,
-  );
+async function localPath(source: string, { signal, onDownload }: ReadOptions): Promise<string> {
+  if (source === 'demo') return demoModelPath();
+  return isHubSource(source) ? fetchHubModel(source, { signal, onProgress: onDownload }) : resolve(source);
 }
 
 /** Where the packaged demo model lies: beside `lib` in the tree, beside `dist` in the package. */

@@ -67,7 +67,8 @@ async function listShards(directory: string, names: ReadonlySet<string>): Promis
   );
 }
 
-async function shardsOfIndex(path: string): Promise<string[]> {
+/** Names of the files that an index lists. */
+export async function shardsOfIndex(path: string): Promise<string[]> {
   const { weight_map: map } = await readJsonFile(path);
   if (!isJsonObject(map)) throw corrupt(path, 0, 'weight_map is not an object');
   const shards = [...new Set(Object.values(map))].sort();

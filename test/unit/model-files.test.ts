@@ -141,7 +141,6 @@ describe('readModel', () => {
   });
 
   test('what is not there', async () => {
-    await expectError(readModel('hf:org/model'), 'ERR_MODEL_UNSUPPORTED', /org\/model/);
     await expectError(readModel(model('absent.gguf')), 'ERR_MODEL_NOT_FOUND', /absent\.gguf/);
     await expectError(readModel(fixture('templates')), 'ERR_MODEL_NOT_FOUND', /config\.json/);
   });
