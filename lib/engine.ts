@@ -96,7 +96,9 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   /**
    * Loads a model and starts its engine.
-   * @param source `'demo'`, the path of a GGUF file, or of a Hugging Face folder (config.json, tokenizer.json, safetensors)
+   * @param source `'demo'`, the path of a GGUF file, or of a Hugging Face folder (config.json, tokenizer.json, safetensors), or
+   *   `'hf:organization/name[@revision][/file]'`, which is downloaded (needs the package `@huggingface/hub`) and kept in the
+   *   cache that Python's libraries use; `HF_TOKEN`, `HF_HUB_OFFLINE`, `HF_HOME` and the like are obeyed
    * @throws InferceptError `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED`, `ERR_OUT_OF_MEMORY`,
    *   `ERR_DEVICE`, `ERR_NATIVE_NOT_FOUND`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`
    */

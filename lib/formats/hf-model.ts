@@ -3,6 +3,7 @@ import { throwIfAborted } from '../errors.js';
 import { readHuggingFaceConfig } from './hf-config.js';
 import { readHuggingFaceTokenizer } from './hf-tokenizer.js';
 import type { LoadedModel, ReadOptions } from './load-model.js';
+import { refuseOldQuantized } from './quantized-checkpoint.js';
 import { readSafetensorsDirectory } from './safetensors.js';
 import { resolveTensors } from './tensor-table.js';
 
@@ -11,6 +12,7 @@ export async function readHuggingFaceModel(directory: string, options: ReadOptio
   const { signal, onProgress } = options;
   const names = new Set(await readdir(directory));
   const { architecture, fields, json } = await readHuggingFaceConfig(directory);
+  await refuseOldQuantized(directory, names);
   const hyperparameters = architecture.fromHuggingFace(fields);
   const found = await readSafetensorsDirectory(directory, names, {
     signal,

@@ -5,7 +5,8 @@ const indexFile = 'model.safetensors.index.json';
 /** Small files that say how to run the model, by the names that the readers look for. */
 const descriptions = [
   ...['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'],
-  ...['tokenizer.model', 'spiece.model'],
+  // The last two say that there is nothing here for this engine.
+  ...['tokenizer.model', 'spiece.model', 'quantize_config.json', 'quant_config.json'],
 ];
 
 /** What of a repository makes up a model: a GGUF file, or a directory with weights, all in one file or listed in an index. */

@@ -183,12 +183,20 @@ describe('Hugging Face settings', () => {
 
   test.each([
     ['an architecture', { architectures: ['MambaForCausalLM'] }, /MambaForCausalLM.*LlamaForCausalLM/],
-    ['a quantization', { quantization_config: { quant_method: 'gptq', bits: 4 } }, /gptq.*GGUF/],
+    ['GPTQ', { quantization_config: { quant_method: 'gptq', bits: 4 } }, /GPTQ.*quantize: 'q4_k'.*GGUF/],
+    ['AWQ', { quantization_config: { quant_method: 'awq', bits: 4 } }, /AWQ.*GGUF/],
+    ['another quantization', { quantization_config: { quant_method: 'hqq' } }, /hqq.*GGUF/],
     ['an activation', { hidden_act: 'gelu' }, /gelu.*silu/],
     ['a rotary scaling', { rope_parameters: { rope_type: 'proportional', factor: 2 } }, /proportional.*yarn/],
     ['a part of the head', { partial_rotary_factor: 0.5 }, /partial_rotary_factor is 0\.5/],
   ])('%s that is not supported', async (_, changes, message) => {
     await expectError(readModel(await withConfig(changes)), 'ERR_MODEL_UNSUPPORTED', message);
+  });
+
+  test('a quantization of which another file tells', async () => {
+    const path = await withConfig({});
+    await writeFile(join(path, 'quant_config.json'), '{"w_bit": 4}');
+    await expectError(readModel(path), 'ERR_MODEL_UNSUPPORTED', /quant_config\.json.*AWQ/);
   });
 
   test.each([
