@@ -40,6 +40,7 @@ export { Session } from './session.js';
 export type { Checkpoint } from './session-history.js';
 export type { SendOptions, SessionOptions } from './session-options.js';
 export { type Distribution, type SimulateOptions, type SimulationReport, simulate } from './simulate.js';
+export type { SloWeights } from './slo.js';
 export type { EngineStats, KindWaste, TierStats, WasteStats } from './stats.js';
 export type { JsonValue, Message, ToolCall, ToolDescription } from './text/messages.js';
 export {

@@ -11,6 +11,7 @@ import { loadNative } from './native.js';
 import { NativeLink } from './native-link.js';
 import type { NativeOptions } from './native-protocol.js';
 import { type checkLoadOptions, type LoadProgress, tierBytes } from './options.js';
+import { toNativeSlo } from './slo.js';
 import { createChatTemplate } from './text/chat-template.js';
 import { createTokenizer, type Tokenizer } from './text/tokenizer.js';
 import { detectToolCallFormat } from './text/tool-call-format.js';
@@ -50,6 +51,7 @@ function nativeOptions(
     quantize: settings.quantize ?? 'none',
     blockTokens,
     policy: settings.policy ?? 'adaptive',
+    slo: toNativeSlo(settings.slo),
     threads: settings.threads ?? 0,
     pinThreads: settings.pinThreads ?? false,
     contextTokens,

@@ -157,6 +157,7 @@ export interface NativeOptions {
   blockTokens: number;
   hostBytes: number;
   policy: string;
+  slo: { ttft: number; throughput: number };
   /** 0: as many as the machine has cores. */
   threads: number;
   pinThreads: boolean;

@@ -5,6 +5,7 @@ import { type Estimates, estimates } from './estimates.js';
 import { type QuantizedType, quantizedTypes } from './model-spec.js';
 import type { NativeSampling } from './native-commands.js';
 import { type PolicyName, policyNames } from './policy-names.js';
+import { type SloWeights, sloWeights } from './slo.js';
 import {
   abortSignal,
   arrayOf,
@@ -71,6 +72,8 @@ export interface LoadOptions {
   };
   /** Default `'adaptive'`. */
   policy?: PolicyName;
+  /** New requests against those that were begun, where memory is short. Default: both alike. */
+  slo?: SloWeights;
   /** The longest context of one sequence, in tokens. Default and maximum: what the model was made for. */
   contextTokens?: number;
   /** Threads that compute, the engine's own included. Default 0: one per core. */
@@ -123,6 +126,7 @@ const readLoadOptions = options({
   }),
   swap: options({ hostBytes: bytes, disk: noDisk }),
   policy: oneOf(...policyNames),
+  slo: sloWeights,
   contextTokens: integer(1, 2 ** 31 - 1),
   threads: integer(0, 1024),
   pinThreads: boolean,

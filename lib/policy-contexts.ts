@@ -45,7 +45,7 @@ export interface StepLoad {
    * (`ahead`). Default 0: nothing is copied ahead.
    */
   aheadBlocks?: number;
-  /** Blocks on the host that runnable work waits for: whoever is moved out comes back behind them. Default 0. */
+  /** Blocks on the host of contexts that have memory and wait for the link: whoever is moved out comes back behind them. Default 0. */
   returningBlocks?: number;
   /** Context tokens of running sequences on the device: their memory is lost while somebody recomputes or copies. */
   runningTokens: number;

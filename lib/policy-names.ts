@@ -12,5 +12,13 @@ export const policyNames = ['adaptive', 'infercept', 'preserve', 'swap', 'discar
 export const dispositions = ['preserve', 'swap', 'discard'] as const;
 
 /** What `adaptive` does beyond the paper's rule: see `docs/scheduling.md`. */
-export const adaptiveIdeas = ['copyAhead', 'spareCopies', 'fullDuplex', 'hostTurnover', 'priceReturn'] as const;
+export const adaptiveIdeas = [
+  'copyAhead',
+  'spareCopies',
+  'fullDuplex',
+  'hostTurnover',
+  'priceReturn',
+  'partialReturn',
+  'largeYield',
+] as const;
 export type AdaptiveIdea = (typeof adaptiveIdeas)[number];

@@ -6,6 +6,7 @@ import { fromNative, loadNative } from './native.js';
 import type { NativeSimulation, NativeSimulationReport } from './native-protocol.js';
 import { type AdaptiveIdea, adaptiveIdeas, dispositions, type PolicyName, policyNames } from './policy-names.js';
 import { a100GptJ, type DeviceProfile } from './profiles.js';
+import { type SloWeights, sloWeights, toNativeSlo } from './slo.js';
 import { type EngineStats, toEngineStats } from './stats.js';
 import { abortSignal, anything, arrayOf, boolean, integer, invalid, oneOf, options, real } from './validate.js';
 import { toNativeWorkload, type Workload } from './workload.js';
@@ -13,6 +14,8 @@ import { toNativeWorkload, type Workload } from './workload.js';
 export interface SimulateOptions {
   /** Default `'adaptive'`. */
   policy?: PolicyName;
+  /** New requests against those that were begun. Default: both alike. */
+  slo?: SloWeights;
   /** What steps and copies cost, and the memory there is. Default: GPT-J-6B on an A100. */
   profile?: DeviceProfile;
   /** KV tokens on the device. Default: the profile's. */
@@ -38,7 +41,7 @@ export interface SimulateOptions {
   durationsLearned?: boolean;
   /**
    * `adaptive` without some of its ideas, to see what each brings: `copyAhead`, `spareCopies`, `fullDuplex`, `hostTurnover`,
-   * `priceReturn`. Default: with all of them.
+   * `priceReturn`, `partialReturn`, `largeYield`. Default: with all of them.
    */
   without?: readonly AdaptiveIdea[];
   /** What is to happen to contexts that wait for an interception of a kind, as a tool's `disposition`. Default: the policy decides. */
@@ -77,6 +80,7 @@ export interface SimulationReport {
 
 const checkOptions = options({
   policy: oneOf(...policyNames),
+  slo: sloWeights,
   profile: anything<DeviceProfile>(),
   deviceTokens: integer(1),
   hostTokens: integer(0),
@@ -121,6 +125,7 @@ function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: I
   const blockTokens = checked.blockTokens ?? 16;
   return {
     policy: checked.policy ?? 'adaptive',
+    slo: toNativeSlo(checked.slo),
     deviceBlocks: Math.floor((checked.deviceTokens ?? profile.deviceTokens) / blockTokens),
     hostBlocks: Math.floor((checked.hostTokens ?? profile.hostTokens) / blockTokens),
     blockTokens,

@@ -310,6 +310,7 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   options.block_tokens = reader.Int<uint32_t>("blockTokens", 1, 1024);
   options.host_bytes = reader.Int<size_t>("hostBytes");
   options.policy = ToPolicyKind(reader, "policy");
+  options.slo = ToSloWeights(reader.Object("slo"));
   options.threads = reader.Int<uint32_t>("threads", 0, 1024);
   options.pin_threads = reader.Bool("pinThreads");
   options.context_tokens = reader.Int<uint32_t>("contextTokens");
@@ -319,6 +320,12 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   options.sequences_max = reader.Int<uint32_t>("sequencesMax", 1);
   options.durations = ToDurations(reader, "durations");
   return options;
+}
+
+SloWeights ToSloWeights(const ObjectReader& reader) {
+  constexpr double kLeast = 0.01;  // Their ratio is a finite number.
+  constexpr double kMost = 100;
+  return {reader.Double("ttft", kLeast, kMost), reader.Double("throughput", kLeast, kMost)};
 }
 
 CostProfile ToCostProfile(const ObjectReader& reader) {

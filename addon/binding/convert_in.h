@@ -13,6 +13,7 @@
 #include "sched/cost_model.h"
 #include "sched/duration_predictor.h"
 #include "sched/policy.h"
+#include "sched/queue_order.h"
 #include "text/token_table.h"
 
 namespace infercept {
@@ -22,6 +23,7 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value);
 TokenTable ToTokenTable(Napi::Value value);
 Command ToCommand(Napi::Value value);
 PolicyKind ToPolicyKind(const ObjectReader& reader, const char* key);
+SloWeights ToSloWeights(const ObjectReader& reader);
 CostProfile ToCostProfile(const ObjectReader& reader);
 KindPath ToKindPath(const ObjectReader& reader);
 std::vector<LearnedDurations> ToDurations(const ObjectReader& reader, const char* key);

@@ -99,7 +99,10 @@ SimOptions ReadOptions(const ObjectReader& object) {
                      .spare_copies = ideas.Bool("spareCopies"),
                      .full_duplex = ideas.Bool("fullDuplex"),
                      .host_turnover = ideas.Bool("hostTurnover"),
-                     .price_return = ideas.Bool("priceReturn")};
+                     .price_return = ideas.Bool("priceReturn"),
+                     .partial_return = ideas.Bool("partialReturn"),
+                     .large_yield = ideas.Bool("largeYield")};
+  scheduler.slo = ToSloWeights(object.Object("slo"));
   for (int32_t wish : object.Int32s("wishes")) options.wishes.push_back(ToWish(wish));
   options.check_integrity = object.Bool("checkIntegrity");
   return options;

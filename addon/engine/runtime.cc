@@ -114,6 +114,7 @@ SchedulerConfig MakeSchedulerConfig(const Runtime& runtime, const RuntimeOptions
   config.kv.block_bytes = runtime.storage->shape().block_bytes();
   config.kv.prefix_cache = options.prefix_cache;
   config.policy = options.policy;
+  config.slo = options.slo;
   config.context_tokens_max = runtime.model->context_tokens_max();
   config.step_tokens_max = runtime.model->step_tokens_max();
   config.saturation_tokens = options.saturation_tokens;

@@ -31,6 +31,7 @@ struct RuntimeOptions {
   uint32_t block_tokens = 16;
   size_t host_bytes = 0;  // of the host tier; 0: none
   PolicyKind policy = PolicyKind::kAdaptive;
+  SloWeights slo;
   uint32_t threads = 0;  // 0: one per core
   bool pin_threads = false;
   uint32_t context_tokens = 0;  // longest context of a sequence; 0: the model's

@@ -16,11 +16,13 @@ namespace infercept {
 
 // What `adaptive` does beyond the paper's rule. All of it, but for comparisons.
 struct AdaptiveIdeas {
-  bool copy_ahead = true;     // blocks that will be wanted are on the host before they leave
-  bool spare_copies = true;   // what came back stays on the host until its memory is wanted
-  bool full_duplex = true;    // a budget for each direction of the link
-  bool host_turnover = true;  // the full host gives up who returns last
-  bool price_return = true;   // nobody is moved who returns before moving has paid
+  bool copy_ahead = true;      // blocks that will be wanted are on the host before they leave
+  bool spare_copies = true;    // what came back stays on the host until its memory is wanted
+  bool full_duplex = true;     // a budget for each direction of the link
+  bool host_turnover = true;   // the full host gives up who returns last
+  bool price_return = true;    // nobody is moved who returns before moving has paid
+  bool partial_return = true;  // who waits for memory takes what there is already
+  bool large_yield = true;     // large contexts let smaller ones pass
 };
 
 enum class PolicyKind : uint8_t {
@@ -59,7 +61,7 @@ struct StepLoad {
   uint32_t swap_out_blocks = 0;    // budget, device -> host
   uint32_t swap_in_blocks = 0;     // budget, host -> device
   uint32_t host_blocks_free = 0;   // free ones, and spare copies of what is on the device too
-  uint32_t returning_blocks = 0;   // on the host, that runnable work waits for
+  uint32_t returning_blocks = 0;   // on the host, of those that have memory and wait for the link
   uint32_t backed_blocks = 0;      // device blocks of paused contexts with a copy on the host
   // Device blocks that this step's work wants and nobody has free or on the way.
   uint32_t shortage_blocks = 0;

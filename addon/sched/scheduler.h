@@ -22,7 +22,8 @@
 // Resume refused it otherwise). What is discarded or preempted is available at once, what is copied
 // out is in the next step, and nobody younger may take it (StepBuilder::ReservedFrom). A sequence
 // that is not the head becomes it when those before it have finished or paused; only higher
-// priorities, or older ones that come back, can then be put before it.
+// priorities, older ones that come back, or, when it came back with a large context, those that
+// arrived within a bounded time after it (QueueOrder) can be put before it.
 #pragma once
 
 #include <memory>
@@ -38,6 +39,7 @@
 #include "sched/event.h"
 #include "sched/kind_account.h"
 #include "sched/policy.h"
+#include "sched/queue_order.h"
 #include "sched/sequence_table.h"
 #include "sched/stats.h"
 #include "sched/step_builder.h"
@@ -111,6 +113,7 @@ class Scheduler {
 
  private:
   Status CheckFits(uint64_t tokens) const;
+  Nanos PlaceOf(const Sequence& sequence, bool new_turn, Nanos now) const;
   Sequence* FindPaused(SeqId seq);
   void BeginInterception(Sequence& sequence, Nanos now);
   void BeginPause(Sequence& sequence, PauseReason reason, Nanos now);
@@ -130,6 +133,7 @@ class Scheduler {
   KvManager kv_;
   KindAccount kinds_;
   SequenceTable sequences_;
+  QueueOrder queue_;
   StepPlan plan_;
   PlanNotes notes_;  // What Plan learnt that Commit accounts.
   PlanBuffers buffers_;

@@ -5,6 +5,7 @@
 
 #include "kv/kv_manager.h"
 #include "sched/policy.h"
+#include "sched/queue_order.h"
 
 namespace infercept {
 
@@ -12,6 +13,7 @@ struct SchedulerConfig {
   KvConfig kv;
   PolicyKind policy = PolicyKind::kAdaptive;
   AdaptiveIdeas ideas;
+  SloWeights slo;
   uint32_t context_tokens_max = 2048;  // of one sequence: the model's limit
   uint32_t step_tokens_max = 512;      // of one step: the executor's workspace
   uint32_t saturation_tokens = 0;      // S; 0: from the cost model

@@ -98,8 +98,9 @@ struct alignas(64) Sequence {
   int32_t priority = 0;
   bool keep = false;       // stays, paused, when its turn finishes
   bool suspended = false;  // asked to leave device memory until it is resumed
-  Nanos order = 0;  // queue position: the turn's arrival (discard-requeue: of the last resume)
-  Holding held;     // KindAccount's: what waiting costs, for the kind that is to blame
+  // Queue position: the turn's arrival, or later (QueueOrder; discard-requeue: the last resume)
+  Nanos order = 0;
+  Holding held;  // KindAccount's: what waiting costs, for the kind that is to blame
   // The interception that just ended, until its first slice is planned.
   std::optional<InterceptionState> resumed;
   Nanos resumed_at = 0;

@@ -79,12 +79,14 @@ bool StepBuilder::AddOldest() {
   return active.empty() || AddPrefill(*active.front());
 }
 
-// Device blocks that nobody younger takes: the oldest, if it is not in the plan, wants them in the
-// next step, when the copies that it waits for are complete. What these free is its share already.
+// Device blocks that nobody younger takes: the oldest, if it is not in the plan, wants them now for
+// what comes back, or in the next step, when the copies that it waits for are complete. What these
+// free is its share already.
 uint32_t StepBuilder::ReservedFrom(const Sequence& sequence) const {
   const Sequence& oldest = *context_.sequences.active().front();
   const uint32_t demand = &oldest == &sequence || InPlan(oldest) ? 0 : Demand(oldest);
-  return demand - std::min(demand, kv_.leaving());
+  const bool returns = !buffers().returning.empty() && buffers().returning.front() == &oldest;
+  return returns ? demand : demand - std::min(demand, kv_.leaving());
 }
 
 bool StepBuilder::StepIsFull() const {
@@ -141,6 +143,7 @@ bool StepBuilder::AddPrefill(Sequence& sequence) {
     sequence.computed = computed;
     context_.sequences.Update(sequence);
     NoteRefusedPrefills(sequence);
+    waiting_ = &sequence;
     return false;
   }
   if (sequence.blocks.missing() > 0 && !Reattach(sequence)) {
@@ -192,28 +195,45 @@ bool StepBuilder::Reattach(Sequence& sequence) {
   return sequence.blocks.missing() == 0;
 }
 
-// Plans copies for the sequences that miss blocks, oldest first, first blocks first.
+// Plans copies for the sequences that miss blocks, oldest first. Nobody younger than the first that
+// memory refused takes what is free now: some of its blocks can come back into it already.
 void StepBuilder::BringBack() {
-  for (Sequence* sequence : buffers().returning) {
-    const uint32_t before = swap_in_left_;
-    for (uint32_t i = 0; i < sequence->blocks.size() && swap_in_left_ > 0; ++i) {
-      kv_.Prefetch(sequence->blocks, i + kBlocksAhead);
-      if (sequence->blocks.device()[i] != kNoBlock) continue;
-      if (kv_.available() == 0) break;  // What leaves for the oldest is not there yet.
-      // What the paper's policies bring back is no longer on the host.
-      const bool keep =
-          keeps_spare_copies() && (i + 1) * kv_.config().block_tokens <= sequence->computed;
-      kv_.SwapIn(sequence->blocks, i, keep, plan_.swap_in);
-      --swap_in_left_;
-    }
-    if (swap_in_left_ == before) return;
-    sequence->incoming_step = plan_.step;
-    sequence->interception.swapped_in_blocks += before - swap_in_left_;
-    context_.stats.swapped_in_blocks += before - swap_in_left_;
-    notes_.copied.push_back({sequence, before - swap_in_left_});
-    context_.sequences.Update(*sequence);
-    if (synchronous()) plan_.swaps_block_compute = true;
+  for (Sequence* sequence : buffers().returning) BringBack(*sequence, UINT32_MAX);
+  buffers().returning_blocks = 0;
+  for (const Sequence* sequence : buffers().returning) {
+    buffers().returning_blocks += sequence->blocks.missing();
   }
+  if (!returns_partially() || waiting_ == nullptr || refused_ != nullptr) return;
+  const bool oldest = waiting_ == context_.sequences.active().front();
+  const uint32_t others = oldest ? 0 : Watermark(load_) + ReservedFrom(*waiting_);
+  const uint32_t room = kv_.available() - std::min(kv_.available(), others);
+  if (room == 0 || waiting_->blocks.missing() == 0 || Reattach(*waiting_)) return;
+  BringBack(*waiting_, room);
+  buffers().returning_blocks += waiting_->blocks.missing();
+}
+
+// At most so many blocks of one sequence, the first ones first.
+void StepBuilder::BringBack(Sequence& sequence, uint32_t blocks) {
+  const uint32_t limit = std::min(swap_in_left_, blocks);
+  uint32_t copied = 0;
+  for (uint32_t i = 0; i < sequence.blocks.size() && copied < limit; ++i) {
+    kv_.Prefetch(sequence.blocks, i + kBlocksAhead);
+    if (sequence.blocks.device()[i] != kNoBlock) continue;
+    if (kv_.available() == 0) break;  // What leaves for the oldest is not there yet.
+    // What the paper's policies bring back is no longer on the host.
+    const bool keep =
+        keeps_spare_copies() && (i + 1) * kv_.config().block_tokens <= sequence.computed;
+    kv_.SwapIn(sequence.blocks, i, keep, plan_.swap_in);
+    ++copied;
+  }
+  if (copied == 0) return;
+  swap_in_left_ -= copied;
+  sequence.incoming_step = plan_.step;
+  sequence.interception.swapped_in_blocks += copied;
+  context_.stats.swapped_in_blocks += copied;
+  notes_.copied.push_back({&sequence, copied});
+  context_.sequences.Update(sequence);
+  if (synchronous()) plan_.swaps_block_compute = true;
 }
 
 // A sequence that ends at a block border may find its next blocks in the prefix cache.

@@ -69,6 +69,7 @@ struct PlanBuffers {
   std::vector<Decision> candidates;      // A heap; see StepBuilder::TakeFromPaused.
   std::vector<SeqId> waived;
   std::vector<Sequence*> returning;  // They wait for blocks, and have memory reserved for them.
+  uint32_t returning_blocks = 0;     // What the link had not brought them yet after the last plan.
 };
 
 // Everything a builder looks at or changes; owned by the scheduler.
@@ -146,6 +147,7 @@ class StepBuilder {
   bool Reattach(Sequence& sequence);
   void MeasureLeft();
   void BringBack();
+  void BringBack(Sequence& sequence, uint32_t blocks);
   void AttachCached(Sequence& sequence);
   uint32_t Demand(const Sequence& sequence) const;
   uint32_t Watermark(const StepLoad& load) const;
@@ -162,6 +164,7 @@ class StepBuilder {
   bool adaptive() const { return context_.config.policy == PolicyKind::kAdaptive; }
   bool full_duplex() const { return adaptive() && context_.config.ideas.full_duplex; }
   bool copies_ahead() const { return adaptive() && context_.config.ideas.copy_ahead; }
+  bool returns_partially() const { return adaptive() && context_.config.ideas.partial_return; }
   bool keeps_spare_copies() const { return adaptive() && context_.config.ideas.spare_copies; }
 
   const StepContext& context_;
@@ -176,6 +179,7 @@ class StepBuilder {
   uint32_t reserved_ = 0;       // device blocks that returning sequences will take in this plan
   bool gathered_ = false;       // PlanBuffers::paused is of this step
   const Sequence* refused_ = nullptr;  // the first decode that memory refused
+  Sequence* waiting_ = nullptr;        // the first of the others that memory refused
   // What the candidates in the buffers were gathered for; nothing: there are none yet.
   std::optional<bool> candidates_revoke_;
   uint64_t candidates_as_of_ = 0;  // KvManager::sharing_changes() then.

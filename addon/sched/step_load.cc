@@ -96,7 +96,7 @@ void StepBuilder::MeasureShortage(StepLoad& load) const {
   const uint64_t soon = wanted + reserve;
   load.host_room_blocks = std::max(1u, kv_.config().host_blocks / kHostRoomShare);
   load.price_return = context_.config.ideas.price_return;
-  load.returning_blocks = static_cast<uint32_t>(active.missing_blocks);
+  load.returning_blocks = buffers().returning_blocks;
   load.backed_blocks = kv_.backed(Hold::kLent);
   const uint64_t prepared = has + load.backed_blocks;
   load.ahead_blocks = static_cast<uint32_t>(soon - std::min(soon, prepared));

@@ -1,5 +1,6 @@
 // What each idea of `adaptive` brings: what it sustains without it.
 import type { SimulateOptions } from 'infercept';
+import { adaptiveIdeas } from '../../lib/policy-names.js';
 import type { Case, Size } from './cases.js';
 import { type CaseFigures, Contestant, type Point, type Simulator } from './measure.js';
 
@@ -15,11 +16,13 @@ const variants: readonly Variant[] = [
   { name: 'one link budget for both directions', options: { without: ['fullDuplex'] } },
   { name: 'without turnover of the full host', options: { without: ['hostTurnover'] } },
   { name: 'without pricing the return', options: { without: ['priceReturn'] } },
+  { name: 'without coming back in parts', options: { without: ['partialReturn'] } },
+  { name: 'without large contexts letting others pass', options: { without: ['largeYield'] } },
   { name: 'elapsed time instead of what was learnt', options: { durationsLearned: false } },
   {
     name: 'none of these: under pressure only',
     options: {
-      without: ['copyAhead', 'spareCopies', 'fullDuplex', 'hostTurnover', 'priceReturn'],
+      without: [...adaptiveIdeas],
       durationsLearned: false,
     },
   },

@@ -17,6 +17,11 @@ uint32_t ContextMax(const SchedulerConfig& config) {
   return std::min(config.context_tokens_max, config.kv.device_blocks * config.kv.block_tokens);
 }
 
+std::vector<bool*> AllIdeas(AdaptiveIdeas& ideas) {
+  return {&ideas.copy_ahead,   &ideas.spare_copies,   &ideas.full_duplex, &ideas.host_turnover,
+          &ideas.price_return, &ideas.partial_return, &ideas.large_yield};
+}
+
 // From pools that hold two small contexts to pools that hold most of them.
 SchedulerConfig RandomConfig(Rng& random, uint64_t seed) {
   SchedulerConfig config;
@@ -30,6 +35,8 @@ SchedulerConfig RandomConfig(Rng& random, uint64_t seed) {
   config.step_tokens_max = std::max(config.kv.block_tokens, 4 + random.Below(64));
   if (!OneIn(random, 3)) config.saturation_tokens = 1 + random.Below(config.step_tokens_max);
   config.slices_max = OneIn(random, 3) ? 1 + random.Below(4) : 32;
+  if (OneIn(random, 3)) config.slo = {0.25 * (1 + random.Below(16)), 1};
+  for (bool* idea : AllIdeas(config.ideas)) *idea = !OneIn(random, 6);
   return config;
 }
 
@@ -170,6 +177,7 @@ std::vector<Simplification> Simplifications(const World& world) {
   for (size_t i = world.lives.size(); i-- > 0;) AddLifeSimplifications(all, i);
   all.push_back([](World& w) { return std::exchange(w.config.kv.host_blocks, 0u) > 0; });
   all.push_back([](World& w) { return std::exchange(w.config.kv.prefix_cache, false); });
+  all.push_back([](World& w) { return std::exchange(w.config.slo.ttft, 1.0) != 1.0; });
   all.push_back([](World& w) { return std::exchange(w.alphabet, 1u << 30) != 1u << 30; });
   all.push_back([](World& w) { return std::exchange(w.belief, 1.0) != 1.0; });
   return all;
@@ -203,9 +211,11 @@ std::string World::DebugString() const {
        << " + " << config.kv.host_blocks << " blocks of " << config.kv.block_tokens
        << ", prefix cache " << (config.kv.prefix_cache ? "on" : "off") << ", context at most "
        << config.context_tokens_max << ", step at most " << config.step_tokens_max << " tokens and "
-       << config.slices_max << " slices, S " << config.saturation_tokens << ", " << alphabet
-       << " tokens, copies " << (copies_first ? "first" : "last") << "\n  step " << device.step
-       << " + " << device.query_token << " q + " << device.kv_token << " kv ns, out "
+       << config.slices_max << " slices, S " << config.saturation_tokens << ", slo "
+       << config.slo.ttft << " : " << config.slo.throughput << ", ideas";
+  for (const bool* idea : AllIdeas(const_cast<AdaptiveIdeas&>(config.ideas))) text << " " << *idea;
+  text << ", " << alphabet << " tokens, copies " << (copies_first ? "first" : "last") << "\n  step "
+       << device.step << " + " << device.query_token << " q + " << device.kv_token << " kv ns, out "
        << device.copy_start[0] << " + " << device.copy_block[0] << " n ns, in "
        << device.copy_start[1] << " + " << device.copy_block[1] << " n ns, believed times "
        << belief << "\n";

@@ -118,6 +118,28 @@ TEST(Scheduler, AdaptiveLeavesContextsAloneWhileMemorySuffices) {
   EXPECT_EQ(report.value().stats.Interceptions(Disposition::kPreserve), 1u);
 }
 
+// One grows until there is no room for the other one, which comes back from the host, a block per
+// step: with as many blocks as are free it need not wait.
+TEST(Scheduler, WhatFitsComesBackBeforeTheRestDoes) {
+  std::vector<SimSession> sessions(2);
+  sessions[0].prompt_tokens = 40;
+  sessions[0].segments = {{40, kUnknownKind, 0, 0}};
+  sessions[1].prompt_tokens = 40;
+  sessions[1].arrival = 1;
+  sessions[1].segments = {{2, KindId{1}, kNanosPerSecond / 4, 4}, {3, kUnknownKind, 0, 0}};
+  SimOptions options = SmallWorld(PolicyKind::kAdaptive, 25, 25);
+  options.scheduler.kv.prefix_cache = false;
+  options.profile.step = options.profile.copy_block[0] = options.profile.copy_block[1] = 0.01;
+  options.wishes = {std::nullopt, Disposition::kSwap};
+  const auto finished = [&](bool partial_return) {
+    options.scheduler.ideas.partial_return = partial_return;
+    const SimReport report = std::move(Simulate(sessions, options)).Take();
+    EXPECT_EQ(report.stats.swapped_in_blocks, 11u);
+    return report.sessions[1].finished;
+  };
+  EXPECT_LT(finished(true) + 5 * kNanosPerSecond / 100, finished(false));
+}
+
 TEST(Scheduler, DiscardRecomputesOnlyWhatWasReallyTaken) {
   std::vector<SimSession> sessions(1);
   sessions[0].prompt_tokens = 40;

@@ -47,7 +47,8 @@ struct Life {
   std::vector<uint32_t> pauses_due;
   std::vector<uint32_t> finishes_due;
   int32_t priority = 0;  // a fork's is its parent's
-  Nanos order = 0;
+  Nanos arrival = 0;     // of the present turn
+  Nanos order = 0;       // its place in the queue
   Nanos ended = -1;
 
   const WorldInterception& interception() const { return spec->segments[segment].interception; }
@@ -223,7 +224,7 @@ class WorldRunner final : private Executor, private Clock {
     if (!status.ok()) return;
     for (TokenId token : prompt) life.Append(token);
     life.phase = Phase::kActive;
-    life.order = Told(next.time);
+    life.arrival = life.order = Told(next.time);
     ScheduleDisturbance(life, next);
   }
 
@@ -236,7 +237,7 @@ class WorldRunner final : private Executor, private Clock {
     child.digests = parent.digests;
     child.priority = parent.priority;
     child.phase = Phase::kPaused;
-    child.order = Told(next.time);
+    child.arrival = child.order = Told(next.time);
     child.interrupted = true;  // Its first segment is to come.
     happenings_.push({next.time + child.spec->arrival, next.life, What::kWake, 0});
     ScheduleDisturbance(child, next);
@@ -277,7 +278,23 @@ class WorldRunner final : private Executor, private Clock {
     for (TokenId token : returned) life.Append(token);
     life.phase = Phase::kActive;
     life.resumed = true;
-    if (new_turn || world_.config.policy == PolicyKind::kDiscardRequeue) life.order = Told(time);
+    if (new_turn) life.arrival = Told(time);
+    life.order = scheduler_->Find(life.id)->order;
+    CheckOrder(life, Told(time));
+  }
+
+  // queue_order.h: who lets others pass, and how many at most.
+  void CheckOrder(const Life& life, Nanos resumed) {
+    const Nanos later = life.order - life.arrival;
+    if (world_.config.policy == PolicyKind::kDiscardRequeue) {
+      Require(life.order == resumed, "who comes back is the last one");
+    } else if (world_.config.policy == PolicyKind::kAdaptive) {
+      const auto bound = QueueOrder::kLifetimes * static_cast<double>(longest_turn_);
+      Require(later >= 0 && static_cast<double>(later) <= bound,
+              "a context lets others pass for a bounded time");
+    } else {
+      Require(later == 0, "who comes back is as old as before");
+    }
   }
 
   void Suspend(Life& life, const Happening& next) {
@@ -494,6 +511,7 @@ class WorldRunner final : private Executor, private Clock {
         TakeDue(LifeOf(pause->seq).pauses_due, pause->context_tokens);
       } else if (const auto* finish = std::get_if<FinishEvent>(&event)) {
         TakeDue(LifeOf(finish->seq).finishes_due, finish->context_tokens);
+        longest_turn_ = std::max(longest_turn_, finish->total);
       } else if (const auto* resume = std::get_if<ResumeEvent>(&event)) {
         Require(LifeOf(resume->seq).resumes_due-- == 1, "a resume is reported once");
         const Hindsight& hindsight = resume->hindsight;
@@ -633,7 +651,8 @@ class WorldRunner final : private Executor, private Clock {
     const Sequence& sequence = *scheduler_->Find(life.id);
     const uint32_t missing = sequence.blocks.size() - OnDevice(sequence);
     if (missing < allowance_.head_host_blocks) {
-      const bool shared = world_.config.policy != PolicyKind::kAdaptive;
+      const bool shared =
+          world_.config.policy != PolicyKind::kAdaptive || !world_.config.ideas.full_duplex;
       Require(missing == 0 || shared || plan.swap_in.size() == allowance_.swap_in_blocks ||
                   scheduler_->kv().available() == 0,
               "the head of the queue comes back as fast as the link allows");
@@ -720,6 +739,7 @@ class WorldRunner final : private Executor, private Clock {
   Nanos clock_offset_ = 0;
   Rng random_;
   Allowance allowance_;
+  Nanos longest_turn_ = 0;  // of those that have ended
   int64_t last_head_ = -1;
   uint32_t waited_ = 0;
   uint32_t waited_for_copies_ = 0;  // steps in which the head neither ran nor came back

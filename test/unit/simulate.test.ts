@@ -91,6 +91,14 @@ describe('simulate', () => {
     await expect(simulate({ sessions }, { deviceTokens: 256 })).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' });
   });
 
+  it('lets new requests pass sooner, or completes more of what was begun', async () => {
+    const run = (ttft: number) => simulate({ mix: { rate: 5, seconds: 240 } }, { slo: { ttft }, untilMs: 300_000 });
+    const [usual, sooner] = await Promise.all([run(1), run(4)]);
+    expect(sooner.firstTokenMs.p50).toBeLessThan(usual.firstTokenMs.p50 / 2);
+    expect(sooner.completed).toBeLessThan(usual.completed);
+    await expect(simulate({ mix: { rate: 1, seconds: 1 } }, { slo: { ttft: 0 } })).rejects.toThrow(/slo.ttft/);
+  });
+
   it('names the option that is wrong', async () => {
     await expect(simulate({ mix: { rate: -1, seconds: 1 } })).rejects.toThrow('mix.rate');
     await expect(simulate({ mix: { rate: 1, seconds: 1 } }, { polcy: 'swap' } as never)).rejects.toThrow('policy');

@@ -1,0 +1,32 @@
+#include "sched/queue_order.h"
+
+#include <algorithm>
+
+namespace infercept {
+namespace {
+
+// Half as large again as usual. Less lets agents sustain up to 2 % more, but holds up what is about
+// to end where contexts hardly differ: those of the paper's mix end at 1.35 times their mean at
+// most.
+constexpr double kLarge = 1.5;
+// The mean is that of about so many turns: what changes within an hour is followed. Of fewer than
+// the least nobody knows what is usual: short ones end first.
+constexpr double kTurnsMean = 100;
+constexpr double kTurnsLeast = 8;
+
+}  // namespace
+
+QueueOrder::QueueOrder(const SloWeights& slo) : large_(kLarge * slo.throughput / slo.ttft) {}
+
+void QueueOrder::Observe(Nanos lived, size_t tokens) {
+  turns_ = std::min(turns_ + 1, kTurnsMean);
+  lived_ += (static_cast<double>(lived) - lived_) / turns_;
+  tokens_ += (static_cast<double>(tokens) - tokens_) / turns_;
+}
+
+Nanos QueueOrder::PlaceOf(Nanos arrival, size_t tokens) const {
+  const bool large = turns_ >= kTurnsLeast && static_cast<double>(tokens) > large_ * tokens_;
+  return large ? arrival + static_cast<Nanos>(kLifetimes * lived_) : arrival;
+}
+
+}  // namespace infercept
