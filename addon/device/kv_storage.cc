@@ -1,5 +1,6 @@
 #include "device/kv_storage.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
@@ -19,15 +20,16 @@ Result<size_t> TierBytes(const KvShape& shape, uint32_t blocks, std::string_view
 }
 
 // A CPU's memory is committed where it is touched; another device's is taken at once.
-Status CheckFits(size_t bytes, const Device& device) {
+Status CheckFits(size_t bytes, size_t padding_bytes, const Device& device) {
   if (device.properties().is_host) return Status();
   const Result<MemoryInfo> memory = device.Memory();
   if (!memory.ok()) return memory.status();
-  if (bytes <= memory.value().free) return Status();
+  const size_t room = memory.value().free - std::min(memory.value().free, padding_bytes);
+  if (bytes <= room) return Status();
   return Status(StatusCode::kOutOfMemory,
                 "a KV cache of " + std::to_string(bytes) + " bytes does not fit on " +
-                    device.properties().id + ", which has " + std::to_string(memory.value().free) +
-                    " of " + std::to_string(memory.value().total) +
+                    device.properties().id + ", which has " + std::to_string(room) + " of " +
+                    std::to_string(memory.value().total) +
                     " bytes left beside the weights. Set kvCache.bytes to no more than that, or "
                     "quantize the weights");
 }
@@ -40,12 +42,13 @@ Result<std::unique_ptr<KvStorage>> KvStorage::Create(const KvShape& shape, uint3
   IC_CHECK(shape.head_dim % BlockValues(shape.dtype) == 0);
   constexpr std::string_view kDeviceTier = "KV cache (device tier)";
   constexpr std::string_view kHostTier = "KV cache (host tier)";
-  const Result<size_t> device_bytes = TierBytes(shape, device_blocks, kDeviceTier);
-  if (!device_bytes.ok()) return device_bytes.status();
+  const Result<size_t> block_bytes = TierBytes(shape, device_blocks, kDeviceTier);
+  if (!block_bytes.ok()) return block_bytes.status();
+  const size_t padding_bytes = device.properties().graphs ? shape.block_bytes() : 0;
   const Result<size_t> host_bytes = TierBytes(shape, host_blocks, kHostTier);
   if (!host_bytes.ok()) return host_bytes.status();
-  if (Status fits = CheckFits(device_bytes.value(), device); !fits.ok()) return fits;
-  Result<Arena> blocks = device.Allocate(device_bytes.value(), kDeviceTier);
+  if (Status fits = CheckFits(block_bytes.value(), padding_bytes, device); !fits.ok()) return fits;
+  Result<Arena> blocks = device.Allocate(block_bytes.value() + padding_bytes, kDeviceTier);
   if (!blocks.ok()) return blocks.status();
   Result<Arena> host = device.AllocatePinned(host_bytes.value(), kHostTier);
   if (!host.ok()) return host.status();

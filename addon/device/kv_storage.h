@@ -44,6 +44,9 @@ class KvStorage {
   const KvShape& shape() const { return shape_; }
   uint32_t device_blocks() const { return device_blocks_; }
   uint32_t host_blocks() const { return host_blocks_; }
+  // One more block of the device, where it has graphs: belongs to nobody, and takes what is
+  // computed for nobody.
+  BlockId padding_block() const { return BlockId{device_blocks_}; }
 
   // One layer of the device tier, for kernels.
   PagedKv Layer(uint32_t layer) const;

@@ -102,9 +102,12 @@ class Ops {
   virtual uint32_t PackRows(DType dtype) const = 0;
 
   // The arrays that the calls to come refer to, as a whole or in parts. They stay as they are until
-  // the next Bind: ops that compute on another device bring them there.
+  // the next Bind: ops that compute on another device bring them there. What such ops enqueue
+  // depends on the numbers of rows and slices and on `context_tokens`, which no slice reaches
+  // beyond, and not on the content: it may be enqueued again with other content (decode_graphs.h).
   virtual void Bind(std::span<const TokenId> /*tokens*/, std::span<const uint32_t> /*positions*/,
-                    std::span<const AttentionSlice> /*slices*/) const {}
+                    std::span<const AttentionSlice> /*slices*/, uint32_t /*context_tokens*/) const {
+  }
 
   // Scratch that MatMul needs for `tokens` tokens of `columns` inputs, when all its matrices are of
   // this dtype; for matrices of several dtypes their sum is enough. Scratch is 64-byte aligned, for

@@ -1,5 +1,7 @@
 #include "model/forward_pass.h"
 
+#include "model/decode_graphs.h"
+
 namespace infercept {
 
 void ForwardPass::AddAndNorm(const NormWeights& norm, float* out) const {
@@ -46,7 +48,7 @@ ForwardPass ForwardPass::KeepWanted() const {
   wanted->MoveToFront(workspace.qkv, size_t{h.heads + 2 * h.kv_heads} * h.head_dim, stream);
   if (h.parallel_blocks) wanted->MoveToFront(workspace.normed, h.width, stream);
   const ForwardInput rest = wanted->input();
-  ops.Bind(rest.tokens, rest.positions, rest.slices);
+  ops.Bind(rest.tokens, rest.positions, rest.slices, LongestContext(rest.slices));
   return {h, ops, workspace, pool, stream, rest, rope, window_tokens};
 }
 

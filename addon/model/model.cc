@@ -149,6 +149,7 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
   if (!workspace.ok()) return workspace.status();
   model->workspace_ = std::move(workspace).Take();
   model->wanted_ = WantedRows(options.step_tokens_max);
+  model->graphs_ = DecodeGraphs(options.step_tokens_max);
   return model;
 }
 
@@ -200,21 +201,31 @@ void Model::CheckInput(const ForwardInput& input, const KvStorage& storage) cons
 void Model::Forward(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool) {
   CheckInput(input, storage);
   wanted_.Assign(input);
-  ops_->Bind(input.tokens, input.positions, input.slices);
+  logit_rows_ = static_cast<uint32_t>(input.logit_rows.size());
+  if (device_->properties().graphs && graphs_.Takes(input)) {
+    const ForwardInput padded = graphs_.Pad(input, storage);
+    const uint32_t context = ContextBucket(LongestContext(input.slices));
+    ops_->Bind(padded.tokens, padded.positions, padded.slices, context);
+    graphs_.Run(padded, context, storage, *stream_, [&] { RunLayers(padded, storage, caller_); });
+    return;
+  }
+  ops_->Bind(input.tokens, input.positions, input.slices, LongestContext(input.slices));
+  RunLayers(input, storage, device_->properties().is_host ? pool : caller_);
+}
+
+void Model::RunLayers(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool) {
   const Hyperparameters& h = hyperparameters();
-  ThreadPool& threads = device_->properties().is_host ? pool : caller_;
-  ForwardPass pass = {h, *ops_, workspace_, threads, *stream_, input};
+  ForwardPass pass = {h, *ops_, workspace_, pool, *stream_, input};
+  const bool all_wanted = input.logit_rows.size() == input.tokens.size();
   Embed(pass);
   for (uint32_t layer = 0; layer < h.layers; ++layer) {
-    const bool last = layer + 1 == h.layers;
-    if (last && input.logit_rows.size() < input.tokens.size()) pass.wanted = &wanted_;
+    if (layer + 1 == h.layers && !all_wanted) pass.wanted = &wanted_;
     pass.window_tokens = h.windows.empty() ? 0 : h.windows[layer];
     pass.rope = pass.window_tokens != 0 && h.window_rope ? window_rope_.view() : rope_.view();
     TransformerLayer(weights_.layers[layer], storage.Layer(layer), pass);
   }
-  pass.input = wanted_.input();
+  if (!all_wanted) pass.input = wanted_.input();
   pass.AddAndNorm(weights_.output_norm, workspace_.logit_inputs);
-  logit_rows_ = pass.rows();
 }
 
 void Model::Embed(const ForwardPass& pass) const {

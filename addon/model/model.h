@@ -14,6 +14,7 @@
 #include "device/cpu_device.h"
 #include "device/kv_storage.h"
 #include "kernels/ops.h"
+#include "model/decode_graphs.h"
 #include "model/forward_input.h"
 #include "model/model_spec.h"
 #include "model/rope_table.h"
@@ -80,6 +81,7 @@ class Model {
                                               ThreadPool& pool);
   void CheckInput(const ForwardInput& input, const KvStorage& storage) const;
   Status CreateRopeTables(ThreadPool& pool);
+  void RunLayers(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool);
   void Embed(const ForwardPass& pass) const;
 
   // Constant after construction.
@@ -98,6 +100,7 @@ class Model {
   // Overwritten by every Forward.
   Workspace workspace_;
   WantedRows wanted_;
+  DecodeGraphs graphs_;
   uint32_t logit_rows_ = 0;  // in workspace_.logit_inputs
 };
 

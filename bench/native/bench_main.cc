@@ -1,4 +1,5 @@
-// infercept_bench NAME [--quick] [--json] [--threads N] [--isa NAME] [--type NAME]
+// infercept_bench NAME [--quick] [--json] [--threads N] [--isa NAME] [--type NAME] [--device
+// cpu|cuda]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -17,7 +18,8 @@ struct Entry {
 };
 constexpr Entry kEntries[] = {{"kernels", RunKernels},     {"model", RunModel},
                               {"attention", RunAttention}, {"limits", RunLimits},
-                              {"estimator", RunEstimator}, {"overhead", RunOverhead}};
+                              {"estimator", RunEstimator}, {"overhead", RunOverhead},
+                              {"device", RunDevice}};
 
 int Main(int count, char** arguments) {
   Options options;
@@ -35,6 +37,8 @@ int Main(int count, char** arguments) {
       options.isa = arguments[++i];
     else if (argument == "--type" && has_value)
       options.type = arguments[++i];
+    else if (argument == "--device" && has_value)
+      options.device = arguments[++i];
     else
       name = argument;
   }
@@ -46,9 +50,8 @@ int Main(int count, char** arguments) {
     return 0;
   }
   std::fprintf(stderr,
-               "usage: infercept_bench kernels|model|attention|limits|estimator|overhead [--quick] "
-               "[--json] [--threads N] "
-               "[--isa NAME] [--type NAME]\n");
+               "usage: infercept_bench kernels|model|attention|limits|estimator|overhead|device "
+               "[--quick] [--json] [--threads N] [--isa NAME] [--type NAME] [--device cpu|cuda]\n");
   return 2;
 }
 

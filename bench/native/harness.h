@@ -9,11 +9,12 @@
 namespace infercept::bench {
 
 struct Options {
-  bool quick = false;         // fewer shapes and samples; ends within a minute
-  bool json = false;          // the last line is one JSON object
-  uint32_t threads = 0;       // 0: one per core
-  std::string isa;            // empty: every one that the machine runs
-  std::string type = "q8_0";  // of the model's weights
+  bool quick = false;          // fewer shapes and samples; ends within a minute
+  bool json = false;           // the last line is one JSON object
+  uint32_t threads = 0;        // 0: one per core
+  std::string isa;             // empty: every one that the machine runs
+  std::string type = "q8_0";   // of the model's weights
+  std::string device = "cpu";  // or "cuda"
 };
 
 // Seconds of one call: the median of `samples`, after one call to warm up. Each sample is timed
@@ -36,5 +37,6 @@ std::string RunAttention(const Options& options);
 std::string RunLimits(const Options& options);
 std::string RunEstimator(const Options& options);
 std::string RunOverhead(const Options& options);
+std::string RunDevice(const Options& options);
 
 }  // namespace infercept::bench

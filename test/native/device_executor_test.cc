@@ -18,6 +18,27 @@ using test::DeviceModel;
 const std::vector<TokenId> kPrompt = {5, 17, 3, 42, 8, 23, 60, 2, 11, 7};  // two blocks and a half
 constexpr SeqId kSeq{1};
 
+// Models that between them call every op: as Llama, GPT-J, Gemma and gpt-oss do.
+std::vector<Hyperparameters> Families() {
+  std::vector<Hyperparameters> all(4, test::TinyHyperparameters());
+  all[1].norm = NormKind::kLayer;
+  all[1].parallel_blocks = true;
+  all[1].gated = false;
+  all[1].feed_forward_bias = all[1].output_bias = true;
+  all[2].norm_weight_offset = 1;
+  all[2].post_norms = all[2].query_key_norm = all[2].tied_embeddings = true;
+  all[2].activation = Activation::kGelu;
+  all[2].embedding_scale = 8;
+  all[2].attention_soft_cap = 20;
+  all[2].logit_soft_cap = 10;
+  all[2].windows = {6, 0};
+  all[2].window_rope = all[2].rope;
+  all[2].window_rope->base = 100;
+  all[3].query_key_value_bias = all[3].attention_output_bias = all[3].attention_sinks = true;
+  all[3].windows = {0, 9};
+  return all;
+}
+
 // One sequence on a device, with plans written by hand.
 struct Fixture {
   explicit Fixture(uint64_t seed)
@@ -39,26 +60,39 @@ struct Fixture {
 }  // namespace
 
 TEST(DeviceExecutor, TellsTheStoriesThatTheCpuTells) {
-  test::TinyModel cpu(*FindOps(""), DType::kQ8_0, DType::kF16);
+  const std::vector<Hyperparameters> families = Families();
+  std::vector<std::unique_ptr<test::TinyModel>> cpus;
+  for (const Hyperparameters& family : families) {
+    cpus.push_back(
+        std::make_unique<test::TinyModel>(*FindOps(""), DType::kQ8_0, DType::kF16, family));
+  }
   uint64_t swapped = 0;
   uint64_t operations = 0;
+  uint64_t graphs = 0;
   for (uint64_t seed = 0; seed < 80; ++seed) {
     Rng random(seed);
     const std::vector<Story> told = stories::RandomStories(random, 20);
     const World world = stories::RandomWorld(random, stories::kContextMax);
-    DeviceModel tiny({.seed = seed, .weights = DType::kQ8_0, .block_tokens = world.block_tokens});
+    const size_t family = seed % families.size();
+    DeviceModel tiny({.seed = seed,
+                      .weights = DType::kQ8_0,
+                      .block_tokens = world.block_tokens,
+                      .hyperparameters = families[family]});
     Teller teller(tiny.model(), DType::kF16, tiny.pool, world, told);
     const auto transcripts = teller.Tell();
     ASSERT_TRUE(tiny.device.violations().empty())
         << "seed " << seed << ": " << tiny.device.violations()[0];
-    const auto alone = stories::TellAlone(cpu, told, stories::kContextMax);
+    const auto alone = stories::TellAlone(*cpus[family], told, stories::kContextMax);
     for (size_t story = 0; story < told.size(); ++story) {
-      ASSERT_TRUE(transcripts[story] == alone[story]) << "seed " << seed << " story " << story;
+      ASSERT_TRUE(transcripts[story] == alone[story])
+          << "seed " << seed << " story " << story << " family " << family;
     }
     swapped += teller.Stats().swapped_in_blocks;
     operations += tiny.device.submitted();
+    graphs += tiny.device.launched_graphs();
   }
   EXPECT_GT(swapped, 100u);
+  EXPECT_GT(graphs, 100u);
   EXPECT_GT(operations, 50'000u);
 }
 
@@ -133,7 +167,7 @@ TEST(DeviceModel, SaysHowLargeAKvCacheWouldFit) {
   DeviceModel tiny({.memory_bytes = 2'000'000});
   ASSERT_TRUE(tiny.loaded.ok());
   const KvShape shape = tiny.model().kv_shape(4, DType::kF16);
-  const size_t left = tiny.device.Memory().value().free;
+  const size_t left = tiny.device.Memory().value().free - shape.block_bytes();  // for padding
   const auto too_large = static_cast<uint32_t>(left / shape.block_bytes() + 1);
   const Status status = KvStorage::Create(shape, too_large, 0, tiny.device).status();
   EXPECT_EQ(status.code(), StatusCode::kOutOfMemory);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/paged_kv.h"
+#include "model/decode_graphs.h"
 
 namespace infercept::test {
 namespace {
@@ -51,7 +52,8 @@ void EnqueuedOps::Pack(const WeightView& source, std::span<std::byte> target,
 }
 
 void EnqueuedOps::Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
-                       std::span<const AttentionSlice> slices) const {
+                       std::span<const AttentionSlice> slices, uint32_t context_tokens) const {
+  IC_CHECK(LongestContext(slices) <= context_tokens);
   IC_CHECK(arrays_.Bind(tokens, positions, slices).ok());
 }
 
