@@ -227,18 +227,74 @@ TEST(CudaActivate, AgreesWithTheFormula) {
   });
 }
 
-TEST(CudaAddTo, Adds) {
+TEST(CudaInPlace, AddsScalesAndCaps) {
   ForEachOrder([](const std::string& order) {
     Random random(35);
     for (const uint32_t count : kWidths) {
-      const std::vector<float> a = random.Activations(count);
+      const std::vector<float> x = random.Activations(count);
       const std::vector<float> b = random.Activations(count);
-      DeviceArray<float> sum(a);
       const DeviceArray<float> added(b);
+      DeviceArray<float> sum(x);
       cuda::AddTo(sum.data(), added.data(), count, kNullStream);
-      std::vector<float> expected(count);
-      std::transform(a.begin(), a.end(), b.begin(), expected.begin(), std::plus<>());
+      DeviceArray<float> product(x);
+      cuda::Scale(-1.7f, count, product.data(), kNullStream);
+      DeviceArray<float> capped(x);
+      cuda::SoftCap(5.0f, count, capped.data(), kNullStream);
+      std::vector<float> sums;
+      std::vector<float> products;
+      std::vector<float> caps;
+      for (size_t i = 0; i < count; ++i) {
+        sums.push_back(x[i] + b[i]);
+        products.push_back(x[i] * -1.7f);
+        caps.push_back(static_cast<float>(5.0 * std::tanh(double{x[i]} / 5.0)));
+      }
+      ExpectSameBits(sums, sum.Read(), order);
+      ExpectSameBits(products, product.Read(), order);
+      // tanh within two units in the last place, and roundings before and after.
+      ExpectClose(caps, capped.Read(), std::vector<double>(count, 5 * 6 * kEpsilon), order);
+    }
+  });
+}
+
+TEST(CudaAddBias, AddsToEveryToken) {
+  ForEachOrder([](const std::string& order) {
+    Random random(36);
+    for (const uint32_t width : {1u, 33u, 300u}) {
+      const size_t stride = width + 3;
+      const std::vector<float> x = random.Activations(4 * stride);
+      const std::vector<float> bias = random.Activations(width);
+      std::vector<float> expected = x;
+      for (size_t t = 0; t < 4; ++t) {
+        for (size_t i = 0; i < width; ++i) expected[t * stride + i] += bias[i];
+      }
+      DeviceArray<float> sum(x);
+      const DeviceArray<float> device_bias(bias);
+      cuda::AddBias(device_bias.data(), width, 4, sum.data(), stride, kNullStream);
       ExpectSameBits(expected, sum.Read(), order);
+    }
+  });
+}
+
+TEST(CudaRmsNormVectors, AgreesWithTheReference) {
+  ForEachOrder([](const std::string& order) {
+    Random random(37);
+    for (const uint32_t width : {1u, 20u, 64u, 128u, 257u}) {
+      for (const uint32_t vectors : {1u, 11u}) {
+        const size_t stride = size_t{vectors} * width + 5;
+        const std::vector<float> x = random.Activations(3 * stride);
+        const std::vector<float> weight = random.Activations(width);
+        std::vector<float> expected = x;
+        ReferenceOps().RmsNorm({expected.data(), stride, vectors, width, weight.data(), 1e-6f}, 3);
+        DeviceArray<float> normed(x);
+        const DeviceArray<float> device_weight(weight);
+        cuda::RmsNormVectors({normed.data(), stride, vectors, width, device_weight.data(), 1e-6f},
+                             3, kNullStream);
+        std::vector<double> tolerance;
+        for (const float value : expected) {
+          tolerance.push_back(std::abs(double{value}) * (width / 32.0 + 12) * kEpsilon);
+        }
+        ExpectClose(expected, normed.Read(), tolerance, order + " width " + std::to_string(width));
+      }
     }
   });
 }

@@ -61,9 +61,8 @@ std::vector<cuda::SampleResult> SampleOnDevice(const std::vector<Problem>& probl
   const DeviceArray<cuda::TokenBias> device_biases(biases);
   DeviceArray<float> adjusted(problems.size() * vocabulary, NAN);
   DeviceArray<cuda::SampleResult> results(problems.size(), cuda::SampleResult{-1, NAN});
-  cuda::Sample({device_logits.data(), stride, static_cast<uint32_t>(vocabulary),
-                device_rows.data(), device_recent.data(), device_biases.data(), adjusted.data(),
-                results.data()},
+  cuda::Sample({device_logits.data(), stride, static_cast<uint32_t>(vocabulary), device_rows.data(),
+                device_recent.data(), device_biases.data(), adjusted.data(), results.data()},
                static_cast<uint32_t>(problems.size()), kNullStream);
   return results.Read();
 }

@@ -1,4 +1,4 @@
-// Element by element: gated activations and additions.
+// Element by element: gated activations, additions, factors and caps.
 //
 // Roofline, per element: 8 bytes read, 4 (BF16: 2) written, about 10 operations of which one is an
 // exponential: bound by memory. A thread has 4 values of each input in flight.
@@ -41,17 +41,50 @@ __global__ void __launch_bounds__(kThreads) ActivateKernel(Gated gated, size_t c
   StoreVector(static_cast<Out*>(gated.out) + i, out);
 }
 
-template <uint32_t wide>
-__global__ void __launch_bounds__(kThreads)
-    AddToKernel(float* sum, const float* added, size_t count) {
+// What happens to elements in place.
+struct AddArray {
+  const float* added;
+
+  template <uint32_t wide>
+  __device__ __forceinline__ void Apply(size_t i, Vector<float, wide>& x) const {
+    const auto more = LoadVector<Vector<float, wide>>(added + i);
+#pragma unroll
+    for (uint32_t k = 0; k < wide; ++k) x[k] += more[k];
+  }
+};
+struct Multiply {
+  float factor;
+
+  template <uint32_t wide>
+  __device__ __forceinline__ void Apply(size_t, Vector<float, wide>& x) const {
+#pragma unroll
+    for (uint32_t k = 0; k < wide; ++k) x[k] *= factor;
+  }
+};
+struct Cap {
+  float cap;
+
+  template <uint32_t wide>
+  __device__ __forceinline__ void Apply(size_t, Vector<float, wide>& x) const {
+#pragma unroll
+    for (uint32_t k = 0; k < wide; ++k) x[k] = cap * tanhf(x[k] / cap);
+  }
+};
+
+template <typename Change, uint32_t wide>
+__global__ void __launch_bounds__(kThreads) ChangeKernel(float* x, size_t count, Change change) {
   using V = Vector<float, wide>;
   const size_t i = (size_t{blockIdx.x} * kThreads + threadIdx.x) * wide;
   if (i >= count) return;
-  V total = LoadVector<V>(sum + i);
-  const V more = LoadVector<V>(added + i);
-#pragma unroll
-  for (uint32_t k = 0; k < wide; ++k) total[k] += more[k];
-  StoreVector(sum + i, total);
+  V values = LoadVector<V>(x + i);
+  change.Apply(i, values);
+  StoreVector(x + i, values);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    AddBiasKernel(const float* bias, uint32_t width, float* x, size_t stride) {
+  const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  if (i < width) x[blockIdx.y * stride + i] += bias[i];
 }
 
 // One thread for each `wide` elements.
@@ -78,6 +111,17 @@ void ActivateTo(const Gated& gated, size_t count, Stream stream) {
   ActivateAs<activation, BF16>(gated, count, stream);
 }
 
+template <typename Change>
+void ChangeAll(float* x, size_t count, bool aligned, const Change& change, Stream stream) {
+  if (count == 0) return;
+  IC_CHECK(x != nullptr);
+  if (aligned && count % 4 == 0 && AllAligned(x)) {
+    LaunchElements(&ChangeKernel<Change, 4>, 4, count, stream, x, count, change);
+  } else {
+    LaunchElements(&ChangeKernel<Change, 1>, 1, count, stream, x, count, change);
+  }
+}
+
 }  // namespace
 
 void Activate(Activation activation, const Gated& gated, size_t count, Stream stream) {
@@ -94,13 +138,29 @@ void Activate(Activation activation, const Gated& gated, size_t count, Stream st
   }
 }
 
-void AddTo(float* sum, const float* added, size_t count, Stream stream) {
-  if (count == 0) return;
-  IC_CHECK(sum != nullptr && added != nullptr);
-  if (count % 4 == 0 && AllAligned(sum, added)) {
-    LaunchElements(&AddToKernel<4>, 4, count, stream, sum, added, count);
-  } else {
-    LaunchElements(&AddToKernel<1>, 1, count, stream, sum, added, count);
+void AddTo(float* x, const float* added, size_t count, Stream stream) {
+  IC_CHECK(count == 0 || added != nullptr);
+  ChangeAll(x, count, AllAligned(added), AddArray{added}, stream);
+}
+
+void Scale(float factor, size_t count, float* x, Stream stream) {
+  ChangeAll(x, count, true, Multiply{factor}, stream);
+}
+
+void SoftCap(float cap, size_t count, float* x, Stream stream) {
+  IC_CHECK(cap > 0);
+  ChangeAll(x, count, true, Cap{cap}, stream);
+}
+
+void AddBias(const float* bias, uint32_t width, uint32_t tokens, float* x, size_t stride,
+             Stream stream) {
+  IC_CHECK(stride >= width);
+  if (width == 0 || tokens == 0) return;
+  IC_CHECK(bias != nullptr && x != nullptr);
+  for (uint32_t first = 0; first < tokens; first += kGridRowsMax) {
+    const uint32_t rows = std::min(tokens - first, kGridRowsMax);
+    Launch(&AddBiasKernel, dim3{DivCeil(width, kThreads), rows}, dim3{kThreads}, 0, stream, bias,
+           width, x + first * stride, stride);
   }
 }
 

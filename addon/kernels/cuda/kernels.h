@@ -39,6 +39,17 @@ struct Norm {
 void RmsNorm(const Norm& norm, uint32_t tokens, uint32_t width, Stream stream);
 void LayerNorm(const Norm& norm, uint32_t tokens, uint32_t width, Stream stream);
 
+// Vectors normalized in place, each for itself: x = x / sqrt(mean(x^2) + epsilon) * weight.
+struct VectorNorm {
+  float* x = nullptr;    // [tokens] rows of `vectors` vectors, `stride` floats apart
+  size_t stride = 0;     // >= vectors * width
+  uint32_t vectors = 0;  // of a token: its heads
+  uint32_t width = 0;
+  const float* weight = nullptr;  // [width]
+  float epsilon = 0;
+};
+void RmsNormVectors(const VectorNorm& norm, uint32_t tokens, Stream stream);
+
 // --- matmul_few.cu ---
 
 // Inputs of matrix products: BF16 rows at multiples of 16 bytes.
@@ -117,8 +128,15 @@ struct Gated {
 };
 void Activate(Activation activation, const Gated& gated, size_t count, Stream stream);
 
-// sum[i] += added[i].
-void AddTo(float* sum, const float* added, size_t count, Stream stream);
+// x[i] += added[i].
+void AddTo(float* x, const float* added, size_t count, Stream stream);
+// x[t][i] += bias[i]; tokens are stride floats apart.
+void AddBias(const float* bias, uint32_t width, uint32_t tokens, float* x, size_t stride,
+             Stream stream);
+// x[i] *= factor.
+void Scale(float factor, size_t count, float* x, Stream stream);
+// x[i] = cap tanh(x[i] / cap).
+void SoftCap(float cap, size_t count, float* x, Stream stream);
 
 // --- sample.cu ---
 

@@ -97,6 +97,24 @@ __global__ void __launch_bounds__(kThreadsMax) NormKernel(Norm norm, uint32_t wi
   }
 }
 
+constexpr uint32_t kVectorThreads = 256;
+constexpr uint32_t kVectorWarps = kVectorThreads / kWarp;
+
+// One warp per vector: heads are short. It reads them twice, from the first-level cache the second
+// time.
+__global__ void __launch_bounds__(kVectorThreads) VectorNormKernel(VectorNorm norm) {
+  const uint32_t vector = blockIdx.x * kVectorWarps + threadIdx.x / kWarp;
+  if (vector >= norm.vectors) return;  // the whole warp
+  float* x = norm.x + blockIdx.y * norm.stride + size_t{vector} * norm.width;
+  float squares = 0;
+  for (uint32_t i = threadIdx.x % kWarp; i < norm.width; i += kWarp) squares += x[i] * x[i];
+  squares = WarpReduce(squares, Add());
+  const float factor = rsqrtf(squares / static_cast<float>(norm.width) + norm.epsilon);
+  for (uint32_t i = threadIdx.x % kWarp; i < norm.width; i += kWarp) {
+    x[i] = x[i] * factor * norm.weight[i];
+  }
+}
+
 template <typename Out, bool centred, uint32_t wide>
 void LaunchNorm(const Norm& norm, uint32_t tokens, uint32_t width, Stream stream) {
   const uint32_t vectors = DivCeil(width, wide);
@@ -143,6 +161,19 @@ void RmsNorm(const Norm& norm, uint32_t tokens, uint32_t width, Stream stream) {
 
 void LayerNorm(const Norm& norm, uint32_t tokens, uint32_t width, Stream stream) {
   Normalize<true>(norm, tokens, width, stream);
+}
+
+void RmsNormVectors(const VectorNorm& norm, uint32_t tokens, Stream stream) {
+  IC_CHECK(norm.stride >= size_t{norm.vectors} * norm.width);
+  if (tokens == 0 || norm.vectors == 0 || norm.width == 0) return;
+  IC_CHECK(norm.x != nullptr && norm.weight != nullptr);
+  for (uint32_t first = 0; first < tokens; first += kGridRowsMax) {
+    VectorNorm part = norm;
+    part.x += first * norm.stride;
+    Launch(&VectorNormKernel,
+           dim3{DivCeil(norm.vectors, kVectorWarps), std::min(tokens - first, kGridRowsMax)},
+           dim3{kVectorThreads}, 0, stream, part);
+  }
 }
 
 }  // namespace infercept::cuda

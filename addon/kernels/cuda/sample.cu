@@ -1,11 +1,11 @@
-// The next token of each row of logits, as model/sampler.h defines it: one block of threads per row,
-// a few passes over the row, nothing sorted. Every sum is added up in the same order whatever else
-// is in the step.
+// The next token of each row of logits, as model/sampler.h defines it: one block of threads per
+// row, a few passes over the row, nothing sorted. Every sum is added up in the same order whatever
+// else is in the step.
 //
 // Roofline, per row of v logits: 4 v bytes per pass (8 v and 4 v written in the first one if logits
 // are adjusted); 2 passes for the best token and a free draw, 6 with top-k or top-p, all but the
-// first from the second-level cache. One multiprocessor takes at most 64 bytes per cycle from it: 5 us
-// per pass for 128,256 logits. A step has one row per sequence, so rows run side by side.
+// first from the second-level cache. One multiprocessor takes at most 64 bytes per cycle from it: 5
+// us per pass for 128,256 logits. A step has one row per sequence, so rows run side by side.
 //
 // top-k and top-p keep a prefix of the order (higher logits first, equal ones by id), which ends at
 // a cutoff: the largest logit such that enough lies above it or equals it. It is found by three
@@ -171,7 +171,8 @@ __device__ __forceinline__ uint32_t SearchKey(const Values& values, uint32_t cou
         if (digit > j) sums[j] += weight;
       }
     }
-    const Sums total = BlockReduce(Sums{{double{sums[0]}, double{sums[1]}, double{sums[2]}}}, Add());
+    const Sums total =
+        BlockReduce(Sums{{double{sums[0]}, double{sums[1]}, double{sums[2]}}}, Add());
     uint32_t digit = 0;
 #pragma unroll
     for (uint32_t j = 0; j < 3; ++j) {
@@ -310,7 +311,8 @@ __device__ __forceinline__ Walk WalkStretch(const Row& row, const Stretch& stret
     if (walk.found == 0xFFFFFFFFu && exceeding != 0) {
       walk.found = i + static_cast<uint32_t>(__ffs(static_cast<int>(exceeding))) - 1;
     }
-    if (counting != 0) walk.last = i + 31 - static_cast<uint32_t>(__clz(static_cast<int>(counting)));
+    if (counting != 0)
+      walk.last = i + 31 - static_cast<uint32_t>(__clz(static_cast<int>(counting)));
     walk.sum += __shfl_sync(kAllLanes, prefix, kWarp - 1);
   }
   return walk;
@@ -368,7 +370,8 @@ __device__ __forceinline__ TokenId DrawFiltered(const SampleRow& sample, const R
   if (!(fabsf(largest) < __uint_as_float(0x7F800000u))) return best;
   Cutoff cutoff = {MinusInfinity(), 0xFFFFFFFFu};
   if (sample.top_k > 0 && sample.top_k < row.count) {
-    cutoff = FindCutoff(row, largest, MinusInfinity(), static_cast<double>(sample.top_k), Heads(), shared);
+    cutoff = FindCutoff(row, largest, MinusInfinity(), static_cast<double>(sample.top_k), Heads(),
+                        shared);
   }
   if (sample.top_p < 1) {
     const Weights weights{largest};
@@ -392,7 +395,8 @@ __device__ __forceinline__ float Logprob(const Row& row, TokenId token) {
   return row[static_cast<uint32_t>(token)] - largest - logf(static_cast<float>(sum));
 }
 
-__global__ void __launch_bounds__(kThreads, 1) SampleKernel(const __grid_constant__ SampleCall call) {
+__global__ void __launch_bounds__(kThreads, 1)
+    SampleKernel(const __grid_constant__ SampleCall call) {
   const SampleRow& sample = call.rows[blockIdx.x];
   const float* logits = call.logits + blockIdx.x * call.logits_stride;
   Row row = {logits, call.vocabulary, 1.0f};
