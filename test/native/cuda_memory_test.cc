@@ -7,6 +7,7 @@
 #include "cuda_support.h"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/weight_pack.h"
+#include "kernels/half.h"
 #include "test.h"
 
 namespace infercept::test {
@@ -45,6 +46,43 @@ TEST(CudaEmbed, TokensOutsideGiveNaN) {
   DeviceArray<float> out(64, 0.0f);
   cuda::Embed({DType::kF32, device_table.data(), 4, 32}, tokens.data(), 2, out.data(), kNullStream);
   for (const float value : out.Read()) EXPECT_TRUE(std::isnan(value));
+}
+
+TEST(CudaDequantize, RoundsToBF16) {
+  ForEachOrder([](const std::string& order) {
+    Random random(64);
+    for (const DType dtype : kWeightDTypes) {
+      for (const uint32_t wanted : {96u, 300u, 768u}) {
+        const uint32_t columns = WholeBlocks(dtype, wanted);
+        const size_t stride = DivCeil(columns, 8u) * 8 + 8;
+        const Matrix matrix = MakeMatrix(random, dtype, 27, columns);
+        std::vector<std::byte> packed(cuda::PackedBytes(dtype, 27, columns));
+        cuda::Pack(matrix.view(), packed);
+        const DeviceArray<std::byte> weights(packed);
+        DeviceArray<BF16> out(27 * stride, ToBF16(7.0f));
+        cuda::DequantizeToBF16({dtype, weights.data(), 27, columns}, out.data(), stride,
+                               kNullStream);
+        const std::vector<BF16> values = out.Read();
+        const std::string what = order + " " + std::string(DTypeName(dtype));
+        for (uint32_t r = 0; r < 27; ++r) {
+          std::vector<float> expected = matrix.Row(r);
+          std::vector<float> actual;
+          std::vector<double> tolerance;
+          float largest = 0;
+          for (const float value : expected) largest = std::max(largest, std::abs(value));
+          expected.resize(stride, 7.0f);
+          for (size_t c = 0; c < stride; ++c) {
+            actual.push_back(ToFloat(values[r * stride + c]));
+            // Half a unit in the last place of 8 bits, and what a fused multiplication and
+            // subtraction of parts up to 64 times as large keeps.
+            tolerance.push_back(c < columns ? std::abs(expected[c]) * 0x1p-8 + largest * 0x1p-17
+                                            : 0.0);
+          }
+          ExpectClose(expected, actual, tolerance, what);
+        }
+      }
+    }
+  });
 }
 
 // More pieces than blocks of threads, and fewer.

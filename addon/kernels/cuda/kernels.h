@@ -74,6 +74,13 @@ struct Product {
 void MatMulFew(std::span<const Product> products, const BF16Rows& x, uint32_t tokens,
                Stream stream);
 
+// --- dequantize.cu ---
+
+// A packed matrix as rows of BF16, out_stride values apart (a multiple of 8), each value rounded
+// once: for products with many tokens. Columns after the matrix's are left as they are. A part of
+// the matrix is packed rows from a multiple of 16 on.
+void DequantizeToBF16(const PackedWeight& weight, void* out, size_t out_stride, Stream stream);
+
 // --- embed.cu ---
 
 // out[i] = row tokens[i] of the packed table (weight_layout.h), [count][columns]. A token without a
