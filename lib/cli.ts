@@ -2,9 +2,10 @@
 /** The command line of the package: `npx infercept COMMAND`. */
 import { calibrateCommand } from './calibrate-command.js';
 import { InferceptError } from './errors.js';
+import { inspectCommand } from './inspect-command.js';
 import { simulateCommand } from './simulate-command.js';
 
-const commands = { simulate: simulateCommand, calibrate: calibrateCommand };
+const commands = { inspect: inspectCommand, simulate: simulateCommand, calibrate: calibrateCommand };
 
 const usage = `usage: infercept COMMAND [options]
 

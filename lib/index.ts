@@ -15,6 +15,7 @@ export type { InterceptionHandle, InterceptOptions } from './intercept.js';
 export type { InterceptionContext, Interceptor } from './interception.js';
 export type * from './interception-record.js';
 export type { JsonSchema } from './json-schema.js';
+export type { MemoryPlan } from './memory-plan.js';
 export { type SystemInfo, systemInfo } from './native.js';
 export type { StepRecord } from './native-protocol.js';
 export type { LoadOptions, LoadProgress, RunOptions, SamplingOptions } from './options.js';

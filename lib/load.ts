@@ -6,11 +6,11 @@ import { toNativeDurations } from './estimates.js';
 import { type LoadedModel, readModel } from './formats/load-model.js';
 import { assertNotQuantized } from './formats/tensor-table.js';
 import { KindTable } from './kind-table.js';
-import type { Hyperparameters } from './model-spec.js';
+import { assertFits, type MemoryPlan, planMemory } from './memory-plan.js';
 import { loadNative } from './native.js';
 import { NativeLink } from './native-link.js';
 import type { NativeOptions } from './native-protocol.js';
-import { type checkLoadOptions, type LoadProgress, tierBytes } from './options.js';
+import type { checkLoadOptions, LoadProgress } from './options.js';
 import { toNativeSlo } from './slo.js';
 import { createChatTemplate } from './text/chat-template.js';
 import { createTokenizer, type Tokenizer } from './text/tokenizer.js';
@@ -23,41 +23,43 @@ export interface LoadedEngine {
   text: ModelText;
 }
 
-/** Bytes of one key or value element. Q8_0 has blocks of 32 with a 16-bit scale; the others are 16-bit floats. */
-const elementBytes = (dtype: string): number => ({ f32: 4, q8_0: 34 / 32 })[dtype] ?? 2;
+/** What the settings come to for this model. */
+function sizes({ contextTokens, stepTokens, kvCache = {} }: LoadSettings, { spec }: LoadedModel) {
+  const blockTokens = kvCache.blockTokens ?? 16;
+  return {
+    blockTokens,
+    contextTokens: Math.min(contextTokens ?? Number.POSITIVE_INFINITY, spec.hyperparameters.contextTokens),
+    stepTokens: Math.max(stepTokens ?? 512, blockTokens),
+    kvDtype: kvCache.dtype ?? 'auto',
+  };
+}
 
-/** Bytes of keys and values of one token. */
-function bytesPerToken({ layers, kvHeads, headDim }: Hyperparameters, dtype: string): number {
-  return Math.ceil(2 * layers * kvHeads * headDim * elementBytes(dtype));
+function memoryPlan(settings: LoadSettings, model: LoadedModel): MemoryPlan {
+  return planMemory(model.spec, {
+    ...sizes(settings, model),
+    kvBytes: settings.kvCache?.bytes,
+    hostBytes: settings.swap?.hostBytes,
+    quantize: settings.quantize,
+  });
 }
 
 function nativeOptions(
   settings: LoadSettings,
   model: LoadedModel,
-  { tokenizer, kinds }: { tokenizer: Tokenizer; kinds: KindTable },
+  { tokenizer, kinds, plan }: { tokenizer: Tokenizer; kinds: KindTable; plan: MemoryPlan },
 ): NativeOptions {
-  const { hyperparameters } = model.spec;
-  const { kvCache = {}, swap = {} } = settings;
-  const contextTokens = Math.min(settings.contextTokens ?? Number.POSITIVE_INFINITY, hyperparameters.contextTokens);
-  const dtype = kvCache.dtype ?? 'auto';
-  const blockTokens = kvCache.blockTokens ?? 16;
   return {
-    ...tierBytes(
-      { kvBytes: kvCache.bytes, hostBytes: swap.hostBytes },
-      contextTokens * bytesPerToken(hyperparameters, dtype),
-    ),
+    ...sizes(settings, model),
+    kvBytes: plan.kvBytes,
+    hostBytes: plan.hostBytes,
     device: settings.device ?? 'auto',
-    kvDtype: dtype,
     quantize: settings.quantize ?? 'none',
-    blockTokens,
     policy: settings.policy ?? 'adaptive',
     slo: toNativeSlo(settings.slo),
     threads: settings.threads ?? 0,
     pinThreads: settings.pinThreads ?? false,
-    contextTokens,
-    stepTokens: Math.max(settings.stepTokens ?? 512, blockTokens),
     saturationTokens: settings.saturationTokens ?? 0,
-    prefixCache: kvCache.prefixCache ?? true,
+    prefixCache: settings.kvCache?.prefixCache ?? true,
     sequencesMax: settings.sequencesMax ?? 65536,
     vocabulary: tokenizer.table,
     durations: toNativeDurations(settings.estimates, kinds),
@@ -96,11 +98,14 @@ export async function loadEngine(source: string, settings: LoadSettings): Promis
     onDownload: (bytes) => report({ phase: 'download', ...bytes }),
   });
   if (settings.quantize !== undefined) assertNotQuantized(model.spec, settings.quantize);
+  const plan = memoryPlan(settings, model);
+  report({ phase: 'plan', loadedBytes: 0, totalBytes: plan.weightBytes, memory: plan });
+  assertFits(source, plan);
   const tokenizer = createTokenizer(model.tokenizer, model.defaults);
   try {
     const text = modelText(model, tokenizer);
     const kinds = new KindTable();
-    const native = nativeOptions(settings, model, { tokenizer, kinds });
+    const native = nativeOptions(settings, model, { tokenizer, kinds, plan });
     throwIfAborted(signal, `loading ${source}`);
     const link = await NativeLink.open(binding, { spec: model.spec, native, kinds, onProgress: report, signal });
     return { link, text };

@@ -1,7 +1,7 @@
 /** Every option of the library once: what it means, its default, its range. Unknown and misspelt names throw. */
-import { freemem, totalmem } from 'node:os';
 import { InferceptError } from './errors.js';
 import { type Estimates, estimates } from './estimates.js';
+import type { MemoryPlan } from './memory-plan.js';
 import { type QuantizedType, quantizedTypes } from './model-spec.js';
 import type { NativeSampling } from './native-commands.js';
 import { type PolicyName, policyNames } from './policy-names.js';
@@ -26,13 +26,15 @@ import {
 /** Where loading stands. */
 export interface LoadProgress {
   /**
-   * `download`: getting files from the hub; `headers`: reading small files; `weights`: mapping and repacking; `calibrate`:
-   * measuring costs for the scheduler.
+   * `download`: getting files from the hub; `headers`: reading small files; `plan`: what will be allocated is known;
+   * `weights`: mapping and repacking; `calibrate`: measuring costs for the scheduler.
    */
-  phase: 'download' | 'headers' | 'weights' | 'calibrate';
+  phase: 'download' | 'headers' | 'plan' | 'weights' | 'calibrate';
   /** Bytes of weights; 0 of 0 while reading headers. */
   loadedBytes: number;
   totalBytes: number;
+  /** With `plan`. */
+  memory?: MemoryPlan;
 }
 
 /** Options of `Engine.load`. */
@@ -51,8 +53,11 @@ export interface LoadOptions {
   quantize?: QuantizedType;
   /** The KV cache on the device, shared by all sessions. */
   kvCache?: {
-    /** Its size. Default: four full contexts, at most a quarter of the machine's memory. */
-    bytes?: Bytes;
+    /**
+     * Its size. Default `'auto'`: four full contexts, at most half of what the weights leave free and a quarter of the machine's
+     * memory.
+     */
+    bytes?: Bytes | 'auto';
     /**
      * How keys and values are stored. `'q8_0'` (8 bits and a shared scale per 32 values) holds 1.9 times as many tokens as
      * float16 in the same bytes, a little less precisely; heads have to be a multiple of 32 wide. Default `'auto'`: float16.
@@ -65,7 +70,7 @@ export interface LoadOptions {
   };
   /** Where contexts go that have to leave the device. */
   swap?: {
-    /** Memory of the host tier; 0 for none. Default: twice `kvCache.bytes`, at most a quarter of the machine's memory. */
+    /** Memory of the host tier; 0 for none. Default: twice `kvCache.bytes`, with the same limits. */
     hostBytes?: Bytes;
     /** A third tier on disk. Not available yet. */
     disk?: { path: string; bytes: Bytes };
@@ -108,6 +113,8 @@ const device: Check<string> = (value, name) => {
   throw invalid(name, value, "'auto', 'cpu', 'cuda' or 'cuda:<index>'");
 };
 
+const bytesOrAuto: Check<number | undefined> = (value, name) => (value === 'auto' ? undefined : bytes(value, name));
+
 const noDisk: Check<never> = (_value, name) => {
   throw new InferceptError(
     'ERR_INVALID_ARGUMENT',
@@ -119,7 +126,7 @@ const readLoadOptions = options({
   device,
   quantize: oneOf(...quantizedTypes),
   kvCache: options({
-    bytes,
+    bytes: bytesOrAuto,
     dtype: oneOf('auto', 'f32', 'f16', 'bf16', 'q8_0'),
     blockTokens: integer(1, 1024),
     prefixCache: boolean,
@@ -141,16 +148,6 @@ const readLoadOptions = options({
 
 export function checkLoadOptions(value: unknown) {
   return readLoadOptions(value, '');
-}
-
-/** Sizes of both tiers for a model whose longest context takes `contextBytes`. */
-export function tierBytes(
-  chosen: { kvBytes?: number | undefined; hostBytes?: number | undefined },
-  contextBytes: number,
-): { kvBytes: number; hostBytes: number } {
-  const quarter = Math.floor(Math.min(totalmem() / 4, Math.max(freemem() / 2, 2 ** 26)));
-  const kvBytes = chosen.kvBytes ?? Math.min(4 * contextBytes, quarter);
-  return { kvBytes, hostBytes: chosen.hostBytes ?? Math.min(2 * kvBytes, quarter) };
 }
 
 /** How tokens are chosen from the model's probabilities. */

@@ -29,9 +29,12 @@ describe('loading', () => {
     const { loadedBytes, totalBytes } = seen.at(-1)!;
     expect(loadedBytes).toBe(totalBytes);
     expect(totalBytes).toBeGreaterThan(0);
+    const { memory, totalBytes: weightBytes } = seen.find(({ phase }) => phase === 'plan')!;
+    expect(memory).toMatchObject({ weightBytes, bytesPerToken: expect.any(Number) });
+    expect(memory!.kvBytes).toBeGreaterThan(0);
   });
 
-  const order = ['headers', 'weights', 'calibrate'];
+  const order = ['headers', 'plan', 'weights', 'calibrate'];
 
   it('can be cancelled', async () => {
     const controller = new AbortController();

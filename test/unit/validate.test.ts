@@ -1,6 +1,6 @@
 // Options: what is accepted, and what the message of a refusal names.
 import { describe, expect, it } from 'vitest';
-import { checkLoadOptions, sampling, tierBytes, toNativeSampling } from '../../lib/options.js';
+import { checkLoadOptions, sampling, toNativeSampling } from '../../lib/options.js';
 import { bytes, editDistance, integer, options, string } from '../../lib/validate.js';
 
 describe('bytes', () => {
@@ -67,14 +67,13 @@ describe('load options', () => {
     },
   );
 
-  it('offers the host tier for the disk', () => {
-    expect(() => checkLoadOptions({ swap: { disk: { path: '/x', bytes: 1 } } })).toThrowError(/swap\.hostBytes/);
+  it('takes a size of the KV cache that the load chooses', () => {
+    expect(checkLoadOptions({ kvCache: { bytes: 'auto' } }).kvCache).toEqual({ bytes: undefined });
+    expect(checkLoadOptions({ kvCache: { bytes: '1KiB' } }).kvCache).toEqual({ bytes: 1024 });
   });
 
-  it('sizes the tiers by the context, unless told', () => {
-    expect(tierBytes({}, 1000)).toEqual({ kvBytes: 4000, hostBytes: 8000 });
-    expect(tierBytes({ kvBytes: 5, hostBytes: 0 }, 1000)).toEqual({ kvBytes: 5, hostBytes: 0 });
-    expect(tierBytes({}, 2 ** 50).kvBytes).toBeLessThan(2 ** 45);
+  it('offers the host tier for the disk', () => {
+    expect(() => checkLoadOptions({ swap: { disk: { path: '/x', bytes: 1 } } })).toThrowError(/swap\.hostBytes/);
   });
 });
 

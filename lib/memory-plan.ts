@@ -1,0 +1,105 @@
+/** What a model will take, known before anything is allocated. */
+import { freemem, totalmem } from 'node:os';
+import { InferceptError } from './errors.js';
+import { type Hyperparameters, isQuantized, type ModelSpec, type TensorSpec, tensorTypes } from './model-spec.js';
+
+/** Bytes. */
+export interface MemoryPlan {
+  /** Weights, as they are stored after loading. */
+  weightBytes: number;
+  /** The KV cache on the device. */
+  kvBytes: number;
+  /** The host tier of contexts that were swapped out. */
+  hostBytes: number;
+  /** Activations of the largest step; about. */
+  workspaceBytes: number;
+  /** Keys and values of one token. */
+  bytesPerToken: number;
+}
+
+export interface MemorySettings {
+  /** Undefined: four contexts of full length, or what is free. */
+  kvBytes: number | undefined;
+  /** Undefined: twice `kvBytes`, or what is free. */
+  hostBytes: number | undefined;
+  kvDtype: string;
+  quantize: string | undefined;
+  contextTokens: number;
+  /** Tokens of the largest step. */
+  stepTokens: number;
+}
+
+export interface Machine {
+  totalBytes: number;
+  freeBytes: number;
+}
+
+export function thisMachine(): Machine {
+  return { totalBytes: totalmem(), freeBytes: freemem() };
+}
+
+/** A KV cache is made this large, however little is free: enough for some hundred tokens of a large model. */
+const kvBytesMin = 2 ** 26;
+/** Rows of logits that are made at a time, as in addon/model/workspace.cc. */
+const logitRowsMax = 64;
+
+export function planMemory(spec: ModelSpec, settings: MemorySettings, machine: Machine = thisMachine()): MemoryPlan {
+  const weightBytes = spec.tensors.reduce((total, tensor) => total + storedBytes(tensor, settings.quantize), 0);
+  const bytesPerToken = tokenBytes(spec.hyperparameters, settings.kvDtype);
+  const workspaceBytes = activationBytes(spec.hyperparameters, settings.stepTokens);
+  // The tiers share what the weights leave, and leave as much to others.
+  const left = machine.freeBytes - weightBytes - workspaceBytes;
+  const share = Math.floor(Math.min(machine.totalBytes / 4, Math.max(left / 2, kvBytesMin)));
+  const kvBytes = settings.kvBytes ?? Math.min(4 * settings.contextTokens * bytesPerToken, share);
+  const hostBytes = settings.hostBytes ?? Math.min(2 * kvBytes, share);
+  return { weightBytes, kvBytes, hostBytes, workspaceBytes, bytesPerToken };
+}
+
+/** @throws InferceptError `ERR_OUT_OF_MEMORY` if a machine can never have so much */
+export function assertFits(source: string, plan: MemoryPlan, { totalBytes }: Machine = thisMachine()): void {
+  const { weightBytes, kvBytes, hostBytes, workspaceBytes } = plan;
+  const needed = weightBytes + kvBytes + hostBytes + workspaceBytes;
+  if (needed <= totalBytes) return;
+  throw new InferceptError(
+    'ERR_OUT_OF_MEMORY',
+    `${source} does not fit: weights ${sizeText(weightBytes)}, KV cache ${sizeText(kvBytes)}, host tier ${sizeText(hostBytes)}, ` +
+      `activations ${sizeText(workspaceBytes)}, of ${sizeText(totalBytes)} that the machine has. Give less to kvCache.bytes and ` +
+      "swap.hostBytes, load a model with fewer bits per weight, or name the device if its memory is its own: device: 'cuda'.",
+    { details: { needed, totalBytes, ...plan } },
+  );
+}
+
+/** Bytes of one key or value element. Q8_0 has blocks of 32 with a 16-bit scale; the others are 16-bit floats. */
+const elementBytes = (dtype: string): number => ({ f32: 4, q8_0: 34 / 32 })[dtype] ?? 2;
+
+function tokenBytes({ layers, kvHeads, headDim }: Hyperparameters, dtype: string): number {
+  return Math.ceil(2 * layers * kvHeads * headDim * elementBytes(dtype));
+}
+
+/** What a tensor takes after loading; which type it gets then is decided in addon/model/quantizing_source.h. */
+function storedBytes({ dtype, shape: [rows, columns] }: TensorSpec, quantize: string | undefined): number {
+  const wanted = [quantize, 'q8_0'].find((name) => name !== undefined && columns % blockOf(name).blockElements === 0);
+  const changes = quantize !== undefined && quantize !== 'none' && rows > 1 && !isQuantized(dtype);
+  const { blockElements, blockBytes } = blockOf(changes ? (wanted ?? dtype) : dtype);
+  return rows * Math.ceil(columns / blockElements) * blockBytes;
+}
+
+function blockOf(name: string): { blockElements: number; blockBytes: number } {
+  return tensorTypes[name as keyof typeof tensorTypes] ?? { blockElements: 1, blockBytes: 4 };
+}
+
+/** Follows addon/model/workspace.cc, but for what its matrix products use: at most their inputs once more. */
+function activationBytes(h: Hyperparameters, rows: number): number {
+  const headsWidth = (h.heads + 2 * h.kvHeads) * h.headDim;
+  const perRow = 4 * h.width + headsWidth + h.heads * h.headDim + 2 * h.ffnWidth;
+  const logits = Math.min(rows, logitRowsMax) * h.vocabularySize;
+  return 4 * (rows * (perRow + Math.max(h.width, h.ffnWidth)) + logits);
+}
+
+/** Bytes as people read them. */
+export function sizeText(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(units.length - 1, bytes < 1 ? 0 : Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 2 ** (10 * power);
+  return `${value >= 100 || power === 0 ? Math.round(value) : value.toPrecision(3)} ${units[power]}`;
+}
