@@ -55,8 +55,7 @@ __global__ void __launch_bounds__(kThreads)
         float minimum = 0;
         if constexpr (HasMinimum(scales)) minimum = row_scales.Minimum(half, run);
         const uint32_t pair = a[i / 2][half + i % 2 * 2];
-        words[i] =
-            PackPair(scale * FirstOf(pair) - minimum, scale * SecondOf(pair) - minimum);
+        words[i] = PackPair(scale * FirstOf(pair) - minimum, scale * SecondOf(pair) - minimum);
       }
       const uint32_t row = warp / chunks * kTileRows + lane / 4 + 8 * half;
       if (row >= target.rows) continue;
@@ -83,8 +82,8 @@ __global__ void __launch_bounds__(kThreads) RoundKernel(const T* weights, Target
 template <DType dtype>
 void LaunchQuantized(const PackedWeight& weight, const Target& target, Stream stream) {
   constexpr QuantizedLayout kLayout = LayoutOf(dtype);
-  const uint64_t warps = uint64_t{DivCeil(target.rows, kTileRows)} *
-                         DivCeil(target.columns, kChunkColumns);
+  const uint64_t warps =
+      uint64_t{DivCeil(target.rows, kTileRows)} * DivCeil(target.columns, kChunkColumns);
   IC_CHECK(warps <= kGridColumnsMax);
   Launch(&DequantizeKernel<kLayout.low_bits, kLayout.high_bits, kLayout.scales, kLayout.zero>,
          dim3{static_cast<uint32_t>(DivCeil(warps, uint64_t{kWarps}))}, dim3{kThreads}, 0, stream,

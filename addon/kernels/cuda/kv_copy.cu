@@ -1,10 +1,9 @@
 // Whole blocks of the KV cache from one arena to another: gather, scatter, and copy within.
 //
-// Roofline: each byte is read once and written once; over the link to the host bound by the link
-// (PCIe 5: 64 GB/s), which 4 blocks of threads fill: 4 x 256 threads x 64 bytes under way are 64
-// KB, and 2 us of latency at 64 GB/s need 128 KB with what the other direction has. Copies within
-// the device are bound by its memory. Whoever copies beside a step says how many blocks of threads
-// it may take from it.
+// Roofline: each byte is read once and written once. Over the link to the host the link bounds:
+// PCIe 5 has 64 GB/s, which at a latency of 1 us are 64 KB under way, or 4 blocks of 256 threads
+// with 64 bytes each. Within the device its memory bounds. Whoever copies beside a step says how
+// many blocks of threads it may take from it.
 #include "kernels/cuda/device/vector.cuh"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch.cuh"

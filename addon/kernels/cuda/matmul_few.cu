@@ -9,8 +9,8 @@
 // before; with 12 warps per multiprocessor 28 KB are, 23 KB cover a latency of 700 ns.
 // Inputs (2 n bytes per column) are read by every block, mostly from the first-level cache; beyond
 // 16 tokens they do not fit it, and a kernel that shares them between more rows is better.
-#include "kernels/cuda/few_launch.cuh"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/matmul_few_launch.cuh"
 
 namespace infercept::cuda {
 namespace {

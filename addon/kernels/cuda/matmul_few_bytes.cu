@@ -1,4 +1,4 @@
-#include "kernels/cuda/few_launch.cuh"
+#include "kernels/cuda/matmul_few_launch.cuh"
 
 namespace infercept::cuda {
 

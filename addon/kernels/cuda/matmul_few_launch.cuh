@@ -2,7 +2,7 @@
 // by side.
 #pragma once
 
-#include "kernels/cuda/device/skinny.cuh"
+#include "kernels/cuda/device/matmul_few.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/shapes.h"
 
