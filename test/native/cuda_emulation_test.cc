@@ -295,35 +295,36 @@ TEST(CudaEmulation, CopiesInFlightAtTheEndAreReported) {
 }
 
 // c += a b, 16x16 by 16x8, row-major.
-void MultiplyTile(const BF16* a, const BF16* b, float* c) {
+template <typename T>
+void MultiplyTile(const T* a, const T* b, float* c) {
   const uint32_t group = threadIdx.x / 4;
   const uint32_t pair = threadIdx.x % 4 * 2;
-  const auto two = [](BF16 low, BF16 high) {
+  const auto two = [](T low, T high) {
     return static_cast<uint32_t>(low) | static_cast<uint32_t>(high) << 16;
   };
   uint32_t a_part[4];
   for (uint32_t i = 0; i < 4; ++i) {
-    const BF16* at = a + (group + i % 2 * 8) * 16 + pair + i / 2 * 8;
+    const T* at = a + (group + i % 2 * 8) * 16 + pair + i / 2 * 8;
     a_part[i] = two(at[0], at[1]);
   }
   uint32_t b_part[2];
   for (uint32_t i = 0; i < 2; ++i) {
-    const BF16* at = b + (pair + i * 8) * 8 + group;
+    const T* at = b + (pair + i * 8) * 8 + group;
     b_part[i] = two(at[0], at[8]);
   }
   float sums[4];
   for (uint32_t i = 0; i < 4; ++i) sums[i] = c[(group + i / 2 * 8) * 8 + pair + i % 2];
-  MultiplyAdd(sums, a_part, b_part);
+  MultiplyAddOf<T>(sums, a_part, b_part);
   for (uint32_t i = 0; i < 4; ++i) c[(group + i / 2 * 8) * 8 + pair + i % 2] = sums[i];
 }
 
-// The fragment layout of mma.m16n8k16 in the PTX manual.
-TEST(CudaEmulation, MatrixInstructionsMultiply) {
+template <typename T>
+void CheckMultiply(T (*round)(float)) {
   Random random(41);
-  std::vector<BF16> a(16 * 16);
-  std::vector<BF16> b(16 * 8);
-  for (BF16& value : a) value = ToBF16(random.Bell());
-  for (BF16& value : b) value = ToBF16(random.Bell());
+  std::vector<T> a(16 * 16);
+  std::vector<T> b(16 * 8);
+  for (T& value : a) value = round(random.Bell());
+  for (T& value : b) value = round(random.Bell());
   std::vector<float> c = random.Activations(16 * 8);
   std::vector<float> expected = c;
   for (size_t i = 0; i < 16; ++i) {
@@ -333,8 +334,43 @@ TEST(CudaEmulation, MatrixInstructionsMultiply) {
       expected[i * 8 + j] = static_cast<float>(sum);
     }
   }
-  Launch(&MultiplyTile, dim3{1}, dim3{32}, 0, nullptr, a.data(), b.data(), c.data());
+  Launch(&MultiplyTile<T>, dim3{1}, dim3{32}, 0, nullptr, a.data(), b.data(), c.data());
   ExpectClose(expected, c, std::vector<double>(c.size(), 1e-4), "tile");
+}
+
+// The fragment layout of mma.m16n8k16 in the PTX manual.
+TEST(CudaEmulation, MatrixInstructionsMultiply) {
+  CheckMultiply<BF16>(&ToBF16);
+  CheckMultiply<F16>(&ToF16);
+}
+
+struct FourMatrices {
+  alignas(16) uint16_t values[4][8][8];
+};
+
+void LoadTransposed(uint32_t* out) {
+  FourMatrices& matrices = StaticShared<FourMatrices>();
+  const uint32_t lane = threadIdx.x;
+  for (uint16_t column = 0; column < 8; ++column) {
+    matrices.values[lane / 8][lane % 8][column] = static_cast<uint16_t>(lane * 8 + column);
+  }
+  __syncwarp();
+  uint32_t loaded[4];
+  LoadMatricesTransposed(loaded, matrices.values[lane / 8][lane % 8]);
+  for (uint32_t i = 0; i < 4; ++i) out[lane * 4 + i] = loaded[i];
+}
+
+// The fragment layout of ldmatrix.trans in the PTX manual: value (row, column) of matrix i is
+// 64 i + 8 row + column.
+TEST(CudaEmulation, MatrixLoadsTranspose) {
+  std::vector<uint32_t> out(32 * 4);
+  Launch(&LoadTransposed, dim3{1}, dim3{32}, 0, nullptr, out.data());
+  for (uint32_t lane = 0; lane < 32; ++lane) {
+    for (uint32_t i = 0; i < 4; ++i) {
+      const uint32_t first = 64 * i + 8 * (lane % 4 * 2) + lane / 4;
+      EXPECT_EQ(out[lane * 4 + i], first | (first + 8) << 16);
+    }
+  }
 }
 
 }  // namespace

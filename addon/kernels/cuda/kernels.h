@@ -13,6 +13,7 @@
 #include <span>
 
 #include "base/types.h"
+#include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/tensor_view.h"
 
@@ -187,5 +188,55 @@ struct SampleCall {
 };
 // NaN counts as minus infinity; of equal logits the smallest id is best.
 void Sample(const SampleCall& call, uint32_t rows, Stream stream);
+
+// --- kv_write.cu ---
+
+// Rounds the keys and values of the slices' tokens to the cache's type and stores them
+// (kernels/paged_kv.h). REQUIRES: the type is a float; block_tokens is a multiple of 16, head_dim
+// of 4; rows at multiples of 16 bytes.
+struct KvWrite {
+  const float* key = nullptr;    // [tokens] rows of [kv_heads][head_dim], `stride` floats apart
+  const float* value = nullptr;  // likewise
+  size_t stride = 0;
+  const AttentionSlice* slices = nullptr;  // with block tables on the device
+  const KvRun* runs = nullptr;             // [run_count], AttentionPlan::runs
+  uint32_t run_count = 0;
+  PagedKv cache;
+};
+void WriteKv(const KvWrite& write, Stream stream);
+
+// --- attention.cu, attention_few.cu, attention_many.cu ---
+
+inline constexpr uint32_t kAttentionHeadDims[] = {32, 64, 80, 96, 128, 256};
+
+// Causal grouped-query attention over the paged cache (kernels/ops.h, Attention), for the tasks of
+// one AttentionPlan. Queries and softmax weights are rounded to the cache's type. A token's output
+// depends on no other token of the call, on no cut of its sequence into slices and not on the plan.
+// REQUIRES: F16 or BF16 cache, block_tokens a multiple of 16, rows at multiples of 16 bytes. What
+// is stored is finite.
+struct PagedAttention {
+  const float* query = nullptr;  // [tokens][heads][head_dim], rows `query_stride` floats apart
+  size_t query_stride = 0;
+  const AttentionSlice* slices = nullptr;  // with block tables on the device
+  const AttentionTask* few = nullptr;      // AttentionPlan::few, many and merges on the device
+  const AttentionTask* many = nullptr;
+  const AttentionMerge* merges = nullptr;
+  uint32_t few_tasks = 0;
+  uint32_t many_tasks = 0;
+  uint32_t merge_count = 0;
+  uint32_t heads = 0;
+  PagedKv cache;
+  // As AttentionRules has them.
+  float scale = 1;
+  float soft_cap = 0;
+  uint32_t window_tokens = 0;
+  const float* sinks = nullptr;  // [heads], or null
+  float* states = nullptr;       // AttentionStateBytes of state_rows; null without merges
+  uint32_t state_rows = 0;       // at least the plan's
+  void* out = nullptr;           // [tokens][heads][head_dim], rows `out_stride` values apart
+  size_t out_stride = 0;
+  DType out_dtype = DType::kF32;  // kF32, or kBF16 for the tensor cores
+};
+void Attend(const PagedAttention& attention, Stream stream);
 
 }  // namespace infercept::cuda

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernels/cuda/device/platform.cuh"
+#include "kernels/half.h"
 #ifndef __CUDACC__
 #include "kernels/cuda/emulation/matrix.h"
 #endif
@@ -26,6 +27,47 @@ __device__ __forceinline__ void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
   emulation::MultiplyAdd(c, a, b, emulation::Site::current());
+#endif
+}
+
+// The same of F16 values.
+__device__ __forceinline__ void MultiplyAddF16(float (&c)[4], const uint32_t (&a)[4],
+                                               const uint32_t (&b)[2]) {
+#ifdef __CUDACC__
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  emulation::MultiplyAddF16(c, a, b, emulation::Site::current());
+#endif
+}
+
+template <typename T>
+__device__ __forceinline__ void MultiplyAddOf(float (&c)[4], const uint32_t (&a)[4],
+                                              const uint32_t (&b)[2]) {
+  static_assert(std::is_same_v<T, BF16> || std::is_same_v<T, F16>);
+  if constexpr (std::is_same_v<T, BF16>) {
+    MultiplyAdd(c, a, b);
+  } else {
+    MultiplyAddF16(c, a, b);
+  }
+}
+
+// Four matrices of 8 x 8 16-bit values from shared memory, transposed: lane 8i + r gives the
+// address of row r of matrix i, 16 bytes in a row; each lane gets m[i]: rows 2t and 2t+1 of column
+// g. So two matrices, one 8 rows below the other, become a fragment of B.
+__device__ __forceinline__ void LoadMatricesTransposed(uint32_t (&m)[4], const void* row) {
+#ifdef __CUDACC__
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(address)
+               : "memory");
+#else
+  emulation::CheckAligned(row, 16, emulation::Site::current());
+  emulation::LoadMatricesTransposed(m, row, emulation::Site::current());
 #endif
 }
 

@@ -60,6 +60,22 @@ __device__ __forceinline__ float SecondOf(uint32_t pair) {
   return __uint_as_float(pair & 0xFFFF0000u);
 }
 
+// Two values of either kind in one word.
+template <typename T>
+__device__ __forceinline__ uint32_t PackPairOf(float first, float second) {
+  static_assert(std::is_same_v<T, BF16> || std::is_same_v<T, F16>);
+  if constexpr (std::is_same_v<T, BF16>) {
+    return PackPair(first, second);
+  } else {
+#ifdef __CUDACC__
+    const __half2 pair = __floats2half2_rn(first, second);
+    return *reinterpret_cast<const uint32_t*>(&pair);
+#else
+    return static_cast<uint32_t>(ToF16(first)) | static_cast<uint32_t>(ToF16(second)) << 16;
+#endif
+  }
+}
+
 // a - b of both halves.
 __device__ __forceinline__ uint32_t SubtractPairs(uint32_t a, uint32_t b) {
 #ifdef __CUDACC__
@@ -68,6 +84,19 @@ __device__ __forceinline__ uint32_t SubtractPairs(uint32_t a, uint32_t b) {
   return *reinterpret_cast<const uint32_t*>(&difference);
 #else
   return PackPair(FirstOf(a) - FirstOf(b), SecondOf(a) - SecondOf(b));
+#endif
+}
+
+// 2^x, with two units in the last place of error on a device; of 0 it is 1, of -infinity 0, and
+// what is less than the smallest normal number is 0.
+__device__ __forceinline__ float PowerOfTwo(float x) {
+#ifdef __CUDACC__
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+#else
+  const float power = std::exp2(x);
+  return power < 0x1p-126f ? 0.0f : power;
 #endif
 }
 

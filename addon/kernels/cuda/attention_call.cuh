@@ -1,0 +1,276 @@
+// The attention kernel: one block per task (attention_plan.h) and KV head. All its warps read the
+// same tiles of keys and values, copied one ahead; each has 16 queries, or a part of the columns of
+// 16 queries. How the files attention_*.cu share its variants: each compiles some, side by side.
+#pragma once
+
+#include "kernels/cuda/attention_plan.h"
+#include "kernels/cuda/device/attention.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/tensor_view.h"
+
+namespace infercept::cuda {
+
+inline constexpr uint32_t kSplitTiles = kSplitTokens / kTileTokens;
+
+// One AttentionCall is one launch; pointers are device memory.
+struct AttentionCall {
+  const float* query;
+  size_t query_stride;
+  const AttentionSlice* slices;
+  const AttentionTask* tasks;
+  PagedKv cache;
+  size_t plane_bytes;
+  uint32_t group_heads;
+  uint32_t window_tokens;
+  ScoreRule rule;
+  const float* sinks;  // [heads], or null
+  void* out;
+  size_t out_stride;
+  bool out_is_bf16;
+  float* state_values;   // [kv_heads][state_rows][head_dim]
+  float* state_softmax;  // [kv_heads][state_rows][2]: largest score, total of the weights
+  uint32_t state_rows;
+
+  __device__ __forceinline__ uint32_t FirstSeen(uint32_t position) const {
+    if (window_tokens == 0 || position < window_tokens) return 0;
+    return position - window_tokens + 1;
+  }
+
+  __device__ __forceinline__ float Sink(uint32_t head) const {
+    return sinks == nullptr ? -INFINITY : __fmul_rn(sinks[head], kLog2E);
+  }
+
+  __device__ __forceinline__ PagedHead Head(const AttentionSlice& slice, uint32_t kv_head) const {
+    const size_t plane = kv_head * plane_bytes;
+    return {cache.keys + plane, cache.values + plane, cache.block_stride,
+            slice.block_table,  cache.block_tokens,   slice.first_position + slice.rows};
+  }
+
+  // Of a state in both arrays.
+  __device__ __forceinline__ size_t StateRow(uint32_t first_state, uint32_t split, uint32_t queries,
+                                             uint32_t query, uint32_t kv_head) const {
+    return size_t{kv_head} * state_rows + first_state + size_t{split} * queries + query;
+  }
+
+  __device__ __forceinline__ void StoreOut(size_t at, float first, float second) const {
+    if (out_is_bf16) {
+      *reinterpret_cast<uint32_t*>(static_cast<BF16*>(out) + at) = PackPair(first, second);
+    } else {
+      StoreVector(static_cast<float*>(out) + at, Vector<float, 2>{first, second});
+    }
+  }
+};
+
+// Which queries a warp has, and what this lane knows of its two.
+struct WarpQueries {
+  uint32_t queries;  // of the slice
+  uint32_t query[2];
+  uint32_t row[2];  // of the slice
+  uint32_t head[2];
+  bool exists[2];
+  Sight sight;
+  uint32_t begin;  // the first position that any query of the warp sees
+  uint32_t end;    // behind the last; 0: the warp has no queries
+
+  __device__ __forceinline__ WarpQueries(const AttentionCall& call, const AttentionSlice& slice,
+                                         uint32_t kv_head, uint32_t first_query, uint32_t lane) {
+    const uint32_t group = call.group_heads;
+    queries = slice.rows * group;
+#pragma unroll
+    for (uint32_t half = 0; half < 2; ++half) {
+      query[half] = first_query + lane / 4 + 8 * half;
+      row[half] = query[half] / group;
+      head[half] = kv_head * group + query[half] % group;
+      exists[half] = query[half] < queries;
+      const uint32_t position = slice.first_position + row[half];
+      sight.begin[half] = call.FirstSeen(position);
+      sight.end[half] = exists[half] ? position + 1 : 0;
+    }
+    begin = call.FirstSeen(slice.first_position + first_query / group);
+    const uint32_t last =
+        first_query + kWarpQueries < queries ? first_query + kWarpQueries : queries;
+    end = first_query < queries ? slice.first_position + (last - 1) / group + 1 : 0;
+  }
+
+  __device__ __forceinline__ bool See(uint32_t start) const {
+    return start < end && start + kTileTokens > begin;
+  }
+};
+
+template <uint32_t columns>
+__device__ __forceinline__ void StoreState(const AttentionCall& call, const AttentionTask& task,
+                                           uint32_t split, const WarpQueries& place,
+                                           uint32_t kv_head, uint32_t first_column, uint32_t lane,
+                                           const AttentionState<columns>& state) {
+#pragma unroll
+  for (uint32_t half = 0; half < 2; ++half) {
+    if (!place.exists[half]) continue;
+    const size_t row =
+        call.StateRow(task.first_state, split, place.queries, place.query[half], kv_head);
+    float* to = call.state_values + row * call.cache.head_dim + first_column + lane % 4 * 2;
+#pragma unroll
+    for (uint32_t n = 0; n < columns / 8; ++n) {
+      StoreVector(to + n * 8,
+                  Vector<float, 2>{state.values[n][2 * half], state.values[n][2 * half + 1]});
+    }
+    if (first_column == 0 && lane % 4 == 0) {
+      StoreVector(call.state_softmax + row * 2,
+                  Vector<float, 2>{state.largest[half], state.total[half]});
+    }
+  }
+}
+
+template <uint32_t columns>
+__device__ __forceinline__ void WriteOut(const AttentionCall& call, const AttentionSlice& slice,
+                                         const WarpQueries& place, uint32_t first_column,
+                                         uint32_t lane, const AttentionState<columns>& state) {
+#pragma unroll
+  for (uint32_t half = 0; half < 2; ++half) {
+    if (!place.exists[half]) continue;
+    const uint32_t head = place.head[half];
+    const float factor = OutputFactor(state.largest[half], state.total[half], call.Sink(head));
+    const size_t to = (size_t{slice.first_row} + place.row[half]) * call.out_stride +
+                      size_t{head} * call.cache.head_dim + first_column + lane % 4 * 2;
+#pragma unroll
+    for (uint32_t n = 0; n < columns / 8; ++n) {
+      call.StoreOut(to + n * 8, __fmul_rn(state.values[n][2 * half], factor),
+                    __fmul_rn(state.values[n][2 * half + 1], factor));
+    }
+  }
+}
+
+// The state of a split, or with kAllSplits the output. The block's task is read again here, so that
+// what only this needs takes no registers before.
+inline constexpr uint32_t kAllSplits = UINT32_MAX;
+template <uint32_t columns>
+__device__ __forceinline__ void StoreResult(const AttentionCall& call, uint32_t split,
+                                            uint32_t kv_head, uint32_t first_query,
+                                            uint32_t first_column, uint32_t lane,
+                                            const AttentionState<columns>& state) {
+  const AttentionTask task = call.tasks[blockIdx.x];
+  const AttentionSlice slice = call.slices[task.slice];
+  const WarpQueries place(call, slice, kv_head, first_query, lane);
+  if (split == kAllSplits) {
+    WriteOut(call, slice, place, first_column, lane, state);
+  } else {
+    StoreState(call, task, split, place, kv_head, first_column, lane, state);
+  }
+}
+
+// The tiles that the queries of a block see in the splits of a task.
+struct TileRange {
+  uint32_t begin;
+  uint32_t end;
+
+  __device__ __forceinline__ TileRange(const AttentionCall& call, const AttentionSlice& slice,
+                                       const AttentionTask& task, uint32_t block_queries) {
+    const uint32_t queries = slice.rows * call.group_heads;
+    const uint32_t left = queries - task.first_query;
+    const uint32_t last = task.first_query + (left < block_queries ? left : block_queries) - 1;
+    const uint32_t first_seen =
+        call.FirstSeen(slice.first_position + task.first_query / call.group_heads);
+    const uint32_t last_seen = slice.first_position + last / call.group_heads;
+    begin = task.split_begin * kSplitTiles;
+    if (first_seen / kTileTokens > begin) begin = first_seen / kTileTokens;
+    end = task.split_end * kSplitTiles;
+    if (last_seen / kTileTokens + 1 < end) end = last_seen / kTileTokens + 1;
+  }
+};
+
+// `parts` warps share 16 queries, each has a part of the columns. With `folds`, a task of several
+// splits may fold their states in registers; else one that stores none has one split.
+template <typename T, uint32_t head_dim, uint32_t warps, uint32_t parts, bool folds>
+__global__ void __launch_bounds__(warps* kWarp, 1)
+    AttendKernel(const __grid_constant__ AttentionCall call) {
+  constexpr uint32_t kColumns = head_dim / parts;
+  const AttentionTask task = call.tasks[blockIdx.x];
+  if (task.split_begin == task.split_end) return;
+  const AttentionSlice slice = call.slices[task.slice];
+  const TileRange tiles(call, slice, task, warps / parts * kWarpQueries);
+  if (tiles.begin >= tiles.end) return;  // nobody looks at the states of splits that nobody sees
+
+  const uint32_t kv_head = blockIdx.y;
+  const uint32_t lane = threadIdx.x % kWarp;
+  const uint32_t warp = threadIdx.x / kWarp;
+  const uint32_t first_column = warp % parts * kColumns;
+  const uint32_t first_query = task.first_query + warp / parts * kWarpQueries;
+  const WarpQueries place(call, slice, kv_head, first_query, lane);
+  const PagedHead head = call.Head(slice, kv_head);
+  auto* stages = reinterpret_cast<KvTile<head_dim>*>(DynamicShared());
+  BeginTile<head_dim, warps * kWarp>(head, tiles.begin * kTileTokens, stages[tiles.begin % 2]);
+  CommitCopies();
+
+  const float* rows[2];
+#pragma unroll
+  for (uint32_t half = 0; half < 2; ++half) {
+    rows[half] = call.query + (size_t{slice.first_row} + place.row[half]) * call.query_stride +
+                 size_t{place.head[half]} * head_dim;
+    if (!place.exists[half]) rows[half] = nullptr;
+  }
+  QueryFragments<head_dim> queries;
+  queries.template Load<T>(rows,
+                           DynamicShared() + 2 * sizeof(KvTile<head_dim>) +
+                               warp / parts * QueryFragments<head_dim>::kSharedBytes,
+                           warp % parts == 0, lane);
+
+  AttentionState<kColumns> state;  // of the splits so far
+  AttentionState<kColumns> part;   // of this one
+  if constexpr (folds) state.Clear();
+  const bool stores = task.first_state != kNoState;
+  uint32_t tile = tiles.begin;
+  while (tile < tiles.end) {
+    part.Clear();
+    uint32_t split_end = (tile / kSplitTiles + 1) * kSplitTiles;
+    if (split_end > tiles.end) split_end = tiles.end;
+    for (; tile < split_end; ++tile) {
+      if (tile + 1 < tiles.end) {
+        BeginTile<head_dim, warps * kWarp>(head, (tile + 1) * kTileTokens, stages[(tile + 1) % 2]);
+      }
+      CommitCopies();
+      WaitForCopies<1>();
+      __syncthreads();
+      if (place.See(tile * kTileTokens)) {
+        AttendTile<T>(queries, stages[tile % 2], tile * kTileTokens, call.rule, place.sight,
+                      first_column, lane, part);
+      }
+      __syncthreads();  // before the next copy comes into this stage
+    }
+    if (stores) {
+      StoreResult(call, (tile - 1) / kSplitTiles, kv_head, first_query, first_column, lane, part);
+    } else if constexpr (folds) {
+      state.Fold(part);
+    }
+  }
+  WaitForCopies<0>();
+  if (stores) return;
+  if constexpr (folds) {
+    StoreResult(call, kAllSplits, kv_head, first_query, first_column, lane, state);
+  } else {
+    StoreResult(call, kAllSplits, kv_head, first_query, first_column, lane, part);
+  }
+}
+
+template <typename T, uint32_t head_dim, uint32_t warps, uint32_t parts, bool folds>
+void LaunchAttend(const AttentionCall& call, uint32_t tasks, Stream stream) {
+  constexpr size_t kSharedBytes =
+      2 * sizeof(KvTile<head_dim>) + warps / parts * QueryFragments<head_dim>::kSharedBytes;
+  static_assert(kSharedBytes <= 99 * 1024, "what every device has");
+  Launch(&AttendKernel<T, head_dim, warps, parts, folds>, dim3{tasks, call.cache.kv_heads},
+         dim3{warps * kWarp}, kSharedBytes, stream, call);
+}
+
+// Calls launch with head_dim as a constant. REQUIRES: one of kAttentionHeadDims.
+template <typename Launcher>
+void ForHeadDim(uint32_t head_dim, Launcher launch) {
+  if (head_dim == 32) return launch(std::integral_constant<uint32_t, 32>());
+  if (head_dim == 64) return launch(std::integral_constant<uint32_t, 64>());
+  if (head_dim == 80) return launch(std::integral_constant<uint32_t, 80>());
+  if (head_dim == 96) return launch(std::integral_constant<uint32_t, 96>());
+  if (head_dim == 128) return launch(std::integral_constant<uint32_t, 128>());
+  launch(std::integral_constant<uint32_t, 256>());
+}
+
+void LaunchFewQueries(const AttentionCall& call, uint32_t tasks, Stream stream);
+void LaunchManyQueries(const AttentionCall& call, uint32_t tasks, Stream stream);
+
+}  // namespace infercept::cuda

@@ -1,0 +1,105 @@
+#include "kernels/cuda/attention_plan.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace infercept::cuda {
+namespace {
+
+constexpr uint32_t kFewQueries = 16;
+constexpr uint32_t kRun = 16;
+
+// Slices of many queries are cut along their positions if a step has fewer blocks than this: one
+// for each of the 132 multiprocessors of an H200, and as many again, since they differ in length.
+constexpr uint32_t kBlocksWanted = 264;
+
+void AddRuns(const AttentionSlice& slice, uint32_t index, std::vector<KvRun>& runs) {
+  const uint32_t end = slice.first_position + slice.rows;
+  for (uint32_t first = slice.first_position; first < end;) {
+    const uint32_t next = std::min(end, (first / kRun + 1) * kRun);
+    runs.push_back({index, first, next - first});
+    first = next;
+  }
+}
+
+}  // namespace
+
+uint32_t ManyQueries(uint32_t head_dim) { return head_dim <= 128 ? 128 : 64; }
+
+size_t AttentionStateBytes(uint32_t state_rows, uint32_t kv_heads, uint32_t head_dim) {
+  return size_t{state_rows} * kv_heads * (head_dim + 2) * sizeof(float);
+}
+
+void AttentionPlan::Make(std::span<const AttentionSlice> slices, const AttentionPlanShape& shape) {
+  few.clear();
+  many.clear();
+  merges.clear();
+  runs.clear();
+  state_rows = 0;
+  uint64_t blocks = 0;
+  for (const AttentionSlice& slice : slices) {
+    IC_CHECK(slice.rows <= UINT32_MAX / shape.group_heads);
+    blocks += uint64_t{DivCeil(slice.rows * shape.group_heads, ManyQueries(shape.head_dim))} *
+              shape.kv_heads;
+  }
+  const auto parts = static_cast<uint32_t>(DivCeil<uint64_t>(kBlocksWanted, blocks + 1));
+  for (uint32_t i = 0; i < slices.size(); ++i) {
+    if (slices[i].rows == 0) continue;
+    AddRuns(slices[i], i, runs);
+    if (slices[i].rows * shape.group_heads <= kFewQueries) {
+      AddFew(slices[i], i, shape);
+    } else {
+      AddMany(slices[i], i, parts, shape);
+    }
+  }
+}
+
+void AttentionPlan::AddFew(const AttentionSlice& slice, uint32_t index,
+                           const AttentionPlanShape& shape) {
+  const uint32_t splits = DivCeil(slice.first_position + slice.rows, kSplitTokens);
+  if (splits == 1) {
+    few.push_back({index, 0, 0, 1, kNoState});
+    return;
+  }
+  const uint32_t first_state = ReserveStates(slice, index, splits, shape);
+  if (first_state == kNoState) {
+    AddMany(slice, index, 1, shape);
+    return;
+  }
+  for (uint32_t split = 0; split < splits; ++split) {
+    few.push_back({index, 0, split, split + 1, first_state});
+  }
+}
+
+void AttentionPlan::AddMany(const AttentionSlice& slice, uint32_t index, uint32_t parts,
+                            const AttentionPlanShape& shape) {
+  const uint32_t queries = slice.rows * shape.group_heads;
+  const uint32_t splits = DivCeil(slice.first_position + slice.rows, kSplitTokens);
+  uint32_t first_state = kNoState;
+  if (parts > 1 && splits > 1) first_state = ReserveStates(slice, index, splits, shape);
+  if (first_state == kNoState) parts = 1;
+  const uint32_t per_task = ManyQueries(shape.head_dim);
+  for (uint32_t left = DivCeil(queries, per_task); left > 0; --left) {  // the longest first
+    const uint32_t first = (left - 1) * per_task;
+    const uint32_t last_row = (std::min(first + per_task, queries) - 1) / shape.group_heads;
+    const uint64_t seen = DivCeil(slice.first_position + last_row + 1, kSplitTokens);
+    for (uint32_t part = 0; part < parts; ++part) {
+      const auto begin = static_cast<uint32_t>(seen * part / parts);
+      const auto end = static_cast<uint32_t>(seen * (part + 1) / parts);
+      if (begin < end) many.push_back({index, first, begin, end, first_state});
+    }
+  }
+}
+
+uint32_t AttentionPlan::ReserveStates(const AttentionSlice& slice, uint32_t index, uint32_t splits,
+                                      const AttentionPlanShape& shape) {
+  const uint64_t rows = uint64_t{splits} * slice.rows * shape.group_heads;
+  if (state_rows + rows > shape.state_rows_max) return kNoState;
+  const uint32_t first_state = state_rows;
+  state_rows += static_cast<uint32_t>(rows);
+  for (uint32_t row = 0; row < slice.rows; ++row) merges.push_back({index, row, first_state});
+  return first_state;
+}
+
+}  // namespace infercept::cuda
