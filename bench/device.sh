@@ -16,8 +16,8 @@ cd "$(dirname "$0")/.."
 
 all_parts=(tests sanitize kernels engine policies)
 # The tests that need no GPU and stand in for those that do.
-emulated_tests=(cuda_elementwise_test cuda_matmul_test cuda_memory_test cuda_sample_test fake_device_test
-  device_executor_test decode_graphs_test launched_kernels_test)
+emulated_tests=(fake_device_test device_executor_test decode_graphs_test launched_kernels_test)
+for source in test/native/cuda_*_test.cc; do emulated_tests+=("$(basename "$source" .cc)"); done
 dry_run=false
 again=false
 build=build-device
