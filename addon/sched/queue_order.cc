@@ -13,6 +13,7 @@ constexpr double kLarge = 1.5;
 // the least nobody knows what is usual: short ones end first.
 constexpr double kTurnsMean = 100;
 constexpr double kTurnsLeast = 8;
+constexpr Nanos kLivedMost = Nanos{1} << 60;  // 36 years; kLifetimes of them are 146
 
 }  // namespace
 
@@ -20,7 +21,9 @@ QueueOrder::QueueOrder(const SloWeights& slo) : large_(kLarge * slo.throughput /
 
 void QueueOrder::Observe(Nanos lived, size_t tokens) {
   turns_ = std::min(turns_ + 1, kTurnsMean);
-  lived_ += (static_cast<double>(lived) - lived_) / turns_;
+  // Whatever the clock does, nobody is put before its arrival, nor beyond the end of time.
+  const auto nanos = std::clamp<Nanos>(lived, 0, kLivedMost);
+  lived_ += (static_cast<double>(nanos) - lived_) / turns_;
   tokens_ += (static_cast<double>(tokens) - tokens_) / turns_;
 }
 
