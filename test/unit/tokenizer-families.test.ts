@@ -130,19 +130,20 @@ describe('from GGUF', () => {
 });
 
 describe('tokens spell the text that they were made of', () => {
+  const some = lines.filter((_, index) => index % 5 === 0);
   const lossless = Object.keys(families).filter(
     (name) => !/qwen|command-r|phi|t5|xlm|bert|unigram|prefix/.test(name) && name !== 'llama2' && name !== 'mistral',
   );
   test.each(lossless)('%s', (name) => {
     const tokenizer = tokenizerOf(families[name]!);
     const spelled = (line: string) => (name === 'gemma' ? line.replaceAll('▁', ' ') : line);
-    expect(lines.filter((line) => tokenizer.decode(tokenizer.encodeTemplate(line)) !== spelled(line))).toEqual([]);
+    expect(some.filter((line) => tokenizer.decode(tokenizer.encodeTemplate(line)) !== spelled(line))).toEqual([]);
   });
 
   test.each(['llama2', 'mistral'])('%s, in the middle of a text', (name) => {
     const tokenizer = tokenizerOf(families[name]!);
     const spelled = (line: string) => line.replaceAll('▁', ' ');
-    expect(lines.filter((line) => tokenizer.decode(tokenizer.encodeText(line)) !== spelled(line))).toEqual([]);
+    expect(some.filter((line) => tokenizer.decode(tokenizer.encodeText(line)) !== spelled(line))).toEqual([]);
   });
 });
 

@@ -155,12 +155,10 @@ function createSymbols(model: TokenizerModel, { vocabulary, affixes, bytes }: Sy
  * SentencePiece do not cut it) falls into short parts there, and the result is the same.
  */
 function createSeamFinder(merges: readonly Merge[]): (text: string) => Iterable<string> {
-  const neighbours = new Set<number>();
-  for (const merge of merges) {
-    const token = partsOfMerge(merge).join('');
-    for (let index = 1; index < token.length; index++) neighbours.add(pairOf(token, index));
-  }
+  let neighbours: ReadonlySet<number> | undefined;
   return function* (text) {
+    // Byte-level vocabularies meet long words seldom, and some never.
+    neighbours ??= neighboursIn(merges);
     let start = 0;
     for (let index = 1; index < text.length; index++) {
       if (neighbours.has(pairOf(text, index)) || isLowSurrogate(text.charCodeAt(index))) continue;
@@ -169,6 +167,15 @@ function createSeamFinder(merges: readonly Merge[]): (text: string) => Iterable<
     }
     yield text.slice(start);
   };
+}
+
+function neighboursIn(merges: readonly Merge[]): Set<number> {
+  const pairs = new Set<number>();
+  for (const merge of merges) {
+    const token = partsOfMerge(merge).join('');
+    for (let index = 1; index < token.length; index++) pairs.add(pairOf(token, index));
+  }
+  return pairs;
 }
 
 /** The characters before and at `index`, as one number. */
