@@ -7,7 +7,18 @@
  * Names of model families, for people: what sets them apart for the native side are {@link Hyperparameters} alone.
  * `formats/architectures/` has a row for each.
  */
-export type Architecture = 'llama' | 'gptj' | 'mistral' | 'qwen2' | 'qwen3' | 'gemma2' | 'gemma3' | 'phi3';
+export type Architecture =
+  | 'llama'
+  | 'gptj'
+  | 'mistral'
+  | 'mixtral'
+  | 'qwen2'
+  | 'qwen3'
+  | 'qwen3moe'
+  | 'gemma2'
+  | 'gemma3'
+  | 'phi3'
+  | 'gpt-oss';
 
 /**
  * Element types of tensors, by GGUF's names. The quantized ones store blocks of elements that share scales;
@@ -143,7 +154,15 @@ export interface Hyperparameters {
   /** Whether the feed-forward network multiplies two projections. Default true. */
   gated?: boolean;
   /** `gelu` is the approximation with tanh. Default `silu`. */
-  activation?: 'silu' | 'gelu';
+  activation?: 'silu' | 'gelu' | 'clampedSwiglu';
+  /** With `clampedSwiglu`: gate sigmoid(alpha gate) (up + 1), where no gate is above `limit` and no up beyond it. */
+  swiglu?: { alpha: number; limit: number };
+  /**
+   * A choice of feed-forward networks of `ffnWidth`: a router picks `used` of `count` for each token. Their weights are a
+   * softmax over all scores, or with `normalized` over those picked.
+   */
+  experts?: { count: number; used: number; normalized: boolean };
+  routerBias?: boolean;
   /** Rows of `embedding` are multiplied by it where they are looked up. Default 1. */
   embeddingScale?: number;
   /** Dot products of queries and keys are multiplied by it. Default `1 / sqrt(headDim)`. */
@@ -174,6 +193,7 @@ export interface TensorSpec {
    *                                                    layers.N.feedForward.down         [W, F]
    *
    * Where the hyperparameters say so, besides: a vector `<name>.bias` to each norm, `attention.*`, `feedForward.*` and `output`;
+   * layers.N.router [experts, W] and .experts.E.gate, .up [F, W], .down [W, F] in place of .feedForward.*;
    * layers.N.attentionPostNorm and .feedForwardPostNorm [1, W], .attention.queryNorm and .keyNorm [1, D],
    * .attention.sinks [1, H].
    */

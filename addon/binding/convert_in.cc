@@ -73,8 +73,10 @@ void ReadVariations(const ObjectReader& reader, Hyperparameters& result) {
         Named<NormKind>(reader, "norm", {{"rms", NormKind::kRms}, {"layer", NormKind::kLayer}});
   }
   if (reader.Has("activation")) {
-    result.activation = Named<Activation>(
-        reader, "activation", {{"silu", Activation::kSilu}, {"gelu", Activation::kGelu}});
+    result.activation = Named<Activation>(reader, "activation",
+                                          {{"silu", Activation::kSilu},
+                                           {"gelu", Activation::kGelu},
+                                           {"clampedSwiglu", Activation::kClampedSwiglu}});
   }
   number("normWeightOffset", result.norm_weight_offset);
   flag("postNorms", result.post_norms);
@@ -85,6 +87,16 @@ void ReadVariations(const ObjectReader& reader, Hyperparameters& result) {
   flag("feedForwardBias", result.feed_forward_bias);
   flag("outputBias", result.output_bias);
   flag("gated", result.gated);
+  if (reader.Has("swiglu")) {
+    const ObjectReader swiglu = reader.Object("swiglu");
+    result.swiglu = {swiglu.Float("alpha"), swiglu.Float("limit")};
+  }
+  if (reader.Has("experts")) {
+    const ObjectReader experts = reader.Object("experts");
+    result.experts = {experts.Int<uint32_t>("count", 1), experts.Int<uint32_t>("used", 1),
+                      experts.Bool("normalized")};
+  }
+  flag("routerBias", result.router_bias);
   number("embeddingScale", result.embedding_scale);
   number("attentionScale", result.attention_scale);
   number("attentionSoftCap", result.attention_soft_cap);

@@ -82,6 +82,23 @@ struct AttentionRules {
   const float* sinks = nullptr;
 };
 
+// A choice of experts for each token.
+struct ExpertChoice {
+  const float* scores = nullptr;  // [tokens][experts]
+  uint32_t experts = 0;
+  uint32_t used = 0;           // at most experts
+  bool normalized = true;      // the weights of those chosen sum to 1
+  uint32_t* chosen = nullptr;  // [tokens][used], best first, of equal ones the first
+  float* weights = nullptr;    // [tokens][used]
+};
+
+// gate' sigmoid(alpha gate') (up' + 1), with gate' = min(gate, limit) and up' = up within limit of
+// zero (gpt-oss).
+struct ClampedSwiglu {
+  float alpha = 1;
+  float limit = 0;
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -157,6 +174,15 @@ class Ops {
   virtual void GeluMultiply(const float* gate, const float* up, size_t count, float* out) const = 0;
   // x = gelu(x), the same.
   virtual void Gelu(size_t count, float* x) const = 0;
+  virtual void ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float* gate,
+                                     const float* up, size_t count, float* out) const = 0;
+
+  // Weights are the softmax of all scores, of which only those of the chosen experts count (Shazeer
+  // et al. 2017, eq. 3 to 5). Here for memory of the host; ops on a device have their own.
+  virtual void ChooseExperts(const ExpertChoice& choice, uint32_t tokens) const;
+  // out[t] = sum over i < used, in order, of weights[t][i] x[places[t][i]]. Likewise.
+  virtual void MixRows(const float* x, const uint32_t* places, const float* weights, uint32_t used,
+                       uint32_t tokens, uint32_t width, float* out) const;
 
   // Stores the keys and values of all slices' tokens into the cache. Rows of key/value are stride
   // floats apart, [kv_heads][head_dim] each.

@@ -34,10 +34,11 @@ void ForwardPass::NormProjection(const NormWeights& norm) const {
   });
 }
 
-void ForwardPass::AddBias(const float* bias, uint32_t width, float* x, size_t stride) const {
+void ForwardPass::AddBias(const float* bias, uint32_t width, uint32_t count, float* x,
+                          size_t stride) const {
   if (bias == nullptr) return;
-  ForRows(width, [&](size_t first, uint32_t count) {
-    ops.AddBias(bias, width, count, x + first * stride, stride);
+  ForRows(count, width, [&](size_t first, uint32_t part) {
+    ops.AddBias(bias, width, part, x + first * stride, stride);
   });
 }
 

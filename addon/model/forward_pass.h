@@ -33,20 +33,24 @@ struct ForwardPass {
   void AddAndNorm(const NormWeights& norm, float* out) const;
   // projection = norm(projection): what a block computed, before it is added to the stream.
   void NormProjection(const NormWeights& norm) const;
-  // x += bias, row by row; nothing where the model has no such bias.
-  void AddBias(const float* bias, uint32_t width, float* x, size_t stride) const;
+  // x += bias for `count` rows; nothing where the model has no such bias.
+  void AddBias(const float* bias, uint32_t width, uint32_t count, float* x, size_t stride) const;
 
   // For the rest of the layer once all keys and values are stored: this pass, or in the last layer
   // one over the wanted rows alone, of which everything that is still needed is moved to the front.
   ForwardPass KeepWanted() const;
 
-  // Runs body(first, count) over all rows, in parts of at least kPartElements elements, spread over
-  // the threads when there are several.
+  // Runs body(first, count) over `all` rows, in parts of at least kPartElements elements, spread
+  // over the threads when there are several.
+  template <typename Body>
+  void ForRows(size_t all, size_t row_elements, const Body& body) const {
+    const size_t part_rows = std::max<size_t>(1, kPartElements / row_elements);
+    pool.ParallelFor(static_cast<uint32_t>(all), static_cast<uint32_t>(part_rows),
+                     [&](uint32_t begin, uint32_t end, uint32_t) { body(begin, end - begin); });
+  }
   template <typename Body>
   void ForRows(size_t row_elements, const Body& body) const {
-    const size_t part_rows = std::max<size_t>(1, kPartElements / row_elements);
-    pool.ParallelFor(rows(), static_cast<uint32_t>(part_rows),
-                     [&](uint32_t begin, uint32_t end, uint32_t) { body(begin, end - begin); });
+    ForRows(rows(), row_elements, body);
   }
 
   // The same over elements: body(first, count) of [0, elements).

@@ -54,6 +54,12 @@ Status CheckHyperparameters(const Hyperparameters& h) {
     return FormatError(std::to_string(h.heads) + " heads of " + std::to_string(h.head_dim) +
                        " elements are more than " + std::to_string(kMax));
   }
+  constexpr uint32_t kExpertsMax = 4096;  // far more than any model has
+  if (h.experts.count > kExpertsMax || h.experts.used > h.experts.count ||
+      (h.experts.count > 0) != (h.experts.used > 0)) {
+    return FormatError("a token cannot use " + std::to_string(h.experts.used) + " of " +
+                       std::to_string(h.experts.count) + " experts");
+  }
   if (!(h.norm_epsilon >= 0)) return FormatError("norm epsilon must not be negative");
   if (!h.windows.empty() && h.windows.size() != h.layers) {
     return FormatError("there must be a window for each of the " + std::to_string(h.layers) +

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/tensor_spec.h"
+#include "kernels/ops.h"
 
 namespace infercept {
 
@@ -42,7 +43,14 @@ struct RopeSpec {
 
 enum class NormKind : uint8_t { kRms, kLayer };
 
-enum class Activation : uint8_t { kSilu, kGelu };
+enum class Activation : uint8_t { kSilu, kGelu, kClampedSwiglu };
+
+// A feed-forward network for each token, chosen by a router.
+struct ExpertSpec {
+  uint32_t count = 0;      // 0: one network for all
+  uint32_t used = 0;       // for each token
+  bool normalized = true;  // ExpertChoice
+};
 
 struct Hyperparameters {
   uint32_t layers = 0;
@@ -68,6 +76,9 @@ struct Hyperparameters {
   bool output_bias = false;
   bool gated = true;  // else the feed-forward network has no gate
   Activation activation = Activation::kSilu;
+  ClampedSwiglu swiglu = {};  // only of Activation::kClampedSwiglu
+  ExpertSpec experts = {};    // of every layer; each is ffn_width wide
+  bool router_bias = false;
   float embedding_scale = 1;
   float attention_scale = 0;     // of dot products; 0: 1 / sqrt(head_dim)
   float attention_soft_cap = 0;  // AttentionRules; 0: none

@@ -26,7 +26,11 @@ class Table {
     Attention(weights);
     if (h_.post_norms) Norm("attentionPostNorm", weights.attention_post_norm);
     if (!h_.parallel_blocks) Norm("feedForwardNorm", weights.ffn_norm);
-    FeedForward("feedForward.", weights.feed_forward);
+    if (h_.experts.count == 0) {
+      FeedForward("feedForward.", weights.feed_forward);
+    } else {
+      Experts(weights);
+    }
     if (h_.post_norms) Norm("feedForwardPostNorm", weights.ffn_post_norm);
     prefix_.clear();
   }
@@ -64,6 +68,15 @@ class Table {
     if (h_.gated) Vector(name + "gate.bias", h_.ffn_width, weights.gate_bias);
     Vector(name + "up.bias", h_.ffn_width, weights.up_bias);
     Vector(name + "down.bias", h_.width, weights.down_bias);
+  }
+
+  void Experts(LayerWeights& weights) {
+    Matrix("router", h_.experts.count, h_.width, weights.router);
+    if (h_.router_bias) Vector("router.bias", h_.experts.count, weights.router_bias);
+    weights.experts.resize(h_.experts.count);
+    for (uint32_t e = 0; e < h_.experts.count; ++e) {
+      FeedForward("experts." + std::to_string(e) + ".", weights.experts[e]);
+    }
   }
 
   const Hyperparameters& h_;

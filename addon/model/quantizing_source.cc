@@ -87,7 +87,9 @@ class QuantizingSource final : public TensorSource {
 }  // namespace
 
 DType QuantizedDType(const TensorSpec& tensor, DType wanted) {
-  if (tensor.rows == 1 || IsQuantized(tensor.dtype)) return tensor.dtype;
+  // A router is a small part of a model, and a little less precise it would choose others.
+  const bool is_router = tensor.name.ends_with(".router");
+  if (tensor.rows == 1 || is_router || IsQuantized(tensor.dtype)) return tensor.dtype;
   for (const DType dtype : {wanted, DType::kQ8_0}) {
     if (tensor.columns % BlockValues(dtype) == 0) return dtype;
   }

@@ -73,9 +73,9 @@ void QkvBlock(const LayerWeights& weights, const PagedKv& cache, const ForwardPa
           {weights.value, w.qkv + layout.value, layout.stride}},
          w.normed, pass);
   const uint32_t key_width = h.kv_heads * h.head_dim;
-  pass.AddBias(weights.query_bias, h.heads * h.head_dim, w.qkv, layout.stride);
-  pass.AddBias(weights.key_bias, key_width, w.qkv + layout.key, layout.stride);
-  pass.AddBias(weights.value_bias, key_width, w.qkv + layout.value, layout.stride);
+  pass.AddBias(weights.query_bias, h.heads * h.head_dim, pass.rows(), w.qkv, layout.stride);
+  pass.AddBias(weights.key_bias, key_width, pass.rows(), w.qkv + layout.key, layout.stride);
+  pass.AddBias(weights.value_bias, key_width, pass.rows(), w.qkv + layout.value, layout.stride);
   // Keys follow the queries, so one call rotates the heads of both.
   pass.ForRows(layout.stride, [&](size_t first, uint32_t count) {
     if (h.query_key_norm) NormHeads(weights, layout, first, count, pass);
@@ -98,7 +98,7 @@ void AttentionBlock(const LayerWeights& weights, const PagedKv& cache, const For
   pass.ops.Attention(w.qkv, layout.stride, pass.input.slices, h.heads, cache, rules, w.attention,
                      layout.key, w.scratch, pass.pool);
   MatMul({{weights.attention_output, w.projection, h.width}}, w.attention, pass);
-  pass.AddBias(weights.attention_output_bias, h.width, w.projection, h.width);
+  pass.AddBias(weights.attention_output_bias, h.width, pass.rows(), w.projection, h.width);
 }
 
 // Both blocks read the same normalized stream: projection = attention + network.

@@ -47,7 +47,10 @@ struct LayerWeights {
   const float* sinks = nullptr;       // [heads]
   NormWeights attention_post_norm;
   NormWeights ffn_norm;
-  FeedForwardWeights feed_forward;
+  FeedForwardWeights feed_forward;  // empty with experts
+  PackedWeight router;              // [experts][width]
+  const float* router_bias = nullptr;
+  std::vector<FeedForwardWeights> experts;
   NormWeights ffn_post_norm;
 };
 

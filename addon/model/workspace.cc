@@ -42,6 +42,8 @@ Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
   space.logit_rows_max_ = std::min(limits.rows, kLogitRowsMax);
   const size_t heads_width = size_t{h.heads + 2 * h.kv_heads} * h.head_dim;
   const size_t rows = limits.rows;
+  const size_t choices = rows * h.experts.used;
+  space.expert_rows = ExpertRows(static_cast<uint32_t>(choices), h.experts.count);
   const std::pair<float**, size_t> regions[] = {
       {&space.residual, rows * h.width},
       {&space.normed, rows * h.width},
@@ -50,6 +52,10 @@ Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
       {&space.gate, rows * h.ffn_width},
       {&space.up, rows * h.ffn_width},
       {&space.projection, rows * h.width},
+      {&space.expert_scores, rows * h.experts.count},
+      {&space.expert_weights, choices},
+      {&space.expert_inputs, choices * h.width},
+      {&space.expert_outputs, choices * h.width},
       {&space.logit_inputs, rows * h.width},
       {&space.logits, size_t{space.logit_rows_max_} * h.vocabulary_size},
   };

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "device/cpu_device.h"
 #include "kernels/ops.h"
+#include "model/expert_rows.h"
 #include "model/model_spec.h"
 
 namespace infercept {
@@ -34,10 +35,16 @@ class Workspace {
   float* normed = nullptr;    // [rows_max][width]
   // [rows_max][(heads + 2 kv_heads) head_dim]: query, key and value of each token
   float* qkv = nullptr;
-  float* attention = nullptr;     // [rows_max][heads * head_dim]
-  float* gate = nullptr;          // [rows_max][ffn_width]
-  float* up = nullptr;            // [rows_max][ffn_width]
-  float* projection = nullptr;    // [rows_max][width]
+  float* attention = nullptr;   // [rows_max][heads * head_dim]
+  float* gate = nullptr;        // [rows_max][ffn_width]
+  float* up = nullptr;          // [rows_max][ffn_width]
+  float* projection = nullptr;  // [rows_max][width]
+  // Only with experts. A place is one choice of one row (expert_rows.h).
+  float* expert_scores = nullptr;   // [rows_max][experts]
+  float* expert_weights = nullptr;  // [rows_max][used]
+  float* expert_inputs = nullptr;   // [places][width]
+  float* expert_outputs = nullptr;  // [places][width]
+  ExpertRows expert_rows;
   float* logit_inputs = nullptr;  // [rows_max][width], final norm applied
   float* logits = nullptr;        // [logit_rows_max][vocabulary_size]
   float* host_logits = nullptr;   // the same in memory of the host; on the CPU the very same

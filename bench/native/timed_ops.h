@@ -76,6 +76,10 @@ class TimedOps final : public Ops {
   void Gelu(size_t count, float* x) const override {
     Count(kElementwise, [&] { ops_.Gelu(count, x); });
   }
+  void ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float* gate, const float* up,
+                             size_t count, float* out) const override {
+    Count(kElementwise, [&] { ops_.ClampedSwigluMultiply(swiglu, gate, up, count, out); });
+  }
   void WriteKv(const float* key, const float* value, size_t stride,
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override {
     Count(kWriteKv, [&] { ops_.WriteKv(key, value, stride, slices, cache); });

@@ -15,6 +15,8 @@ export interface Fields {
   string(key: string, fallback: string): string;
   /** Finite numbers above zero. The key is required. */
   positives(key: string): number[];
+  /** Elements of a list; 0 without the key. */
+  length(key: string): number;
   /** `undefined` without the key. */
   strings(key: string): string[] | undefined;
   boolean(key: string, fallback: boolean): boolean;
@@ -57,6 +59,7 @@ export function createFields(path: string, lookup: (key: string) => unknown): Fi
         undefined,
         (value) => Array.isArray(value) && value.every((number) => Number.isFinite(number) && number > 0),
       ),
+    length: (key) => checked<unknown[]>(key, 'a list', [], Array.isArray).length,
     strings: (key) =>
       get(key) === undefined
         ? undefined

@@ -96,7 +96,8 @@ function foundTensor({ type, dimensions, offset }: GgufTensor): FoundTensor {
   const [columns, rows = 1, ...rest] = dimensions as [number, ...number[]];
   return {
     type: ggmlTypes[type] ?? `number ${type}`,
-    shape: rest.every((dimension) => dimension === 1) ? [rows, columns] : undefined,
+    // Matrices of several experts lie one behind the other.
+    shape: [rest.reduce((product, dimension) => product * dimension, rows), columns],
     file: 0,
     offset,
   };

@@ -61,7 +61,8 @@ function resolve(row: TensorRow, name: string, tensor: FoundTensor, found: Found
   const where = `${path}: tensor "${name}"`;
   const dtype = supportedType(tensor.type, where);
   const [rows, columns] = row.shape;
-  const { firstRow, ofRows } = row.part ?? { firstRow: 0, ofRows: rows };
+  const part = row.part ?? (found.format === 'gguf' ? row.ggufPart : undefined);
+  const { firstRow, ofRows } = part ?? { firstRow: 0, ofRows: rows };
   if (tensor.shape?.[0] !== ofRows || tensor.shape[1] !== columns) {
     const shape = tensor.shape === undefined ? 'more than two dimensions' : `shape [${tensor.shape}]`;
     throw broken(`${where} has ${shape}, but the hyperparameters call for [${ofRows}, ${columns}].`);

@@ -260,8 +260,19 @@ Hyperparameters RuledHyperparameters() {
   return h;
 }
 
+Hyperparameters ExpertHyperparameters() {
+  Hyperparameters h = test::TinyHyperparameters();
+  h.experts = {.count = 5, .used = 2, .normalized = false};
+  h.router_bias = true;
+  h.feed_forward_bias = true;
+  h.activation = Activation::kClampedSwiglu;
+  h.swiglu = {1.7f, 2};
+  return h;
+}
+
 std::vector<Hyperparameters> Families() {
-  return {test::TinyHyperparameters(), ParallelHyperparameters(), RuledHyperparameters()};
+  return {test::TinyHyperparameters(), ParallelHyperparameters(), RuledHyperparameters(),
+          ExpertHyperparameters()};
 }
 
 void ExpectChunksDoNotMatter(const Ops& ops, const Storage& storage, const Hyperparameters& h) {
@@ -446,6 +457,9 @@ TEST(Model, RefusesSpecsThatDoNotFit) {
   EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
   spec = file.spec;
   spec.hyperparameters.rope.dimension = 18;
+  EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
+  spec = file.spec;
+  spec.hyperparameters.experts = {.count = 2, .used = 3};
   EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
   spec = file.spec;
   spec.hyperparameters.windows = {4};

@@ -199,6 +199,29 @@ TEST(OpsGelu, AgreesWithTheReference) {
   }
 }
 
+TEST(OpsClampedSwiglu, AgreesWithTheReference) {
+  Random random(21);
+  for (const uint32_t count : kWidths) {
+    const std::vector<float> gate = random.Activations(count);
+    const std::vector<float> up = random.Activations(count);
+    std::vector<float> expected(count);
+    ReferenceOps().ClampedSwigluMultiply({1.702f, 7}, gate.data(), up.data(), count,
+                                         expected.data());
+    std::vector<double> tolerance;
+    for (uint32_t i = 0; i < count; ++i) {
+      const double x = std::min(7.0, double{gate[i]});
+      // The exponent's roundings, relative; the sum with one cancels where `up` is near -1.
+      tolerance.push_back(std::abs(x) * (std::abs(double{up[i]}) + 1) *
+                          (8 + 4 * std::min(90.0, 1.702 * std::abs(x))) * kEpsilon);
+    }
+    for (const Ops* ops : SupportedOps()) {
+      std::vector<float> out(count);
+      ops->ClampedSwigluMultiply({1.702f, 7}, gate.data(), up.data(), count, out.data());
+      ExpectClose(expected, out, tolerance, std::string(ops->isa()));
+    }
+  }
+}
+
 TEST(OpsSiluMultiply, AgreesWithTheReference) {
   Random random(12);
   for (const uint32_t count : kWidths) {

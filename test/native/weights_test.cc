@@ -52,6 +52,8 @@ class RecordingOps final : public Ops {
   void SiluMultiply(const float*, const float*, size_t, float*) const override {}
   void GeluMultiply(const float*, const float*, size_t, float*) const override {}
   void Gelu(size_t, float*) const override {}
+  void ClampedSwigluMultiply(const ClampedSwiglu&, const float*, const float*, size_t,
+                             float*) const override {}
   void WriteKv(const float*, const float*, size_t, std::span<const AttentionSlice>,
                const PagedKv&) const override {}
   size_t AttentionScratchBytes(const AttentionLimits&) const override { return 0; }

@@ -303,4 +303,9 @@ void CpuOps::GeluMultiply(const float* gate, const float* up, size_t count, floa
 
 void CpuOps::Gelu(size_t count, float* x) const { kernels_.gelu(count, x); }
 
+void CpuOps::ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float* gate, const float* up,
+                                   size_t count, float* out) const {
+  kernels_.clamped_swiglu(swiglu, gate, up, count, out);
+}
+
 }  // namespace infercept::cpu

@@ -152,6 +152,8 @@ struct Kernels {
   void (*silu_multiply)(const float* gate, const float* up, size_t count, float* out) = nullptr;
   void (*gelu_multiply)(const float* gate, const float* up, size_t count, float* out) = nullptr;
   void (*gelu)(size_t count, float* x) = nullptr;
+  void (*clamped_swiglu)(const ClampedSwiglu& swiglu, const float* gate, const float* up,
+                         size_t count, float* out) = nullptr;
   // One head; cosine and sine are the row of its position, [rope_dim / 2].
   void (*rope)(float* head, const float* cosine, const float* sine, const RopeView& rope) = nullptr;
   // Round to the cache's dtype (paged_kv.h has the layouts).

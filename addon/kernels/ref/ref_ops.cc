@@ -243,6 +243,15 @@ class RefOps final : public Ops {
     for (size_t i = 0; i < count; ++i) x[i] = static_cast<float>(GeluOf(x[i]));
   }
 
+  void ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float* gate, const float* up,
+                             size_t count, float* out) const override {
+    for (size_t i = 0; i < count; ++i) {
+      const double x = std::min(gate[i], swiglu.limit);
+      const double factor = std::clamp(up[i], -swiglu.limit, swiglu.limit);
+      out[i] = static_cast<float>(x / (1 + std::exp(-double{swiglu.alpha} * x)) * (factor + 1));
+    }
+  }
+
   void WriteKv(const float* key, const float* value, size_t stride,
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override {
     CheckCache(cache, slices);

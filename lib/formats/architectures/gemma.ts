@@ -2,7 +2,16 @@ import type { Hyperparameters } from '../../model-spec.js';
 import type { Fields } from '../fields.js';
 import type { ArchitectureRow, TensorFacts } from './index.js';
 import { ggufRope, huggingFaceRope } from './rope.js';
-import { type Base, ggufBase, huggingFaceBase, layerWindows, limits, requireFalse, requireString } from './shape.js';
+import {
+  type Base,
+  ggufBase,
+  ggufWindows,
+  huggingFaceBase,
+  layerWindows,
+  limits,
+  requireFalse,
+  requireString,
+} from './shape.js';
 import { tensorRows } from './tensors.js';
 
 /**
@@ -17,7 +26,7 @@ export const gemma2: ArchitectureRow = {
     const base = ggufGemma(fields, facts, 46);
     return {
       ...base,
-      ...ggufWindows(fields, base, 2),
+      ...ggufWindows(fields, base, 2, 4096),
       rope: ggufRope(fields, base, facts, 'half'),
     };
   },
@@ -47,7 +56,7 @@ export const gemma3: ArchitectureRow = {
     return {
       ...base,
       queryKeyNorm: true,
-      ...ggufWindows(fields, base, 6),
+      ...ggufWindows(fields, base, 6, 4096),
       rope: ggufRope(fields, base, facts, 'half', 1_000_000),
       windowRope: { ...plainRope(base.headDim), base: fields.positive('rope.freq_base_swa', 10_000) },
     };
@@ -125,14 +134,6 @@ function ggufGemma(fields: Fields, facts: TensorFacts, largestLayers: number): B
     attentionScale: 1 / Math.sqrt(scaled),
     ...(attentionSoftCap > 0 && { attentionSoftCap }),
     ...(logitSoftCap > 0 && { logitSoftCap }),
-  };
-}
-
-/** Every `period`-th layer sees all, the others a window. */
-function ggufWindows(fields: Fields, { layers }: Base, period: number): { windows: number[] } {
-  const windowTokens = fields.count('attention.sliding_window', limits.context, 4096);
-  return {
-    windows: Array.from({ length: layers }, (_, layer) => ((layer + 1) % period === 0 ? 0 : windowTokens)),
   };
 }
 

@@ -2,11 +2,13 @@ import { InferceptError } from '../../errors.js';
 import type { Architecture, Hyperparameters } from '../../model-spec.js';
 import type { Fields } from '../fields.js';
 import { gemma2, gemma3 } from './gemma.js';
+import { gptOss } from './gpt-oss.js';
 import { gptj } from './gptj.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
+import { mixtral } from './mixtral.js';
 import { phi3 } from './phi3.js';
-import { qwen2, qwen3 } from './qwen.js';
+import { qwen2, qwen3, qwen3Moe } from './qwen.js';
 
 /** What a GGUF file says beside its settings and what some hyperparameters can only be read from. */
 export interface TensorFacts {
@@ -27,6 +29,8 @@ export interface TensorRow {
   shape: [rows: number, columns: number];
   /** Where the tensor is some rows of the file's. */
   part?: TensorPart;
+  /** The same in GGUF alone. */
+  ggufPart?: TensorPart;
 }
 
 export interface TensorPart {
@@ -52,7 +56,19 @@ export interface ArchitectureRow {
   ignored: RegExp;
 }
 
-const architectures: readonly ArchitectureRow[] = [llama, gptj, mistral, qwen2, qwen3, gemma2, gemma3, phi3];
+const architectures: readonly ArchitectureRow[] = [
+  llama,
+  gptj,
+  mistral,
+  mixtral,
+  qwen2,
+  qwen3,
+  qwen3Moe,
+  gemma2,
+  gemma3,
+  phi3,
+  gptOss,
+];
 
 export function architectureOfGguf(path: string, name: string): ArchitectureRow {
   return find(path, name, (row) => row.gguf === name);

@@ -2,7 +2,7 @@ import type { Hyperparameters } from '../../model-spec.js';
 import type { Fields } from '../fields.js';
 import type { ArchitectureRow, TensorFacts } from './index.js';
 import { ggufRope, huggingFaceRope, stretchedContext } from './rope.js';
-import { type Base, ggufBase, huggingFaceBase, limits, requireString } from './shape.js';
+import { type Base, ggufBase, ggufExperts, huggingFaceBase, limits, requireString } from './shape.js';
 import { tensorRows } from './tensors.js';
 
 /**
@@ -35,11 +35,12 @@ export function withRope(fields: Fields, base: Base): Hyperparameters {
 }
 
 function fromGguf(fields: Fields, facts: TensorFacts): Hyperparameters {
-  if (fields.has('expert_count')) throw fields.unsupported('expert_count', 'present', 'models without experts');
   const base = ggufBase(fields, facts);
   const windowTokens = fields.countOrNone('attention.sliding_window', limits.context);
   return {
     ...base,
+    // Mixtral.
+    ...(fields.countOrNone('expert_count', limits.experts) > 0 && ggufExperts(fields)),
     ...(windowTokens > 0 && { windows: Array<number>(base.layers).fill(windowTokens) }),
     queryKeyValueBias: facts.has('blk.0.attn_q.bias'),
     attentionOutputBias: facts.has('blk.0.attn_output.bias'),

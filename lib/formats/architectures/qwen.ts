@@ -3,7 +3,7 @@ import type { Fields } from '../fields.js';
 import type { ArchitectureRow, TensorFacts } from './index.js';
 import { withRope } from './llama.js';
 import { ggufRope } from './rope.js';
-import { ggufBase, huggingFaceBase, layerWindows, limits, requireString } from './shape.js';
+import { ggufBase, ggufExperts, huggingFaceBase, layerWindows, limits, requireString } from './shape.js';
 import { tensorRows } from './tensors.js';
 
 /** Qwen 2 and 2.5 (Yang et al. 2024): Llama with biases to queries, keys and values. */
@@ -30,6 +30,33 @@ export const qwen3: ArchitectureRow = {
       queryKeyNorm: true,
       queryKeyValueBias: hasBias,
       attentionOutputBias: hasBias,
+    };
+  },
+  tensors: tensorRows,
+  ignored: /rotary_emb\.inv_freq$/,
+};
+
+/** Qwen 3 with a choice of experts in every layer. */
+export const qwen3Moe: ArchitectureRow = {
+  name: 'qwen3moe',
+  gguf: 'qwen3moe',
+  huggingFace: ['Qwen3MoeForCausalLM'],
+  fromGguf: (fields, facts) => ({ ...ggufQwen(fields, facts), ...ggufExperts(fields), queryKeyNorm: true }),
+  fromHuggingFace(fields) {
+    if (fields.count('decoder_sparse_step', limits.layers, 1) !== 1) {
+      throw fields.unsupported('decoder_sparse_step', fields.count('decoder_sparse_step', limits.layers), '1');
+    }
+    const dense = fields.length('mlp_only_layers');
+    if (dense !== 0) throw fields.unsupported('mlp_only_layers', dense, 'experts in every layer');
+    const count = fields.has('num_experts') ? 'num_experts' : 'num_local_experts';
+    return {
+      ...qwen3.fromHuggingFace(fields),
+      ffnWidth: fields.count('moe_intermediate_size', limits.ffnWidth),
+      experts: {
+        count: fields.count(count, limits.experts, 128),
+        used: fields.count('num_experts_per_tok', limits.experts, 8),
+        normalized: fields.boolean('norm_topk_prob', false),
+      },
     };
   },
   tensors: tensorRows,

@@ -10,6 +10,7 @@ export const limits = {
   ffnWidth: 1 << 20,
   vocabulary: 1 << 24,
   context: 1 << 28,
+  experts: 4096,
 };
 
 /** Sizes, and what every family has. The rotary positions are added by the family. */
@@ -97,6 +98,32 @@ export function requireString(fields: Fields, key: string, fallback: string, ...
 
 export function requireFalse(fields: Fields, ...keys: string[]): void {
   for (const key of keys) if (fields.boolean(key, false)) throw fields.unsupported(key, true, 'false');
+}
+
+/** Every `period`-th layer sees all, the others a window. */
+export function ggufWindows(
+  fields: Fields,
+  { layers }: Base,
+  period: number,
+  windowTokens: number,
+): { windows: number[] } {
+  const window = fields.count('attention.sliding_window', limits.context, windowTokens);
+  return { windows: Array.from({ length: layers }, (_, layer) => ((layer + 1) % period === 0 ? 0 : window)) };
+}
+
+/** Experts, all of them of the width that files give apart. */
+export function ggufExperts(fields: Fields): Pick<Hyperparameters, 'experts' | 'ffnWidth'> {
+  return {
+    ffnWidth: fields.count(
+      fields.has('expert_feed_forward_length') ? 'expert_feed_forward_length' : 'feed_forward_length',
+      limits.ffnWidth,
+    ),
+    experts: {
+      count: fields.count('expert_count', limits.experts),
+      used: fields.count('expert_used_count', limits.experts),
+      normalized: true,
+    },
+  };
 }
 
 /**

@@ -1,7 +1,10 @@
 import type { Hyperparameters } from '../../model-spec.js';
 import type { TensorPart, TensorRow } from './index.js';
 
-/** What each format calls a tensor, without `blk.N.` or `model.layers.N.`, and without `.weight` or `.bias`. */
+/**
+ * What each format calls a tensor, without `blk.N.` or `model.layers.N.`, and without `.weight` or `.bias`. In names of
+ * experts `N` stands for the expert's number; GGUF has those of all experts in one tensor.
+ */
 export interface TensorName {
   gguf?: string;
   huggingFace?: string;
@@ -30,6 +33,11 @@ export const commonNames: TensorNames = {
   'feedForward.gate': names('ffn_gate', 'mlp.gate_proj'),
   'feedForward.up': names('ffn_up', 'mlp.up_proj'),
   'feedForward.down': names('ffn_down', 'mlp.down_proj'),
+  router: names('ffn_gate_inp', 'mlp.gate'),
+  'experts.gate': names('ffn_gate_exps', 'mlp.experts.N.gate_proj'),
+  'experts.up': names('ffn_up_exps', 'mlp.experts.N.up_proj'),
+  'experts.down': names('ffn_down_exps', 'mlp.experts.N.down_proj'),
+  'attention.sinks': names('attn_sinks', 'self_attn.sinks'),
   feedForwardPostNorm: names('post_ffw_norm', 'post_feedforward_layernorm'),
 };
 
@@ -40,7 +48,9 @@ export function tensorRows(
   huggingFaceLayers = 'model.layers',
 ): TensorRow[] {
   const { layers, width, vocabularySize, rope, norm, tiedEmbeddings, outputBias } = hyperparameters;
-  const table = new TensorTable({ ...commonNames, ...own }, huggingFaceLayers);
+  const all = { ...commonNames };
+  for (const [name, names] of Object.entries(own)) all[name] = { ...all[name], ...names };
+  const table = new TensorTable(all, huggingFaceLayers);
   table.add('embedding', vocabularySize, width);
   if (rope.scaling.kind === 'factors') {
     table.rows.push({ name: 'ropeFactors', gguf: 'rope_freqs.weight', shape: [1, rope.dimension / 2] });
@@ -75,6 +85,21 @@ class TensorTable {
     });
   }
 
+  /** One tensor of each expert. In GGUF they are rows of one, biases too. */
+  addExperts(name: string, count: number, rows: number, columns: number, suffix: 'weight' | 'bias' = 'weight'): void {
+    const { gguf, huggingFace } = this.names[`experts.${name}`]!;
+    const { layer } = this;
+    for (let expert = 0; expert < count; expert++) {
+      this.rows.push({
+        name: `layers.${layer}.experts.${expert}.${name}${suffix === 'bias' ? '.bias' : ''}`,
+        gguf: `blk.${layer}.${gguf}.${suffix}`,
+        huggingFace: `${this.huggingFaceLayers}.${layer}.${huggingFace?.replace('N', String(expert))}.${suffix}`,
+        shape: [rows, columns],
+        ggufPart: { firstRow: expert * rows, ofRows: count * rows },
+      });
+    }
+  }
+
   addBias(name: string, columns: number): void {
     this.add(name, 1, columns, 'bias');
   }
@@ -92,13 +117,15 @@ function addLayer(table: TensorTable, hyperparameters: Hyperparameters, layer: n
   addAttention(table, hyperparameters);
   if (postNorms) table.addNorm('attentionPostNorm', width, norm);
   if (!parallelBlocks) table.addNorm('feedForwardNorm', width, norm);
-  addFeedForward(table, hyperparameters);
+  if (hyperparameters.experts) addExperts(table, hyperparameters, hyperparameters.experts.count);
+  else addFeedForward(table, hyperparameters);
   if (postNorms) table.addNorm('feedForwardPostNorm', width, norm);
   table.layer = undefined;
 }
 
 function addAttention(table: TensorTable, hyperparameters: Hyperparameters): void {
-  const { width, heads, kvHeads, headDim, queryKeyValueBias, attentionOutputBias, queryKeyNorm } = hyperparameters;
+  const { width, heads, kvHeads, headDim, queryKeyValueBias, attentionOutputBias } = hyperparameters;
+  const { queryKeyNorm, attentionSinks } = hyperparameters;
   const sizes = { query: heads * headDim, key: kvHeads * headDim, value: kvHeads * headDim };
   for (const [name, rows] of Object.entries(sizes)) {
     table.add(`attention.${name}`, rows, width);
@@ -110,6 +137,7 @@ function addAttention(table: TensorTable, hyperparameters: Hyperparameters): voi
     table.add('attention.queryNorm', 1, headDim);
     table.add('attention.keyNorm', 1, headDim);
   }
+  if (attentionSinks) table.add('attention.sinks', 1, heads);
 }
 
 function addFeedForward(table: TensorTable, hyperparameters: Hyperparameters): void {
@@ -118,5 +146,15 @@ function addFeedForward(table: TensorTable, hyperparameters: Hyperparameters): v
   for (const [name, rows] of Object.entries(sizes)) {
     table.add(`feedForward.${name}`, rows, name === 'down' ? ffnWidth : width);
     if (feedForwardBias) table.addBias(`feedForward.${name}`, rows);
+  }
+}
+
+function addExperts(table: TensorTable, hyperparameters: Hyperparameters, count: number): void {
+  const { width, ffnWidth, feedForwardBias, routerBias } = hyperparameters;
+  table.add('router', count, width);
+  if (routerBias) table.addBias('router', count);
+  for (const [name, rows] of Object.entries({ gate: ffnWidth, up: ffnWidth, down: width })) {
+    table.addExperts(name, count, rows, name === 'down' ? ffnWidth : width);
+    if (feedForwardBias) table.addExperts(name, count, 1, rows, 'bias');
   }
 }

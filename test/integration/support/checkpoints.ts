@@ -8,12 +8,14 @@ export interface Checkpoint {
   config: object;
   /** What weights of norms are drawn around. */
   normCentre: number;
+  /** Added to every tensor's seed. */
+  salt: number;
   /** By tensor name. */
   shapes: Record<string, number[]>;
 }
 
 /** Writes a Hugging Face directory. */
-export function writeCheckpoint(directory: string, { config, normCentre, shapes }: Checkpoint): void {
+export function writeCheckpoint(directory: string, { config, normCentre, salt, shapes }: Checkpoint): void {
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'config.json'), JSON.stringify(config));
   symlinkSync(fixture('architectures/tokenizer.json'), join(directory, 'tokenizer.json'));
@@ -21,7 +23,7 @@ export function writeCheckpoint(directory: string, { config, normCentre, shapes 
   const parts: Buffer[] = [];
   let offset = 0;
   for (const [name, shape] of Object.entries(shapes)) {
-    const values = draw(name, shape, normCentre);
+    const values = draw(name, shape, normCentre, salt);
     const bytes = Buffer.from(values.buffer);
     header[name] = { dtype: 'F32', shape, data_offsets: [offset, offset + bytes.length] };
     parts.push(bytes);
@@ -47,9 +49,9 @@ function mix(value: number): number {
   return (value ^ (value >>> 16)) >>> 0;
 }
 
-function draw(name: string, shape: number[], normCentre: number): Float32Array {
+function draw(name: string, shape: number[], normCentre: number, salt: number): Float32Array {
   const count = shape.reduce((product, size) => product * size, 1);
-  const seed = nameHash(name);
+  const seed = (nameHash(name) + salt) | 0;
   const codes = Float32Array.from(
     { length: count },
     (_, index) => (mix((Math.imul(index, 0x9e3779b9) + seed) | 0) >>> 24) - 128,
