@@ -18,7 +18,8 @@ export type Architecture =
   | 'gemma2'
   | 'gemma3'
   | 'phi3'
-  | 'gpt-oss';
+  | 'gpt-oss'
+  | 'starcoder2';
 
 /**
  * Element types of tensors, by GGUF's names. The quantized ones store blocks of elements that share scales;

@@ -142,6 +142,10 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
                                             std::unique_ptr<TensorSource> source,
                                             ThreadPool& pool) {
   IC_CHECK(options.ops != nullptr && options.step_tokens_max > 0);
+  // Which rows an expert computes is decided on the host, from scores that would be on the device.
+  if (spec.hyperparameters.experts.count != 0 && !options.device->properties().is_host) {
+    return Status(StatusCode::kModelUnsupported, "mixtures of experts run on the CPU only");
+  }
   std::unique_ptr<Model> model(new Model(std::move(spec), options));
   Result<Weights> weights = LoadWeights(model->spec_, std::move(source), *options.ops,
                                         options.progress, pool, *options.device, *options.stream);

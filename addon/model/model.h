@@ -43,7 +43,8 @@ struct ModelOptions {
 class Model {
  public:
   // Maps the files, checks every tensor, packs the weights. kModelFormat: the files are not what
-  // the spec says; kOutOfMemory; kAborted: progress said so.
+  // the spec says; kModelUnsupported: the device cannot run it; kOutOfMemory; kAborted: progress
+  // said so.
   static Result<std::unique_ptr<Model>> Load(ModelSpec spec, const ModelOptions& options,
                                              ThreadPool& pool);
 

@@ -205,6 +205,20 @@ void EnqueuedOps::Gelu(size_t count, float* x) const {
       [=](AccessList& list) { list.Write(x, count * kFloat); });
 }
 
+void EnqueuedOps::ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float* gate,
+                                        const float* up, size_t count, float* out) const {
+  stream_.Launch(
+      "ClampedSwigluMultiply",
+      [=, inner = &inner_](NativeStream) {
+        inner->ClampedSwigluMultiply(swiglu, gate, up, count, out);
+      },
+      [=](AccessList& list) {
+        list.Read(gate, count * kFloat);
+        list.Read(up, count * kFloat);
+        list.Write(out, count * kFloat);
+      });
+}
+
 void EnqueuedOps::WriteKv(const float* key, const float* value, size_t stride,
                           std::span<const AttentionSlice> slices, const PagedKv& cache) const {
   const std::span<const AttentionSlice> there = arrays_.OnDevice(slices);

@@ -39,6 +39,8 @@ class EnqueuedOps final : public Ops {
   void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const override;
   void GeluMultiply(const float* gate, const float* up, size_t count, float* out) const override;
   void Gelu(size_t count, float* x) const override;
+  void ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float* gate, const float* up,
+                             size_t count, float* out) const override;
   void WriteKv(const float* key, const float* value, size_t stride,
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override;
   size_t AttentionScratchBytes(const AttentionLimits& limits) const override {

@@ -1,5 +1,5 @@
-// Goal: tokens get the experts with the largest scores, with the right weights, and every expert the
-// rows that chose it. Method: cases by hand, and random ones against a sort.
+// Goal: tokens get the experts with the largest scores, with the right weights, and every expert
+// the rows that chose it. Method: cases by hand, and random ones against a sort.
 #include "model/expert_rows.h"
 
 #include <algorithm>

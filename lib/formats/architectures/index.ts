@@ -9,6 +9,7 @@ import { mistral } from './mistral.js';
 import { mixtral } from './mixtral.js';
 import { phi3 } from './phi3.js';
 import { qwen2, qwen3, qwen3Moe } from './qwen.js';
+import { starcoder2 } from './starcoder2.js';
 
 /** What a GGUF file says beside its settings and what some hyperparameters can only be read from. */
 export interface TensorFacts {
@@ -68,6 +69,7 @@ const architectures: readonly ArchitectureRow[] = [
   gemma3,
   phi3,
   gptOss,
+  starcoder2,
 ];
 
 export function architectureOfGguf(path: string, name: string): ArchitectureRow {
