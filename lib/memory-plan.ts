@@ -77,9 +77,10 @@ function tokenBytes({ layers, kvHeads, headDim }: Hyperparameters, dtype: string
 }
 
 /** What a tensor takes after loading; which type it gets then is decided in addon/model/quantizing_source.h. */
-function storedBytes({ dtype, shape: [rows, columns] }: TensorSpec, quantize: string | undefined): number {
-  const wanted = [quantize, 'q8_0'].find((name) => name !== undefined && columns % blockOf(name).blockElements === 0);
-  const changes = quantize !== undefined && quantize !== 'none' && rows > 1 && !isQuantized(dtype);
+function storedBytes({ name, dtype, shape: [rows, columns] }: TensorSpec, quantize: string | undefined): number {
+  const wanted = [quantize, 'q8_0'].find((type) => type !== undefined && columns % blockOf(type).blockElements === 0);
+  const stays = rows === 1 || name.endsWith('.router') || isQuantized(dtype);
+  const changes = quantize !== undefined && quantize !== 'none' && !stays;
   const { blockElements, blockBytes } = blockOf(changes ? (wanted ?? dtype) : dtype);
   return rows * Math.ceil(columns / blockElements) * blockBytes;
 }
@@ -91,7 +92,8 @@ function blockOf(name: string): { blockElements: number; blockBytes: number } {
 /** Follows addon/model/workspace.cc, but for what its matrix products use: at most their inputs once more. */
 function activationBytes(h: Hyperparameters, rows: number): number {
   const headsWidth = (h.heads + 2 * h.kvHeads) * h.headDim;
-  const perRow = 4 * h.width + headsWidth + h.heads * h.headDim + 2 * h.ffnWidth;
+  const { count, used } = h.experts ?? { count: 0, used: 0 };
+  const perRow = 4 * h.width + headsWidth + h.heads * h.headDim + 2 * h.ffnWidth + count + used * (1 + 2 * h.width);
   const logits = Math.min(rows, logitRowsMax) * h.vocabularySize;
   return 4 * (rows * (perRow + Math.max(h.width, h.ffnWidth)) + logits);
 }
