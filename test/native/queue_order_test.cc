@@ -20,8 +20,8 @@ QueueOrder After(int turns, const SloWeights& slo = {}) {
 }  // namespace
 
 TEST(QueueOrder, OnlyLargeContextsStandBack) {
-  EXPECT_EQ(After(50).PlaceOf(kArrival, 150), kArrival);
-  EXPECT_EQ(After(50).PlaceOf(kArrival, 151), kArrival + 40 * kSecond);
+  EXPECT_EQ(After(50).PlaceOf(kArrival, 144), kArrival);
+  EXPECT_EQ(After(50).PlaceOf(kArrival, 146), kArrival + 40 * kSecond);
 }
 
 TEST(QueueOrder, AFewTurnsSayNothing) {
@@ -39,10 +39,10 @@ TEST(QueueOrder, FollowsWhatTurnsBecome) {
 }
 
 TEST(QueueOrder, WeightsMoveWhatIsLarge) {
-  EXPECT_TRUE(After(50, {2, 1}).PlaceOf(kArrival, 76) > kArrival);
-  EXPECT_EQ(After(50, {2, 1}).PlaceOf(kArrival, 75), kArrival);
-  EXPECT_EQ(After(50, {1, 2}).PlaceOf(kArrival, 300), kArrival);
-  EXPECT_TRUE(After(50, {1, 2}).PlaceOf(kArrival, 301) > kArrival);
+  EXPECT_TRUE(After(50, {2, 1}).PlaceOf(kArrival, 73) > kArrival);
+  EXPECT_EQ(After(50, {2, 1}).PlaceOf(kArrival, 72), kArrival);
+  EXPECT_EQ(After(50, {1, 2}).PlaceOf(kArrival, 289), kArrival);
+  EXPECT_TRUE(After(50, {1, 2}).PlaceOf(kArrival, 291) > kArrival);
 }
 
 }  // namespace infercept::test
