@@ -70,6 +70,11 @@ struct PendingCopy {
   size_t zeros;  // after the bytes
 };
 
+void Copy(const PendingCopy& copy) {
+  std::memcpy(copy.target, copy.source, copy.bytes);
+  std::memset(static_cast<std::byte*>(copy.target) + copy.bytes, 0, copy.zeros);
+}
+
 class BlockRunner;
 
 enum class State { kReady, kAtBarrier, kExchanging, kLeft };
@@ -109,6 +114,9 @@ struct BarrierState {
 class BlockRunner {
  public:
   void RunGrid(const LaunchShape& shape, const std::function<void()>& kernel);
+  // Asynchronous copies may come at any time before they are waited for: in one order of threads
+  // they come at once, in the others as late as possible.
+  bool copies_at_once() const { return order_ == Order::kDescending; }
   void SetOrder(Order order) {
     order_ = order;
     random_ = 1;  // what is shuffled does not depend on what ran before
@@ -431,6 +439,7 @@ void* StaticShared(const void* key, size_t bytes) { return Runner().StaticShared
 void* DynamicShared() { return Runner().DynamicShared(); }
 
 void CopyAsync(void* target, const void* source, size_t bytes, size_t zeros) {
+  if (Runner().copies_at_once()) Copy({target, source, bytes, zeros});
   auto& groups = Runner().current().copies;
   if (groups.empty()) groups.emplace_back();
   groups.back().push_back({target, source, bytes, zeros});
@@ -446,9 +455,8 @@ void WaitCopies(uint32_t groups_left) {
   auto& groups = Runner().current().copies;
   // The open group is not waited for.
   while (groups.size() > size_t{groups_left} + 1) {
-    for (const PendingCopy& copy : groups.front()) {
-      std::memcpy(copy.target, copy.source, copy.bytes);
-      std::memset(static_cast<std::byte*>(copy.target) + copy.bytes, 0, copy.zeros);
+    if (!Runner().copies_at_once()) {
+      for (const PendingCopy& copy : groups.front()) Copy(copy);
     }
     groups.erase(groups.begin());
   }

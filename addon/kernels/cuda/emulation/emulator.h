@@ -6,7 +6,9 @@
 //    different places, or that names lanes which have left, is a KernelError.
 //  - Shared memory begins as bytes 0xFF (floats: NaN), and each object in it is an allocation of
 //    its own, so that AddressSanitizer sees what runs over its end.
-//  - Asynchronous copies are done as late as waiting for them allows.
+//  - Asynchronous copies are done as late as waiting for them allows; in Order::kDescending at
+//  once,
+//    so that memory which others still read is overwritten.
 //  - The order of threads can be chosen (SetOrder): a missing barrier gives a wrong result in one
 //    of the orders. Tests run every kernel in all of them.
 // Not emulated: blocks of one grid that wait for each other.
