@@ -168,7 +168,7 @@ describe('text of a megabyte', () => {
       // A slice takes 3 ms. On any machine this is the work of many; the numbers seen here are about 100.
       expect(turns).toBeGreaterThan(15);
       // As hashes: to compare a million numbers one by one takes longer than to encode.
-    expect(hashOf(sliced)).toBe(hashOf([text, alike].map((part) => tokenizer.encodeText(part))));
+      expect(hashOf(sliced)).toBe(hashOf([text, alike].map((part) => tokenizer.encodeText(part))));
     },
   );
 
