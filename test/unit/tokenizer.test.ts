@@ -6,6 +6,7 @@ import type { GgufValue } from '../../lib/formats/gguf.js';
 import { readGgufTokenizer } from '../../lib/formats/gguf-tokenizer.js';
 import { createTokenizer, type Tokenizer } from '../../lib/text/tokenizer.js';
 import type { TokenizerDefinition } from '../../lib/text/tokenizer-source.js';
+import { turnsDuring } from './support/event-loop.js';
 import { expectError, fixtureJson } from './support/fixtures.js';
 
 const lines: string[] = fixtureJson('tokenizers/lines.json');
@@ -226,16 +227,14 @@ describe('long texts', () => {
 
   test('give the same ids in slices, while the event loop goes on', async () => {
     for (const tokenizer of [fromJson(), fromGguf(sentencePieceMetadata())]) {
-      let turns = 0;
-      const timer = setInterval(() => turns++, 1);
       const segments = [
         { text: '<|im_start|></s>', trusted: true },
         { text: long, trusted: false },
       ];
-      const ids = await tokenizer.encodeSegmentsAsync(segments, { position: 'start' });
-      clearInterval(timer);
-      expect(ids).toEqual(tokenizer.encodeSegments(segments, { position: 'start' }));
-      expect(turns).toBeGreaterThan(3);
+      const work = () => tokenizer.encodeSegmentsAsync(segments, { position: 'start' });
+      const { result, turns } = await turnsDuring(work);
+      expect(result).toEqual(tokenizer.encodeSegments(segments, { position: 'start' }));
+      expect(turns).toBeGreaterThan(20);
     }
   });
 
