@@ -7,6 +7,7 @@ import { readGgufTokenizer } from '../../lib/formats/gguf-tokenizer.js';
 import { parseSentencePiece } from '../../lib/formats/sentencepiece.js';
 import { createTokenizer, type Tokenizer } from '../../lib/text/tokenizer.js';
 import type { TokenizerDefinition } from '../../lib/text/tokenizer-source.js';
+import { turnsDuring } from './support/event-loop.js';
 import {
   byteLevelMetadata,
   corpusLines,
@@ -16,7 +17,6 @@ import {
   unpacked,
   wordPieceMetadata,
 } from './support/families.js';
-import { turnsDuring } from './support/event-loop.js';
 import { fixtureJson } from './support/fixtures.js';
 
 const lines = corpusLines();
