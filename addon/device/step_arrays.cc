@@ -1,5 +1,6 @@
 #include "device/step_arrays.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -58,8 +59,9 @@ Status StepArrays::Bind(std::span<const TokenId> tokens, std::span<const uint32_
       uploader_.Stage(tables_offset() + ids * sizeof(BlockId));
   if (!room.ok()) return room.status();
   std::byte* staged = room.value().data();
-  std::memcpy(staged, tokens.data(), tokens.size_bytes());
-  std::memcpy(staged + positions_offset(), positions.data(), positions.size_bytes());
+  // Not memcpy: a step may have neither, and then there is no address.
+  std::ranges::copy(std::as_bytes(tokens), staged);
+  std::ranges::copy(std::as_bytes(positions), staged + positions_offset());
   CopySlices(staged, slices);
   uploader_.Send(memory_.data());
   tokens_ = tokens;
