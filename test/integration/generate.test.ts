@@ -171,19 +171,20 @@ describe('mistakes', () => {
 });
 
 describe('the event loop', () => {
-  it('may be blocked for two seconds: native tokens go on, nothing is lost', async () => {
+  it('may be blocked: native steps go on, nothing is lost', async () => {
     const tokens = await engine.tokenize(prompt);
     const options = { tokens, maxTokens: 300, sampling: { ...sampling, temperature: 1, seed: 3 } };
     const expected = await engine.generate(options);
     const run = engine.generate(options);
     await wait(0);
+    // However fast the machine is: JavaScript returns to its loop only after most of the 300 steps.
     const before = engine.stats().steps;
-    const until = performance.now() + 2000;
-    while (performance.now() < until);
-    const during = engine.stats().steps - before;
+    const giveUp = performance.now() + 30_000;
+    let during = 0;
+    while (during < 200 && performance.now() < giveUp) during = engine.stats().steps - before;
     const result = await run;
-    expect(during).toBeGreaterThan(200); // of about 300: nearly all were sampled while JavaScript was blocked
+    expect(during).toBeGreaterThanOrEqual(200);
     expect(result.tokens).toEqual(expected.tokens);
     expect(result.text).toBe(expected.text);
-  });
+  }, 60_000);
 });
