@@ -103,7 +103,7 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
-  // "ref", "scalar", "avx2", "avxvnni", "avx512", "avx512bf16".
+  // "ref", "scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "cuda".
   virtual std::string_view isa() const = 0;
 
   // Bytes that Pack writes for this matrix. 0: MatMul takes it as it lies in the file; only where
@@ -140,6 +140,8 @@ class Ops {
     MatMul(std::span(&product, 1), x, tokens, scratch, pool);
   }
 
+  // Whether Embed takes a table as Pack writes it, else as it lies in the file.
+  virtual bool embeds_packed() const { return false; }
   // out[i] = row tokens[i] of the table, dequantized.
   virtual void Embed(const WeightView& table, std::span<const TokenId> tokens,
                      float* out) const = 0;

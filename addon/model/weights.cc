@@ -100,6 +100,10 @@ class WeightLoader {
     Result<std::span<const std::byte>> bytes = weights_.source->Read(*embedding.value());
     if (!bytes.ok()) return bytes.status();
     weights_.embedding = {embedding.value()->dtype, bytes.value().data(), vocabulary, h_.width};
+    if (!ops_.embeds_packed() || h_.tied_embeddings) return Status();
+    const TensorPlace place = {
+        .name = "embedding", .rows = vocabulary, .columns = h_.width, .matrix = &packed_embedding_};
+    placements_.push_back({embedding.value(), place});
     return Status();
   }
 
@@ -127,7 +131,9 @@ class WeightLoader {
   }
 
   bool on_host() const { return device_.properties().is_host; }
+  // Of the embedding as the file has it. The host reads it where it is mapped; no other device can.
   size_t EmbeddingBytes() const {
+    if (on_host() || ops_.embeds_packed()) return 0;
     return weights_.embedding.rows * RowBytes(weights_.embedding.dtype, weights_.embedding.columns);
   }
 
@@ -138,7 +144,7 @@ class WeightLoader {
   }
 
   Status Reserve() {
-    size_t bytes = on_host() ? 0 : EmbeddingBytes();
+    size_t bytes = EmbeddingBytes();
     size_t piece_bytes = kPieceBytes;
     for (const Placement& placement : placements_) {
       total_bytes_ += placement.tensor->byte_length;
@@ -234,9 +240,12 @@ class WeightLoader {
     return Status();
   }
 
-  // The host reads rows where they are mapped; no other device can.
   Status MoveEmbedding() {
-    if (on_host()) return Status();
+    if (ops_.embeds_packed()) {
+      const PackedWeight& packed = h_.tied_embeddings ? weights_.output : packed_embedding_;
+      weights_.embedding.data = packed.data;
+    }
+    if (EmbeddingBytes() == 0) return Status();
     const std::span source(weights_.embedding.data, EmbeddingBytes());
     weights_.embedding.data = writer_->next();
     return writer_->Write(source);
@@ -253,6 +262,7 @@ class WeightLoader {
   Weights weights_;
   // Pointers into weights_, which does not move until it is done.
   std::vector<Placement> placements_;
+  PackedWeight packed_embedding_;  // of ops that embed packed rows, unless it is the output's
   uint64_t total_bytes_ = 0;
   uint64_t loaded_bytes_ = 0;
   std::optional<ArenaWriter> writer_;  // of weights_.packed

@@ -55,7 +55,8 @@ struct LayerWeights {
 };
 
 struct Weights {
-  WeightView embedding;  // [vocabulary_size][width], read in place
+  // [vocabulary_size][width] As Ops::Embed takes it: read in place, or packed.
+  WeightView embedding;
   NormWeights output_norm;
   PackedWeight output;                  // [vocabulary_size][width]
   const float* output_bias = nullptr;   // [vocabulary_size]

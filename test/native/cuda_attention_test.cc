@@ -3,6 +3,7 @@
 // the reference in double with the same rounded queries, keys and values; memory that no token was
 // written to is NaN.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -514,6 +515,11 @@ TEST(CudaAttention, WritesBF16ForTheTensorCores) {
   }
 }
 
+size_t ListBytes(const cuda::AttentionPlan& plan) {
+  return (plan.few.size() + plan.many.size()) * sizeof(cuda::AttentionTask) +
+         plan.merges.size() * sizeof(cuda::AttentionMerge) + plan.runs.size() * sizeof(cuda::KvRun);
+}
+
 TEST(CudaAttentionPlan, CutsByPositionsWhereStatesFit) {
   // One token at 1,100; 100 tokens behind 2,000; nothing; the first 3 tokens.
   const AttentionSlice slices[] = {
@@ -540,6 +546,54 @@ TEST(CudaAttentionPlan, CutsByPositionsWhereStatesFit) {
   // Blocks enough without cutting.
   plan.Make(slices, {.kv_heads = 64, .group_heads = 4, .head_dim = 128, .state_rows_max = 10000});
   EXPECT_EQ(plan.many.size(), 4u);
+}
+
+// Graphs are launched again with other contexts: the numbers of blocks may not depend on them.
+TEST(CudaAttentionPlan, PaddedDecodesOfOneBucketAreAlike) {
+  Random random(64);
+  for (int round = 0; round < 300; ++round) {
+    const cuda::AttentionPlanShape shape = {.kv_heads = 1 + random.Below(8),
+                                            .group_heads = 1 + random.Below(40),
+                                            .head_dim = 64u << random.Below(3),
+                                            .state_rows_max = random.Below(5) * 1000};
+    const uint32_t count = 1 + random.Below(40);
+    const uint32_t context = 200u << random.Below(6);
+    std::vector<std::array<size_t, 4>> lengths;
+    for (int content = 0; content < 4; ++content) {
+      std::vector<AttentionSlice> slices;
+      for (uint32_t i = 0; i < count; ++i) slices.push_back({i, 1, random.Below(context), nullptr});
+      cuda::AttentionPlan plan;
+      plan.Make(slices, shape);
+      const size_t few = plan.few.size();
+      plan.Pad(count, context, shape);
+      lengths.push_back({plan.few.size(), plan.many.size(), plan.merges.size(), plan.runs.size()});
+      ASSERT_TRUE(lengths.back() == lengths.front()) << "round " << round;
+      for (size_t i = few; i < plan.few.size(); ++i) {
+        ASSERT_EQ(plan.few[i].split_begin, plan.few[i].split_end);
+      }
+      ASSERT_LE(ListBytes(plan), cuda::AttentionPlanBytes(count, shape));
+    }
+  }
+}
+
+TEST(CudaAttentionPlan, AnyStepFitsWhereItSaysSo) {
+  Random random(65);
+  for (int round = 0; round < 300; ++round) {
+    const cuda::AttentionPlanShape shape = {.kv_heads = 1 + random.Below(8),
+                                            .group_heads = 1 + random.Below(40),
+                                            .head_dim = 64u << random.Below(3),
+                                            .state_rows_max = random.Below(5) * 10000};
+    std::vector<AttentionSlice> slices;
+    uint32_t rows = 0;
+    while (random.Below(10) > 0) {
+      slices.push_back(
+          {rows, random.Below(2) == 0 ? 1 : random.Below(300), random.Below(20000), nullptr});
+      rows += slices.back().rows;
+    }
+    cuda::AttentionPlan plan;
+    plan.Make(slices, shape);
+    ASSERT_LE(ListBytes(plan), cuda::AttentionPlanBytes(rows, shape)) << "round " << round;
+  }
 }
 
 TEST(CudaAttention, NoTasksAndEmptySlicesDoNothing) {

@@ -5,9 +5,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "device/device.h"
 #include "kernels/cuda/stream.h"
 #include "ops_support.h"
 
@@ -22,6 +24,14 @@ void CopyFromDevice(std::span<std::byte> target, const std::byte* source);
 // Runs the body once per order of threads that can be told apart: once on a device. `order` names
 // it in messages.
 void ForEachOrder(const std::function<void(const std::string& order)>& body);
+
+// A device whose work may be kernels: in emulation the fake one (fake_device.h), which delays and
+// reorders as the seed says.
+std::unique_ptr<Device> OpenTestDevice(uint64_t seed);
+// What went wrong with the order of its work, in words; empty where nobody looks.
+std::string FirstViolation(const Device& device);
+// How many graphs were launched, where somebody counts.
+std::optional<uint64_t> LaunchedGraphs(const Device& device);
 
 // An array in device memory. Exactly as long as it says, aligned as arenas are.
 template <typename T>

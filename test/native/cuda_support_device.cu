@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "cuda_support.h"
+#include "device/cuda_device.h"
 
 namespace infercept::test {
 namespace {
@@ -36,5 +37,11 @@ void CopyFromDevice(std::span<std::byte> target, const std::byte* source) {
 }
 
 void ForEachOrder(const std::function<void(const std::string& order)>& body) { body("device"); }
+
+std::unique_ptr<Device> OpenTestDevice(uint64_t) { return OpenCudaDevice(0).Take(); }
+
+std::string FirstViolation(const Device&) { return ""; }
+
+std::optional<uint64_t> LaunchedGraphs(const Device&) { return std::nullopt; }
 
 }  // namespace infercept::test

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "cuda_support.h"
+#include "fake_device.h"
 #include "kernels/cuda/emulation/emulator.h"
 
 namespace infercept::test {
@@ -31,6 +32,19 @@ void ForEachOrder(const std::function<void(const std::string& order)>& body) {
     body(kNames[static_cast<size_t>(order)]);
   }
   emulation::SetOrder(emulation::Order::kAscending);
+}
+
+std::unique_ptr<Device> OpenTestDevice(uint64_t seed) {
+  return std::make_unique<FakeDevice>(FakeDeviceOptions{.seed = seed});
+}
+
+std::string FirstViolation(const Device& device) {
+  const auto& violations = static_cast<const FakeDevice&>(device).violations();
+  return violations.empty() ? "" : violations.front();
+}
+
+std::optional<uint64_t> LaunchedGraphs(const Device& device) {
+  return static_cast<const FakeDevice&>(device).launched_graphs();
 }
 
 }  // namespace infercept::test

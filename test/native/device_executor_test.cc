@@ -18,27 +18,6 @@ using test::DeviceModel;
 const std::vector<TokenId> kPrompt = {5, 17, 3, 42, 8, 23, 60, 2, 11, 7};  // two blocks and a half
 constexpr SeqId kSeq{1};
 
-// Models that between them call every op: as Llama, GPT-J, Gemma and gpt-oss do.
-std::vector<Hyperparameters> Families() {
-  std::vector<Hyperparameters> all(4, test::TinyHyperparameters());
-  all[1].norm = NormKind::kLayer;
-  all[1].parallel_blocks = true;
-  all[1].gated = false;
-  all[1].feed_forward_bias = all[1].output_bias = true;
-  all[2].norm_weight_offset = 1;
-  all[2].post_norms = all[2].query_key_norm = all[2].tied_embeddings = true;
-  all[2].activation = Activation::kGelu;
-  all[2].embedding_scale = 8;
-  all[2].attention_soft_cap = 20;
-  all[2].logit_soft_cap = 10;
-  all[2].windows = {6, 0};
-  all[2].window_rope = all[2].rope;
-  all[2].window_rope->base = 100;
-  all[3].query_key_value_bias = all[3].attention_output_bias = all[3].attention_sinks = true;
-  all[3].windows = {0, 9};
-  return all;
-}
-
 // One sequence on a device, with plans written by hand.
 struct Fixture {
   explicit Fixture(uint64_t seed)
@@ -60,7 +39,7 @@ struct Fixture {
 }  // namespace
 
 TEST(DeviceExecutor, TellsTheStoriesThatTheCpuTells) {
-  const std::vector<Hyperparameters> families = Families();
+  const std::vector<Hyperparameters> families = test::TinyFamilies();
   std::vector<std::unique_ptr<test::TinyModel>> cpus;
   for (const Hyperparameters& family : families) {
     cpus.push_back(

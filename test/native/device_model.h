@@ -24,9 +24,11 @@ struct DeviceModel {
   explicit DeviceModel(const DeviceModelOptions& options)
       : device({.seed = options.seed, .memory_bytes = options.memory_bytes}),
         stream(device.CreateStream(StreamUse::kCompute).Take()),
-        arrays(StepArrays::Create(device, *stream, kRowsMax,
-                                  size_t{kRowsMax} * options.hyperparameters.context_tokens,
-                                  options.block_tokens)
+        arrays(StepArrays::Create(
+                   device, *stream,
+                   {.rows = kRowsMax,
+                    .block_ids = size_t{kRowsMax} * options.hyperparameters.context_tokens,
+                    .block_tokens = options.block_tokens})
                    .Take()),
         ops(*FindOps(""), *stream, arrays),
         loaded(Model::CreateRandom(options.hyperparameters, options.weights, 1,

@@ -26,7 +26,7 @@ struct Sums {
         copies(device.CreateStream(StreamUse::kCopy).Take()),
         computed(device.CreateEvent().Take()),
         copied(device.CreateEvent().Take()),
-        arrays(StepArrays::Create(device, *compute, kTokens, 8, 4).Take()),
+        arrays(StepArrays::Create(device, *compute, {kTokens, 8, 4}).Take()),
         memory(device.Allocate(2 * kOutBytes, "rows and sums").Take()),
         pinned(device.AllocatePinned(kOutBytes, "sums").Take()) {
     std::vector<std::byte> packed(cuda::PackedBytes(matrix.dtype, kRows, kColumns));

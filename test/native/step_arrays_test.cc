@@ -48,7 +48,7 @@ TEST(StepArrays, ArriveAtTheSameAddressesEveryTime) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     FakeDevice device({.seed = seed});
     const auto stream = device.CreateStream(StreamUse::kCompute).Take();
-    StepArrays arrays = StepArrays::Create(device, *stream, 8, 10, kBlockTokens).Take();
+    StepArrays arrays = StepArrays::Create(device, *stream, {8, 10, kBlockTokens}).Take();
     const AttentionSlice* where = nullptr;
     for (int32_t salt = 10; salt < 16; ++salt) {
       // Its own arrays are gone when the next one is bound, and may be before anything is copied.
@@ -72,17 +72,48 @@ TEST(StepArrays, ArriveAtTheSameAddressesEveryTime) {
   }
 }
 
+TEST(StepArrays, ListsOfTheSameLengthsArriveAtTheSameAddresses) {
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    FakeDevice device({.seed = seed});
+    const auto stream = device.CreateStream(StreamUse::kCompute).Take();
+    StepArrays arrays = StepArrays::Create(device, *stream, {8, 10, kBlockTokens, 32}).Take();
+    for (uint32_t salt = 10; salt < 14; ++salt) {
+      const Batch batch(static_cast<int32_t>(salt));
+      const std::vector<uint32_t> first = {salt, 2, 3};
+      const std::vector<uint32_t> second = {salt + 1, 5, 6, 7, 8};
+      const std::vector<StepArrays::List> lists = {
+          std::as_bytes(std::span(first)), {}, std::as_bytes(std::span(second))};
+      const std::byte* where = salt == 10 ? nullptr : arrays.list(2);
+      ASSERT_TRUE(arrays.Bind(batch.tokens, batch.positions, batch.slices, lists).ok());
+      EXPECT_TRUE(where == nullptr || where == arrays.list(2));
+      const auto* there = reinterpret_cast<const uint32_t*>(arrays.list(0));
+      EXPECT_TRUE(Read(device, *stream, there, 3) == first);
+      there = reinterpret_cast<const uint32_t*>(arrays.list(2));
+      EXPECT_TRUE(Read(device, *stream, there, 5) == second);
+      const auto slices = arrays.OnDevice(std::span<const AttentionSlice>(batch.slices));
+      const BlockId* table = Read(device, *stream, slices.data(), 1)[0].block_table;
+      EXPECT_TRUE(Read(device, *stream, table, 3) == batch.first);
+    }
+    ASSERT_TRUE(device.violations().empty()) << device.violations()[0];
+  }
+}
+
 TEST(StepArrays, RefuseWhatDoesNotFitAndWhatWasNotBound) {
   FakeDevice device;
   const auto stream = device.CreateStream(StreamUse::kCompute).Take();
   const Batch batch(10);
-  StepArrays few_ids = StepArrays::Create(device, *stream, 8, 3, kBlockTokens).Take();
+  StepArrays few_ids = StepArrays::Create(device, *stream, {8, 3, kBlockTokens}).Take();
   EXPECT_THROW(static_cast<void>(few_ids.Bind(batch.tokens, batch.positions, batch.slices)),
                InternalError);
-  StepArrays few_rows = StepArrays::Create(device, *stream, 3, 10, kBlockTokens).Take();
+  StepArrays few_rows = StepArrays::Create(device, *stream, {3, 10, kBlockTokens}).Take();
   EXPECT_THROW(static_cast<void>(few_rows.Bind(batch.tokens, batch.positions, batch.slices)),
                InternalError);
-  StepArrays arrays = StepArrays::Create(device, *stream, 4, 4, kBlockTokens).Take();
+  StepArrays arrays = StepArrays::Create(device, *stream, {4, 4, kBlockTokens}).Take();
+  const uint32_t word = 0;
+  const StepArrays::List list = std::as_bytes(std::span(&word, 1));
+  EXPECT_THROW(
+      static_cast<void>(arrays.Bind(batch.tokens, batch.positions, batch.slices, {&list, 1})),
+      InternalError);
   ASSERT_TRUE(arrays.Bind(batch.tokens, batch.positions, batch.slices).ok());
   const Batch other(10);
   EXPECT_THROW(arrays.OnDevice(std::span<const TokenId>(other.tokens)), InternalError);

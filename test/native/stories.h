@@ -206,21 +206,25 @@ class Teller {
   size_t finished_ = 0;
 };
 
-// Each in ample memory, on the CPU.
-inline std::vector<Transcript> TellAlone(test::TinyModel& tiny, const std::vector<Story>& stories,
-                                         uint32_t context_max) {
+// Each in ample memory, by itself.
+inline std::vector<Transcript> TellAlone(Model& model, DType kv, ThreadPool& pool,
+                                         const std::vector<Story>& stories, uint32_t context_max,
+                                         uint32_t block_tokens = World().block_tokens) {
   World ample;
   ample.context_max = context_max;
-  ample.device_blocks = std::max(ample.device_blocks, DivCeil(context_max, ample.block_tokens));
+  ample.block_tokens = block_tokens;
+  ample.device_blocks = std::max(ample.device_blocks, DivCeil(context_max, block_tokens));
   std::vector<Transcript> transcripts;
   for (Story story : stories) {
     story.arrival_step = 0;
-    transcripts.push_back(
-        Teller(*tiny.model, tiny.storage->shape().dtype, tiny.pool, ample, std::span(&story, 1))
-            .Tell()
-            .front());
+    transcripts.push_back(Teller(model, kv, pool, ample, std::span(&story, 1)).Tell().front());
   }
   return transcripts;
+}
+
+inline std::vector<Transcript> TellAlone(test::TinyModel& tiny, const std::vector<Story>& stories,
+                                         uint32_t context_max) {
+  return TellAlone(*tiny.model, tiny.storage->shape().dtype, tiny.pool, stories, context_max);
 }
 
 }  // namespace infercept::stories

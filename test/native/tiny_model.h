@@ -26,15 +26,38 @@ inline Hyperparameters TinyHyperparameters() {
           .tied_embeddings = false};
 }
 
+// Models that between them call every op: as Llama, GPT-J, Gemma and gpt-oss do.
+inline std::vector<Hyperparameters> TinyFamilies(
+    const Hyperparameters& shape = TinyHyperparameters()) {
+  std::vector<Hyperparameters> all(4, shape);
+  all[1].norm = NormKind::kLayer;
+  all[1].parallel_blocks = true;
+  all[1].gated = false;
+  all[1].rope.interleaved = true;
+  all[1].feed_forward_bias = all[1].output_bias = true;
+  all[2].norm_weight_offset = 1;
+  all[2].post_norms = all[2].query_key_norm = all[2].tied_embeddings = true;
+  all[2].activation = Activation::kGelu;
+  all[2].embedding_scale = 8;
+  all[2].attention_soft_cap = 20;
+  all[2].logit_soft_cap = 10;
+  all[2].windows = {6, 0};
+  all[2].window_rope = all[2].rope;
+  all[2].window_rope->base = 100;
+  all[3].query_key_value_bias = all[3].attention_output_bias = all[3].attention_sinks = true;
+  all[3].windows = {0, 9};
+  return all;
+}
+
 struct TinyModel {
   explicit TinyModel(const Ops& ops, DType weights = DType::kF32, DType kv = DType::kF32,
                      const Hyperparameters& hyperparameters = TinyHyperparameters(),
-                     uint32_t threads = 2, uint32_t block_tokens = 4)
+                     uint32_t threads = 2, uint32_t block_tokens = 4, uint32_t blocks = 64)
       : pool(threads),
         model(Model::CreateRandom(hyperparameters, weights, 1,
                                   {.ops = &ops, .step_tokens_max = 64, .progress = {}}, pool)
                   .Take()),
-        storage(KvStorage::Create(model->kv_shape(block_tokens, kv), 64, 32).Take()) {}
+        storage(KvStorage::Create(model->kv_shape(block_tokens, kv), blocks, 32).Take()) {}
 
   ThreadPool pool;
   std::unique_ptr<Model> model;

@@ -14,6 +14,17 @@ constexpr uint32_t kRun = 16;
 // for each of the 132 multiprocessors of an H200, and as many again, since they differ in length.
 constexpr uint32_t kBlocksWanted = 264;
 
+// Into how many parts positions are cut in a step of so many blocks.
+uint32_t Parts(uint64_t blocks) {
+  return static_cast<uint32_t>(DivCeil<uint64_t>(kBlocksWanted, blocks + 1));
+}
+
+template <typename T>
+void FillUp(std::vector<T>& list, uint64_t count) {
+  IC_CHECK(list.size() <= count);
+  list.resize(count);
+}
+
 void AddRuns(const AttentionSlice& slice, uint32_t index, std::vector<KvRun>& runs) {
   const uint32_t end = slice.first_position + slice.rows;
   for (uint32_t first = slice.first_position; first < end;) {
@@ -26,6 +37,15 @@ void AddRuns(const AttentionSlice& slice, uint32_t index, std::vector<KvRun>& ru
 }  // namespace
 
 uint32_t ManyQueries(uint32_t head_dim) { return head_dim <= 128 ? 128 : 64; }
+
+// Few: a slice has one task, or one for each split whose states it reserved. Many: one for each 128
+// (or 64) queries, and what cutting them into parts adds is less than kBlocksWanted.
+size_t AttentionPlanBytes(uint32_t rows, const AttentionPlanShape& shape) {
+  const size_t queries = size_t{rows} * shape.group_heads;
+  const size_t few = rows + shape.state_rows_max / shape.group_heads;
+  const size_t many = rows + DivCeil<size_t>(queries, ManyQueries(shape.head_dim)) + kBlocksWanted;
+  return (few + many) * sizeof(AttentionTask) + rows * (sizeof(AttentionMerge) + sizeof(KvRun));
+}
 
 size_t AttentionStateBytes(uint32_t state_rows, uint32_t kv_heads, uint32_t head_dim) {
   return size_t{state_rows} * kv_heads * (head_dim + 2) * sizeof(float);
@@ -43,7 +63,7 @@ void AttentionPlan::Make(std::span<const AttentionSlice> slices, const Attention
     blocks += uint64_t{DivCeil(slice.rows * shape.group_heads, ManyQueries(shape.head_dim))} *
               shape.kv_heads;
   }
-  const auto parts = static_cast<uint32_t>(DivCeil<uint64_t>(kBlocksWanted, blocks + 1));
+  const uint32_t parts = Parts(blocks);
   for (uint32_t i = 0; i < slices.size(); ++i) {
     if (slices[i].rows == 0) continue;
     AddRuns(slices[i], i, runs);
@@ -53,6 +73,21 @@ void AttentionPlan::Make(std::span<const AttentionSlice> slices, const Attention
       AddMany(slices[i], i, parts, shape);
     }
   }
+}
+
+void AttentionPlan::Pad(uint32_t slices, uint32_t context_tokens, const AttentionPlanShape& shape) {
+  const uint32_t group = shape.group_heads;
+  const uint64_t splits = DivCeil(context_tokens, kSplitTokens);
+  const uint64_t states = splits == 1 ? 0 : slices * splits * group;
+  IC_CHECK(runs.size() == slices);
+  FillUp(merges, splits == 1 ? 0 : slices);
+  if (group <= kFewQueries) {
+    FillUp(few, std::min(slices * splits, uint64_t{slices} + shape.state_rows_max / group));
+    FillUp(many, states > shape.state_rows_max ? slices : 0);
+    return;
+  }
+  const uint64_t tasks = uint64_t{slices} * DivCeil(group, ManyQueries(shape.head_dim));
+  FillUp(many, tasks * std::min<uint64_t>(Parts(tasks * shape.kv_heads), splits));
 }
 
 void AttentionPlan::AddFew(const AttentionSlice& slice, uint32_t index,

@@ -65,6 +65,10 @@ struct AttentionPlan {
   uint32_t state_rows = 0;  // that tasks write, per KV head
 
   void Make(std::span<const AttentionSlice> slices, const AttentionPlanShape& shape);
+  // After Make for `slices` slices of one token each, none of which ends behind context_tokens:
+  // fills the lists up with entries that do nothing, so that their lengths follow from these two
+  // numbers and the shape alone. A graph of such a step fits every other one.
+  void Pad(uint32_t slices, uint32_t context_tokens, const AttentionPlanShape& shape);
 
  private:
   void AddFew(const AttentionSlice& slice, uint32_t index, const AttentionPlanShape& shape);
@@ -76,6 +80,8 @@ struct AttentionPlan {
                          const AttentionPlanShape& shape);
 };
 
+// Bytes that the lists of any step of so many rows take, padded or not.
+size_t AttentionPlanBytes(uint32_t rows, const AttentionPlanShape& shape);
 // Queries of one block of the kernel for many.
 uint32_t ManyQueries(uint32_t head_dim);
 // Of the workspace, for all KV heads.

@@ -1,0 +1,214 @@
+// Goal: a whole model runs on the CUDA kernels, through the same model and executor as on the CPU.
+// Method: the same steps (prefill in chunks, mixed steps, decodes as graphs) computed by the
+// reference ops in double, within what BF16 inputs allow; and stories told under memory of any size
+// (swaps, copies on write, recompute) bit for bit as each alone. In emulation on the fake device,
+// which reports every access that streams and events do not order.
+#include <array>
+#include <cmath>
+
+#include "cuda_model.h"
+#include "device/arena_writer.h"
+#include "kernels/half.h"
+#include "ops_support.h"
+#include "stories.h"
+#include "test.h"
+
+namespace infercept::test {
+namespace {
+
+using stories::Story;
+using stories::Teller;
+using stories::World;
+
+constexpr uint32_t kBlockTokens = CudaModel::kBlockTokens;
+
+// Sequences that grow step by step, each on blocks of its own.
+class Sequences {
+ public:
+  explicit Sequences(const Hyperparameters& h) : h_(h) {}
+
+  // Appends `counts[i]` tokens to sequence i; the last of each has its logits wanted.
+  ForwardInput Next(std::span<const uint32_t> counts) {
+    tokens_.clear();
+    positions_.clear();
+    slices_.clear();
+    logit_rows_.clear();
+    lengths_.resize(counts.size());
+    tables_.resize(counts.size());
+    const uint32_t blocks = DivCeil(h_.context_tokens, kBlockTokens);
+    for (uint32_t i = 0; i < counts.size(); ++i) {
+      tables_[i] = BlockRange(i * blocks, blocks);
+      const auto first_row = static_cast<uint32_t>(tokens_.size());
+      slices_.push_back({first_row, counts[i], lengths_[i], tables_[i].data()});
+      for (uint32_t k = 0; k < counts[i]; ++k) {
+        tokens_.push_back(static_cast<TokenId>(random_.Below(h_.vocabulary_size)));
+        positions_.push_back(lengths_[i]++);
+      }
+      logit_rows_.push_back(static_cast<uint32_t>(tokens_.size()) - 1);
+    }
+    return {tokens_, positions_, slices_, logit_rows_};
+  }
+
+  uint32_t blocks(uint32_t sequences) const {
+    return sequences * DivCeil(h_.context_tokens, kBlockTokens);
+  }
+
+ private:
+  Hyperparameters h_;
+  Rng random_{5};
+  std::vector<uint32_t> lengths_;
+  std::vector<std::vector<BlockId>> tables_;
+  std::vector<TokenId> tokens_;
+  std::vector<uint32_t> positions_;
+  std::vector<AttentionSlice> slices_;
+  std::vector<uint32_t> logit_rows_;
+};
+
+std::vector<float> Forward(Model& model, const KvStorage& storage, const ForwardInput& input,
+                           ThreadPool& pool) {
+  model.Forward(input, storage, pool);
+  const auto rows = static_cast<uint32_t>(input.logit_rows.size());
+  const auto logits = model.Logits(0, rows, pool).value();
+  return {logits.begin(), logits.end()};
+}
+
+// Root mean square of the difference, in units of that of what is expected.
+double Difference(std::span<const float> expected, std::span<const float> found) {
+  double squares = 0;
+  double differences = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    squares += double{expected[i]} * expected[i];
+    differences += std::pow(double{expected[i]} - found[i], 2);
+  }
+  return std::sqrt(differences / squares);
+}
+
+// On the device, through its pinned memory.
+Arena Upload(CudaModel& cuda, std::span<const std::byte> bytes) {
+  ArenaWriter writer =
+      ArenaWriter::Create(*cuda.device, *cuda.stream, bytes.size(), bytes.size(), "a test").Take();
+  EXPECT_TRUE(writer.Write(bytes).ok());
+  return writer.Finish().Take();
+}
+
+// Nine inputs of products are rounded to BF16 one after the other, by 2^-9 / sqrt(3) in the mean:
+// 0.4 %; normalized queries and keys, and capped scores, make more of it.
+constexpr double kTolerance = 0.02;
+
+// The same steps on both, with `counts[i]` new tokens for sequence i.
+void ExpectSameLogits(const Hyperparameters& h, DType weights,
+                      std::span<const std::array<uint32_t, 2>> steps) {
+  CudaModel cuda({.weights = weights, .hyperparameters = h});
+  Sequences sequences(h);
+  TinyModel plain(ReferenceOps(), weights, DType::kF16, h, 2, kBlockTokens, sequences.blocks(2));
+  const auto storage = cuda.MakeStorage(sequences.blocks(2));
+  for (const auto& counts : steps) {
+    const ForwardInput input = sequences.Next(counts);
+    const auto expected = Forward(*plain.model, *plain.storage, input, plain.pool);
+    const auto found = Forward(*cuda.model, *storage, input, cuda.pool);
+    EXPECT_LE(Difference(expected, found), kTolerance) << DTypeName(weights);
+  }
+  EXPECT_EQ(FirstViolation(*cuda.device), "");
+  EXPECT_GT(LaunchedGraphs(*cuda.device).value_or(1), 0u);
+}
+
+}  // namespace
+
+// Query, key and value may be of three types: Q4_K_M has such.
+TEST(CudaOps, MultipliesMatricesOfSeveralTypesInOneCall) {
+  constexpr uint32_t kColumns = 96;
+  constexpr uint32_t kRows = 21;
+  constexpr uint32_t kTokens = 3;
+  const DType dtypes[] = {DType::kQ4_0, DType::kBF16, DType::kQ4_0};
+  Random random(11);
+  CudaModel cuda({});
+  const std::vector<float> x = random.Activations(kTokens * kColumns);
+  const Arena inputs = Upload(cuda, std::as_bytes(std::span(x)));
+  const Arena out = cuda.device->Allocate(3 * kTokens * kRows * sizeof(float), "a test").Take();
+  const size_t scratch_bytes = cuda.ops->MatMulScratchBytes(DType::kBF16, kTokens, kColumns);
+  const Arena scratch = cuda.device->Allocate(scratch_bytes, "a test").Take();
+  std::vector<Matrix> matrices;
+  std::vector<Arena> packed;
+  std::vector<MatMulProduct> products;
+  for (const DType dtype : dtypes) {
+    const Matrix& matrix = matrices.emplace_back(MakeMatrix(random, dtype, kRows, kColumns));
+    std::vector<std::byte> bytes(cuda.ops->PackedBytes(dtype, kRows, kColumns));
+    cuda.ops->Pack(matrix.view(), bytes, cuda.pool);
+    packed.push_back(Upload(cuda, bytes));
+    products.push_back({{dtype, packed.back().data(), kRows, kColumns},
+                        reinterpret_cast<float*>(out.data()) + products.size() * kRows,
+                        3 * kRows});
+  }
+  cuda.ops->MatMul(products, reinterpret_cast<const float*>(inputs.data()), kTokens,
+                   {scratch.data(), scratch.size()}, cuda.pool);
+  const Arena host = cuda.device->AllocatePinned(out.size(), "a test").Take();
+  cuda.stream->Copy(host.data(), out.data(), out.size());
+  ASSERT_TRUE(cuda.stream->Synchronize().ok());
+  const auto* found = reinterpret_cast<const float*>(host.data());
+  for (size_t t = 0; t < kTokens; ++t) {
+    for (uint32_t i = 0; i < 3 * kRows; ++i) {
+      const std::vector<float> row = matrices[i / kRows].Row(i % kRows);
+      double sum = 0;
+      double magnitude = 0;
+      for (uint32_t c = 0; c < kColumns; ++c) {
+        const double input = ToFloat(ToBF16(x[t * kColumns + c]));
+        sum += row[c] * input;
+        magnitude += std::fabs(row[c] * input);
+      }
+      EXPECT_NEAR(found[t * 3 * kRows + i], sum, 1e-5 * magnitude);
+    }
+  }
+  EXPECT_EQ(FirstViolation(*cuda.device), "");
+}
+
+// Prefill, mixed steps, and decodes: the first as it is, the second captured, later ones replayed.
+TEST(CudaModel, ComputesWhatTheReferenceComputes) {
+  const std::array<uint32_t, 2> steps[] = {{37, 5}, {16, 1}, {1, 1}, {1, 1}, {1, 1}, {3, 40}, {1, 1}};
+  const DType weights[] = {DType::kBF16, DType::kQ8_0, DType::kF16, DType::kQ4_0};
+  const std::vector<Hyperparameters> families = TinyFamilies(TinyCudaHyperparameters());
+  for (size_t i = 0; i < families.size(); ++i) ExpectSameLogits(families[i], weights[i], steps);
+}
+
+// Contexts of one and two splits, then both of two in the graph that was captured before; with
+// groups of heads that the kernels for few and for many queries take.
+TEST(CudaModel, LongContextsAreFoldedInGraphs) {
+  std::vector<std::array<uint32_t, 2>> steps(10, {55, 1});
+  steps.insert(steps.end(), 3, {1, 1});
+  steps.insert(steps.end(), 10, {1, 55});
+  steps.insert(steps.end(), 2, {1, 1});
+  for (const uint32_t heads : {4u, 20u}) {
+    Hyperparameters h = TinyCudaHyperparameters();
+    h.layers = 1;
+    h.context_tokens = 600;
+    h.heads = heads;
+    h.kv_heads = 1;
+    ExpectSameLogits(h, DType::kBF16, steps);
+  }
+}
+
+// Under memory of any size: swaps, copies on write, recompute.
+TEST(CudaModel, TellsTheSameStoriesWhateverTheScheduler) {
+  uint64_t swapped = 0;
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    Rng random(seed);
+    const std::vector<Story> told = stories::RandomStories(random, 20);
+    World world = stories::RandomWorld(random, stories::kContextMax);
+    world.block_tokens = kBlockTokens;
+    world.device_blocks = 6 + random.Below(4);
+    world.host_blocks = 8;
+    world.policy = seed % 2 == 0 ? PolicyKind::kSwap : PolicyKind::kAdaptive;
+    CudaModel cuda({.seed = seed, .weights = DType::kQ8_0});
+    Teller teller(*cuda.model, DType::kF16, cuda.pool, world, told);
+    const auto transcripts = teller.Tell();
+    const auto alone = stories::TellAlone(*cuda.model, DType::kF16, cuda.pool, told,
+                                          stories::kContextMax, kBlockTokens);
+    for (size_t story = 0; story < told.size(); ++story) {
+      ASSERT_TRUE(transcripts[story] == alone[story]) << "seed " << seed << " story " << story;
+    }
+    ASSERT_TRUE(FirstViolation(*cuda.device).empty()) << FirstViolation(*cuda.device);
+    swapped += teller.Stats().swapped_in_blocks;
+  }
+  EXPECT_GT(swapped, 5u);
+}
+
+}  // namespace infercept::test
