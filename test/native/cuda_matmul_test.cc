@@ -5,11 +5,9 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "cuda_support.h"
+#include "cuda_matmul_support.h"
 #include "kernels/cuda/kernels.h"
-#include "kernels/cuda/weight_layout.h"
 #include "kernels/cuda/weight_pack.h"
-#include "kernels/half.h"
 #include "test.h"
 
 namespace infercept::test {
@@ -25,50 +23,6 @@ struct Shape {
 // around tiles of 8 and groups of 32.
 constexpr Shape kShapes[] = {{1, 32, 1},    {16, 64, 2},  {17, 256, 8},  {40, 288, 9},
                              {33, 1056, 3}, {8, 512, 17}, {50, 160, 33}, {31, 2304, 1}};
-
-DeviceArray<std::byte> PackOnDevice(const Matrix& matrix) {
-  std::vector<std::byte> packed(cuda::PackedBytes(matrix.dtype, matrix.rows, matrix.columns));
-  cuda::Pack(matrix.view(), packed);
-  return DeviceArray<std::byte>(packed);
-}
-
-// [tokens][columns] as the tensor cores see them.
-std::vector<float> Rounded(const std::vector<float>& x) {
-  std::vector<float> rounded(x.size());
-  std::transform(x.begin(), x.end(), rounded.begin(),
-                 [](float value) { return ToFloat(ToBF16(value)); });
-  return rounded;
-}
-
-// Partial sums are at most the norm of the products; a chain of additions over the columns, as a
-// random walk, and four times its deviation.
-std::vector<double> Tolerance(const Matrix& matrix, const std::vector<float>& x, uint32_t tokens) {
-  std::vector<double> tolerance(size_t{tokens} * matrix.rows);
-  const double growth = 4 * std::sqrt(matrix.columns) + 8;
-  for (uint32_t r = 0; r < matrix.rows; ++r) {
-    const std::vector<float> row = matrix.Row(r);
-    for (size_t t = 0; t < tokens; ++t) {
-      double norm = 0;
-      for (size_t c = 0; c < matrix.columns; ++c) {
-        norm += std::abs(double{row[c]} * double{x[t * matrix.columns + c]});
-      }
-      tolerance[t * matrix.rows + r] = norm * growth * kEpsilon;
-    }
-  }
-  return tolerance;
-}
-
-struct Inputs {
-  Inputs(const std::vector<float>& x, uint32_t tokens, uint32_t columns)
-      : stride(cuda::PaddedColumns(columns) + 8), values(tokens * stride, BF16{0xFFFF}) {
-    const DeviceArray<float> floats(x);
-    cuda::ConvertToBF16(floats.data(), tokens, columns, values.data(), stride, kNullStream);
-  }
-  cuda::BF16Rows rows() const { return {values.data(), stride}; }
-
-  size_t stride;
-  DeviceArray<BF16> values;
-};
 
 std::vector<float> Multiply(const Matrix& matrix, const std::vector<float>& x, uint32_t tokens) {
   const DeviceArray<std::byte> packed = PackOnDevice(matrix);

@@ -69,11 +69,27 @@ struct Product {
   float* out = nullptr;   // [tokens][weight.rows]
   size_t out_stride = 0;  // floats from one token's outputs to the next one's, >= weight.rows
 };
+// Up to so many tokens MatMulFew is the faster one: their inputs fit the first-level cache. An
+// estimate; not measured yet.
+inline constexpr uint32_t kFewTokens = 16;
+
 // out[t][r] = sum over c of weight[r][c] * x[t][c], added up in float. For up to 16 tokens, where
 // loading the weights is all that counts; right for any number. REQUIRES: at most 4 products, all
 // of one dtype and with the same columns.
 void MatMulFew(std::span<const Product> products, const BF16Rows& x, uint32_t tokens,
                Stream stream);
+
+// --- matmul_many.cu ---
+
+// The same for more than kFewTokens tokens, where weights are loaded once per 128 (64) tokens: the
+// same bits as MatMulFew's, so neither the choice between the two nor the other tokens of a step
+// can be seen in what a token gets. F32 weights go to MatMulFew.
+//
+// `parts` is scratch of MatMulManyBytes, or null: small products are cut along the columns, so that
+// they fill a device, and without it they are not, with the same result.
+void MatMulMany(std::span<const Product> products, const BF16Rows& x, uint32_t tokens, float* parts,
+                Stream stream);
+size_t MatMulManyBytes(std::span<const Product> products, uint32_t tokens);
 
 // --- dequantize.cu ---
 

@@ -8,8 +8,9 @@
 // warp has a chunk of 256 columns by 16 rows (4 bits: 2.3 KB) under way while it multiplies the one
 // before; with 12 warps per multiprocessor 28 KB are, 23 KB cover a latency of 700 ns.
 // Inputs (2 n bytes per column) are read by every block, mostly from the first-level cache; beyond
-// 16 tokens they do not fit it, and a kernel that shares them between more rows is better.
+// 16 tokens they do not fit it, and MatMulMany is better, which shares them between more rows.
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/matmul_call.cuh"
 #include "kernels/cuda/matmul_few_launch.cuh"
 
 namespace infercept::cuda {
@@ -31,7 +32,7 @@ __global__ void __launch_bounds__(kThreads)
   StoreVector(out + blockIdx.y * stride + i, values);
 }
 
-void LaunchDType(DType dtype, const FewCall& call, uint32_t row_tiles, Stream stream) {
+void LaunchDType(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream) {
   if (!IsQuantized(dtype)) return LaunchFewFloats(dtype, call, row_tiles, stream);
   const QuantizedLayout layout = LayoutOf(dtype);
   if (layout.low_bits == 8) return LaunchFewBytes(dtype, call, row_tiles, stream);
@@ -59,29 +60,9 @@ void ConvertToBF16(const float* x, uint32_t tokens, uint32_t columns, void* out,
 
 void MatMulFew(std::span<const Product> products, const BF16Rows& x, uint32_t tokens,
                Stream stream) {
-  IC_CHECK(!products.empty() && products.size() <= kFewProductsMax);
-  const PackedWeight& first = products.front().weight;
-  FewCall call = {};
-  uint32_t row_tiles = 0;
-  for (const Product& product : products) {
-    const PackedWeight& weight = product.weight;
-    IC_CHECK(weight.data != nullptr && AllAligned(weight.data) && product.out != nullptr);
-    IC_CHECK(weight.dtype == first.dtype && weight.columns == first.columns);
-    IC_CHECK(weight.rows > 0 && weight.columns > 0);
-    IC_CHECK(weight.columns % BlockValues(weight.dtype) == 0);
-    IC_CHECK(product.out_stride >= weight.rows);
-    call.products[call.count++] = {weight.data, product.out, product.out_stride, weight.rows,
-                                   row_tiles};
-    row_tiles += DivCeil(weight.rows, kTileRows);
-  }
+  const CheckedCall checked = CheckProducts(products, x, tokens, kTileRows);
   if (tokens == 0) return;
-  IC_CHECK(x.values != nullptr && AllAligned(x.values));
-  IC_CHECK(x.stride >= PaddedColumns(first.columns) && x.stride % 8 == 0);
-  call.columns = first.columns;
-  call.x = static_cast<const BF16*>(x.values);
-  call.x_stride = x.stride;
-  call.tokens = tokens;
-  LaunchDType(first.dtype, call, row_tiles, stream);
+  LaunchDType(products.front().weight.dtype, checked.call, checked.row_blocks, stream);
 }
 
 }  // namespace infercept::cuda

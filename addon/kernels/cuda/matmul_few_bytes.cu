@@ -2,7 +2,7 @@
 
 namespace infercept::cuda {
 
-void LaunchFewBytes(DType dtype, const FewCall& call, uint32_t row_tiles, Stream stream) {
+void LaunchFewBytes(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream) {
   switch (dtype) {
     case DType::kQ8_0:
     case DType::kIQ4_NL:

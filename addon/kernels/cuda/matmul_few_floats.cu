@@ -2,7 +2,7 @@
 
 namespace infercept::cuda {
 
-void LaunchFewFloats(DType dtype, const FewCall& call, uint32_t row_tiles, Stream stream) {
+void LaunchFewFloats(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream) {
   switch (dtype) {
     case DType::kBF16:
       return LaunchFew<FloatFew<BF16>>(call, row_tiles, stream);

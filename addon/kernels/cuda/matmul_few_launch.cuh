@@ -11,13 +11,14 @@ namespace infercept::cuda {
 // More tokens than this go in several groups, and weights are loaded for each.
 inline constexpr uint32_t kFewTokenTilesMax = 4;
 
-void LaunchFewFloats(DType dtype, const FewCall& call, uint32_t row_tiles, Stream stream);
-void LaunchFewNibbles(DType dtype, const FewCall& call, uint32_t row_tiles, Stream stream);
-void LaunchFewNibblesByMinimum(DType dtype, const FewCall& call, uint32_t row_tiles, Stream stream);
-void LaunchFewBytes(DType dtype, const FewCall& call, uint32_t row_tiles, Stream stream);
+void LaunchFewFloats(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream);
+void LaunchFewNibbles(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream);
+void LaunchFewNibblesByMinimum(DType dtype, const ProductCall& call, uint32_t row_tiles,
+                               Stream stream);
+void LaunchFewBytes(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream);
 
 template <typename Weights>
-void LaunchFew(const FewCall& call, uint32_t row_tiles, Stream stream) {
+void LaunchFew(const ProductCall& call, uint32_t row_tiles, Stream stream) {
   const uint32_t token_tiles = DivCeil(call.tokens, 8u);
   const auto launch = [&](auto kernel, uint32_t tiles) {
     const uint32_t groups = DivCeil(token_tiles, tiles);
@@ -30,7 +31,7 @@ void LaunchFew(const FewCall& call, uint32_t row_tiles, Stream stream) {
 }
 
 template <DType dtype>
-void LaunchFewQuantized(const FewCall& call, uint32_t row_tiles, Stream stream) {
+void LaunchFewQuantized(const ProductCall& call, uint32_t row_tiles, Stream stream) {
   constexpr QuantizedLayout kLayout = LayoutOf(dtype);
   LaunchFew<QuantizedFew<kLayout.low_bits, kLayout.high_bits, kLayout.scales, kLayout.zero>>(
       call, row_tiles, stream);

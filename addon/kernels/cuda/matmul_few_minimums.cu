@@ -2,7 +2,7 @@
 
 namespace infercept::cuda {
 
-void LaunchFewNibblesByMinimum(DType dtype, const FewCall& call, uint32_t row_tiles,
+void LaunchFewNibblesByMinimum(DType dtype, const ProductCall& call, uint32_t row_tiles,
                                Stream stream) {
   switch (dtype) {
     case DType::kQ4_1:

@@ -2,7 +2,7 @@
 
 namespace infercept::cuda {
 
-void LaunchFewNibbles(DType dtype, const FewCall& call, uint32_t row_tiles, Stream stream) {
+void LaunchFewNibbles(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream) {
   switch (dtype) {
     case DType::kQ4_0:
       return LaunchFewQuantized<DType::kQ4_0>(call, row_tiles, stream);

@@ -6,31 +6,12 @@
 // columns alone.
 #pragma once
 
-#include "kernels/cuda/device/mma.cuh"
+#include "kernels/cuda/device/product.cuh"
 #include "kernels/cuda/device/quantized.cuh"
 
 namespace infercept::cuda {
 
-inline constexpr uint32_t kFewWarps = 4;
-inline constexpr uint32_t kFewThreads = kFewWarps * kWarp;
-inline constexpr uint32_t kFewProductsMax = 4;
-
-struct FewProduct {
-  const std::byte* weights;
-  float* out;
-  size_t out_stride;  // floats
-  uint32_t rows;
-  uint32_t first_tile;  // of the grid
-};
-
-struct FewCall {
-  FewProduct products[kFewProductsMax];
-  uint32_t count;
-  uint32_t columns;
-  const BF16* x;    // [tokens] rows, x_stride values apart
-  size_t x_stride;  // >= PaddedColumns(columns), in values
-  uint32_t tokens;
-};
+inline constexpr uint32_t kFewThreads = kColumnParts * kWarp;
 
 // What a lane adds up: [token tiles] of 8 tokens, as C of mma.cuh: two rows, two tokens.
 template <uint32_t tiles>
@@ -43,8 +24,8 @@ struct FewInputs {
   uint32_t b[tiles][2][2];  // [][step]
 
   template <uint32_t scale_columns>
-  __device__ __forceinline__ void Load(const FewCall& call, uint32_t first_token, uint32_t column,
-                                       uint32_t lane) {
+  __device__ __forceinline__ void Load(const ProductCall& call, uint32_t first_token,
+                                       uint32_t column, uint32_t lane) {
 #pragma unroll
     for (uint32_t i = 0; i < tiles; ++i) {
       const uint32_t token = first_token + i * 8 + lane / 4;
@@ -75,12 +56,11 @@ struct QuantizedFew {
   static constexpr uint32_t kCodeBytes = (low_bits + high_bits) * kChunkUnits / 2 * kWarp * 4;
   static constexpr uint32_t kChunkBytes = kCodeBytes + ScaleBytes(scales);
   static_assert(kChunkBytes == QuantizedLayout{low_bits, high_bits, scales, zero}.chunk_bytes());
-  static constexpr uint32_t kOnes = 0x3F803F80u;  // two BF16
 
   Codes<low_bits, high_bits, zero> codes;
   RowScales<scales> row_scales;
 
-  __device__ __forceinline__ void Load(const FewProduct& product, uint32_t tile, uint32_t columns,
+  __device__ __forceinline__ void Load(const ProductPlace& product, uint32_t tile, uint32_t columns,
                                        uint32_t chunk, uint32_t lane) {
     const uint32_t chunks = (columns + kChunkColumns - 1) / kChunkColumns;
     const std::byte* from = product.weights + (size_t{tile} * chunks + chunk) * kChunkBytes;
@@ -101,8 +81,7 @@ struct QuantizedFew {
       for (uint32_t i = 0; i < tiles; ++i) {
         MultiplyAdd(parts[i], a, inputs.b[i][step]);
         if constexpr (HasMinimum(scales)) {
-          const uint32_t ones[4] = {kOnes, kOnes, kOnes, kOnes};
-          MultiplyAdd(input_sums[i], ones, inputs.b[i][step]);
+          AddInputs(input_sums[i], inputs.b[i][step]);
         }
       }
       if constexpr (kScaleColumns == 16) AddRun<tiles>(2 * unit + step, parts, input_sums, sums);
@@ -121,32 +100,29 @@ struct QuantizedFew {
       if constexpr (HasMinimum(scales)) minimum = row_scales.Minimum(half, run);
 #pragma unroll
       for (uint32_t i = 0; i < tiles; ++i) {
-#pragma unroll
-        for (uint32_t j = 2 * half; j < 2 * half + 2; ++j) {
-          sums[i][j] += scale * parts[i][j];
-          if constexpr (HasMinimum(scales)) sums[i][j] -= minimum * input_sums[i][j];
-          parts[i][j] = 0;
-          input_sums[i][j] = 0;
-        }
+        AddScaled(sums[i], parts[i], half, scale);
+        if constexpr (HasMinimum(scales)) SubtractMinimum(sums[i], input_sums[i], half, minimum);
       }
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < tiles; ++i) {
+#pragma unroll
+      for (uint32_t j = 0; j < 4; ++j) parts[i][j] = input_sums[i][j] = 0;
     }
   }
 };
 
-// Float weights as they are: a BF16 is one term, an F16 is the sum of two BF16, a float of three.
+// Float weights as they are.
 template <typename T>
 struct FloatFew {
   static constexpr uint32_t kScaleColumns = 32;
-  // Both rows of a lane: 8 (float: 16) registers for each 32 columns. Floats are split into three
-  // terms, which takes registers besides.
-  static constexpr uint32_t kUnits = sizeof(T) == 2 ? 4 : 1;
-  static constexpr uint32_t kColumns = kUnits * kUnitColumns;
+  static constexpr uint32_t kColumns = kFloatColumns<T>;
+  static constexpr uint32_t kUnits = kColumns / kUnitColumns;
   static constexpr uint32_t kVectors = sizeof(T) / 2;  // 8 values
-  static constexpr uint32_t kTerms = std::is_same_v<T, BF16> ? 1 : std::is_same_v<T, F16> ? 2 : 3;
 
   Words words[2][kUnits][kVectors];  // of rows g and g + 8
 
-  __device__ __forceinline__ void Load(const FewProduct& product, uint32_t tile, uint32_t columns,
+  __device__ __forceinline__ void Load(const ProductPlace& product, uint32_t tile, uint32_t columns,
                                        uint32_t chunk, uint32_t lane) {
     const uint32_t padded = (columns + kUnitColumns - 1) / kUnitColumns * kUnitColumns;
 #pragma unroll
@@ -172,44 +148,18 @@ struct FloatFew {
                                            FewSums<tiles>& sums) const {
 #pragma unroll
     for (uint32_t step = 0; step < 2; ++step) {
-      uint32_t a[kTerms][4];
+      uint32_t a[kTerms<T>][4];
 #pragma unroll
       for (uint32_t half = 0; half < 2; ++half) {
 #pragma unroll
         for (uint32_t pair = 0; pair < 2; ++pair) {
-          Split(half, unit, 2 * step + pair, pair * 2 + half, a);
+          SplitPair<T>(words[half][unit], 2 * step + pair, pair * 2 + half, a);
         }
       }
 #pragma unroll
-      for (uint32_t term = 0; term < kTerms; ++term) {
+      for (uint32_t term = 0; term < kTerms<T>; ++term) {
 #pragma unroll
         for (uint32_t i = 0; i < tiles; ++i) MultiplyAdd(sums[i], a[term], inputs.b[i][step]);
-      }
-    }
-  }
-
- private:
-  // The terms of one pair of neighbouring values.
-  __device__ __forceinline__ void Split(uint32_t half, uint32_t unit, uint32_t pair, uint32_t place,
-                                        uint32_t (&a)[kTerms][4]) const {
-    if constexpr (std::is_same_v<T, BF16>) {
-      a[0][place] = words[half][unit][0][pair];
-    } else {
-      float first;
-      float second;
-      if constexpr (std::is_same_v<T, F16>) {
-        const uint32_t bits = words[half][unit][0][pair];
-        first = AsFloat(static_cast<F16>(static_cast<uint16_t>(bits)));
-        second = AsFloat(static_cast<F16>(static_cast<uint16_t>(bits >> 16)));
-      } else {
-        first = __uint_as_float(words[half][unit][pair / 2][pair % 2 * 2]);
-        second = __uint_as_float(words[half][unit][pair / 2][pair % 2 * 2 + 1]);
-      }
-#pragma unroll
-      for (uint32_t term = 0; term < kTerms; ++term) {
-        a[term][place] = PackPair(first, second);
-        first -= FirstOf(a[term][place]);
-        second -= SecondOf(a[term][place]);
       }
     }
   }
@@ -217,18 +167,12 @@ struct FloatFew {
 
 template <uint32_t tiles>
 struct FewPartials {
-  float sums[kFewWarps][tiles * 4][kWarp];
+  float sums[kColumnParts][tiles * 4][kWarp];
 };
-
-__device__ __forceinline__ const FewProduct& FindProduct(const FewCall& call, uint32_t tile) {
-  uint32_t i = 0;
-  while (i + 1 < call.count && call.products[i + 1].first_tile <= tile) ++i;
-  return call.products[i];
-}
 
 // Adds what the warps have, and stores it.
 template <uint32_t tiles>
-__device__ __forceinline__ void StoreFew(const FewCall& call, const FewProduct& product,
+__device__ __forceinline__ void StoreFew(const ProductCall& call, const ProductPlace& product,
                                          uint32_t tile, uint32_t first_token,
                                          const FewSums<tiles>& sums) {
   FewPartials<tiles>& partials = StaticShared<FewPartials<tiles>>();
@@ -243,7 +187,7 @@ __device__ __forceinline__ void StoreFew(const FewCall& call, const FewProduct& 
     const uint32_t place = i / kWarp;
     float sum = 0;
 #pragma unroll
-    for (uint32_t w = 0; w < kFewWarps; ++w) sum += partials.sums[w][place][lane];
+    for (uint32_t w = 0; w < kColumnParts; ++w) sum += partials.sums[w][place][lane];
     const uint32_t row = tile * kTileRows + lane / 4 + place % 4 / 2 * 8;
     const uint32_t token = first_token + place / 4 * 8 + lane % 4 * 2 + place % 2;
     if (row < product.rows && token < call.tokens) {
@@ -253,9 +197,9 @@ __device__ __forceinline__ void StoreFew(const FewCall& call, const FewProduct& 
 }
 
 template <typename Weights, uint32_t tiles>
-__global__ void __launch_bounds__(kFewThreads) FewKernel(const __grid_constant__ FewCall call) {
-  const FewProduct& product = FindProduct(call, blockIdx.x);
-  const uint32_t tile = blockIdx.x - product.first_tile;
+__global__ void __launch_bounds__(kFewThreads) FewKernel(const __grid_constant__ ProductCall call) {
+  const ProductPlace& product = FindProduct(call, blockIdx.x);
+  const uint32_t tile = blockIdx.x - product.first_block;
   const uint32_t first_token = blockIdx.y * tiles * 8;
   const uint32_t lane = threadIdx.x % kWarp;
   const uint32_t chunks = (call.columns + Weights::kColumns - 1) / Weights::kColumns;
@@ -265,7 +209,7 @@ __global__ void __launch_bounds__(kFewThreads) FewKernel(const __grid_constant__
   if (chunk < chunks) weights.Load(product, tile, call.columns, chunk, lane);
   while (chunk < chunks) {
     // The next chunk is on its way while this one is multiplied.
-    const uint32_t next_chunk = chunk + kFewWarps;
+    const uint32_t next_chunk = chunk + kColumnParts;
     Weights next = weights;
     if (next_chunk < chunks) next.Load(product, tile, call.columns, next_chunk, lane);
 #pragma unroll

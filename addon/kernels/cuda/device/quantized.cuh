@@ -84,23 +84,40 @@ struct RowScales {
   }
 };
 
-// A lane's codes of one chunk.
-template <uint32_t low_bits, uint32_t high_bits, uint32_t zero>
+// A lane's codes of `units` neighbouring units: a whole chunk, or a part of one.
+template <uint32_t low_bits, uint32_t high_bits, uint32_t zero, uint32_t units = kChunkUnits>
 struct Codes {
-  static constexpr uint32_t kLow = low_bits * kChunkUnits / 8;    // vectors of 4 words
-  static constexpr uint32_t kHigh = high_bits * kChunkUnits / 8;  // likewise
+  static constexpr uint32_t kLow = low_bits * units / 8;    // vectors of 4 words
+  static constexpr uint32_t kHigh = high_bits * units / 2;  // words
 
   Words low[kLow];
-  Words high[kHigh == 0 ? 1 : kHigh];
+  Words high[kHigh <= 4 ? 1 : kHigh / 4];
 
   __device__ __forceinline__ void Load(const std::byte* chunk, uint32_t lane) {
+    static_assert(units == kChunkUnits);
 #pragma unroll
     for (uint32_t i = 0; i < kLow; ++i) low[i] = LoadStreaming(chunk + (i * kWarp + lane) * 16);
     if constexpr (kHigh > 0) {
 #pragma unroll
-      for (uint32_t i = 0; i < kHigh; ++i) {
+      for (uint32_t i = 0; i < kHigh / 4; ++i) {
         high[i] = LoadStreaming(chunk + ((kLow + i) * kWarp + lane) * 16);
       }
+    }
+  }
+
+  // From shared memory: the low vectors of these units, then the high vector that has theirs, of
+  // which they are the `part`th units.
+  __device__ __forceinline__ void LoadStaged(const std::byte* staged, uint32_t part,
+                                             uint32_t lane) {
+#pragma unroll
+    for (uint32_t i = 0; i < kLow; ++i) {
+      low[i] = LoadVector<Words>(staged + (i * kWarp + lane) * 16);
+    }
+    if constexpr (kHigh > 0) {
+      const auto words = LoadVector<Vector<uint32_t, kHigh>>(staged + (kLow * kWarp + lane) * 16 +
+                                                             part % (4 / kHigh) * kHigh * 4);
+#pragma unroll
+      for (uint32_t i = 0; i < kHigh; ++i) high[0][i] = words[i];
     }
   }
 
