@@ -47,15 +47,22 @@ struct MatMulCall {
   std::span<const MatMulProduct> all() const { return std::span(products).first(count); }
 };
 
-// Products of one dtype. Many tokens go 32 at a time and load the weights for each.
+// Products of one dtype. Both launchers give the same bits.
 void Multiply(std::span<const cuda::Product> products, const cuda::BF16Rows& x, uint32_t tokens,
-              NativeStream stream) {
-  cuda::MatMulFew(products, x, tokens, stream);
+              float* parts, NativeStream stream) {
+  if (tokens <= cuda::kFewTokens) return cuda::MatMulFew(products, x, tokens, stream);
+  cuda::MatMulMany(products, x, tokens, parts, stream);
+}
+
+// Scratch is the inputs as BF16, then the parts of products of many tokens.
+size_t InputBytes(uint32_t tokens, uint32_t columns) {
+  return tokens * InputStride(columns) * sizeof(uint16_t);
 }
 
 void Run(const MatMulCall& call, NativeStream stream) {
   const uint32_t columns = call.products[0].weight.columns;
   const cuda::BF16Rows x = {call.scratch.data(), InputStride(columns)};
+  auto* parts = reinterpret_cast<float*>(call.scratch.data() + InputBytes(call.tokens, columns));
   cuda::ConvertToBF16(call.x, call.tokens, columns, call.scratch.data(), x.stride, stream);
   std::array<bool, kMatMulProductsMax> done{};
   for (size_t i = 0; i < call.count; ++i) {
@@ -68,7 +75,7 @@ void Run(const MatMulCall& call, NativeStream stream) {
       alike[count++] = {product.weight, product.out, product.out_stride};
       done[j] = true;
     }
-    Multiply(std::span(alike).first(count), x, call.tokens, stream);
+    Multiply(std::span(alike).first(count), x, call.tokens, parts, stream);
   }
 }
 
@@ -84,8 +91,7 @@ cuda::Norm CudaNorm(const ResidualNorm& norm) {
 void EnqueueActivation(Stream& stream, cuda::Activation activation, const cuda::Gated& gated,
                        size_t count) {
   stream.Launch(
-      "Activate",
-      [=](NativeStream native) { cuda::Activate(activation, gated, count, native); },
+      "Activate", [=](NativeStream native) { cuda::Activate(activation, gated, count, native); },
       [=](AccessList& list) {
         DescribeElements(gated.gate, gated.up, count, static_cast<float*>(gated.out), list);
       });
@@ -152,7 +158,8 @@ const AttentionSlice* CudaOps::AllOnDevice(std::span<const AttentionSlice> slice
 }
 
 size_t CudaOps::MatMulScratchBytes(DType, uint32_t tokens, uint32_t columns) const {
-  return tokens * InputStride(columns) * sizeof(uint16_t);
+  const size_t parts = tokens <= cuda::kFewTokens ? 0 : cuda::MatMulManyBytesMax(tokens);
+  return InputBytes(tokens, columns) + parts;
 }
 
 void CudaOps::MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,

@@ -59,8 +59,8 @@ struct Problem {
   const uint32_t tokens;
 };
 
-// Without minimums and with them, with scales of 16 columns, and floats: a kernel of each kind. Rows
-// are beyond a block, tokens beyond a warp and a block; the last chunk has half a stage.
+// Without minimums and with them, with scales of 16 columns, and floats: a kernel of each kind.
+// Rows are beyond a block, tokens beyond a warp and a block; the last chunk has half a stage.
 TEST(CudaMatMulMany, AgreesWithTheReference) {
   ForEachOrder([](const std::string& order) {
     Random random(61);
@@ -136,6 +136,11 @@ TEST(CudaMatMulMany, CutsWhatWouldNotFillADevice) {
   EXPECT_EQ(bytes(100, 17), size_t{4} * 17 * 128 * sizeof(float));
   EXPECT_EQ(bytes(4096, 512), 0u);
   EXPECT_EQ(bytes(128256, 17), 0u);
+  for (const uint32_t tokens : {17u, 64u, 65u, 128u, 129u, 1000u, 2048u}) {
+    for (uint32_t blocks = 1; blocks < 200; ++blocks) {
+      EXPECT_LE(bytes(blocks * 128, tokens), cuda::MatMulManyBytesMax(tokens));
+    }
+  }
 }
 
 TEST(CudaMatMulMany, WrongShapesThrow) {

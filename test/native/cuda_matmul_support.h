@@ -29,7 +29,8 @@ inline std::vector<float> Rounded(const std::vector<float>& x) {
 
 // Partial sums are at most the norm of the products; a chain of additions over the columns, as a
 // random walk, and four times its deviation.
-inline std::vector<double> Tolerance(const Matrix& matrix, const std::vector<float>& x, uint32_t tokens) {
+inline std::vector<double> Tolerance(const Matrix& matrix, const std::vector<float>& x,
+                                     uint32_t tokens) {
   std::vector<double> tolerance(size_t{tokens} * matrix.rows);
   const double growth = 4 * std::sqrt(matrix.columns) + 8;
   for (uint32_t r = 0; r < matrix.rows; ++r) {

@@ -3,10 +3,11 @@
 // reference ops in double, within what BF16 inputs allow; and stories told under memory of any size
 // (swaps, copies on write, recompute) bit for bit as each alone. In emulation on the fake device,
 // which reports every access that streams and events do not order.
+#include "cuda_model.h"
+
 #include <array>
 #include <cmath>
 
-#include "cuda_model.h"
 #include "device/arena_writer.h"
 #include "kernels/half.h"
 #include "ops_support.h"
@@ -163,7 +164,8 @@ TEST(CudaOps, MultipliesMatricesOfSeveralTypesInOneCall) {
 
 // Prefill, mixed steps, and decodes: the first as it is, the second captured, later ones replayed.
 TEST(CudaModel, ComputesWhatTheReferenceComputes) {
-  const std::array<uint32_t, 2> steps[] = {{37, 5}, {16, 1}, {1, 1}, {1, 1}, {1, 1}, {3, 40}, {1, 1}};
+  const std::array<uint32_t, 2> steps[] = {{37, 5}, {16, 1}, {1, 1}, {1, 1},
+                                           {1, 1},  {3, 40}, {1, 1}};
   const DType weights[] = {DType::kBF16, DType::kQ8_0, DType::kF16, DType::kQ4_0};
   const std::vector<Hyperparameters> families = TinyFamilies(TinyCudaHyperparameters());
   for (size_t i = 0; i < families.size(); ++i) ExpectSameLogits(families[i], weights[i], steps);

@@ -90,6 +90,8 @@ void MatMulFew(std::span<const Product> products, const BF16Rows& x, uint32_t to
 void MatMulMany(std::span<const Product> products, const BF16Rows& x, uint32_t tokens, float* parts,
                 Stream stream);
 size_t MatMulManyBytes(std::span<const Product> products, uint32_t tokens);
+// At least as much as for any products of at most so many tokens: 33 MB from 128 tokens on.
+size_t MatMulManyBytesMax(uint32_t tokens);
 
 // --- dequantize.cu ---
 

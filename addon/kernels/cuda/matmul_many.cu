@@ -20,6 +20,8 @@
 // how many others there are.
 // What is left on the table needs Hopper's own instructions: products that read shared memory
 // themselves (weights from registers, as here), and copies that several blocks share.
+#include <algorithm>
+
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/matmul_call.cuh"
 #include "kernels/cuda/matmul_many_launch.cuh"
@@ -70,6 +72,12 @@ size_t MatMulManyBytes(std::span<const Product> products, uint32_t tokens) {
   const uint32_t row_blocks = RowBlocks(products);
   if (HasEnoughBlocks(row_blocks, tokens)) return 0;
   return size_t{kColumnParts} * tokens * row_blocks * kManyRows * sizeof(float);
+}
+
+// With n blocks of tokens there are less than kEnoughBlocks / n blocks of rows.
+size_t MatMulManyBytesMax(uint32_t tokens) {
+  return size_t{kColumnParts} * std::min(tokens, ManyTokens(kWideTiles)) * kEnoughBlocks *
+         kManyRows * sizeof(float);
 }
 
 void MatMulMany(std::span<const Product> products, const BF16Rows& x, uint32_t tokens, float* parts,

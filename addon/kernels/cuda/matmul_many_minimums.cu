@@ -2,8 +2,7 @@
 
 namespace infercept::cuda {
 
-void LaunchManyNibblesByMinimum(DType dtype, const ManyCall& call,
-                               Stream stream) {
+void LaunchManyNibblesByMinimum(DType dtype, const ManyCall& call, Stream stream) {
   switch (dtype) {
     case DType::kQ4_1:
       return LaunchManyQuantized<DType::kQ4_1>(call, stream);

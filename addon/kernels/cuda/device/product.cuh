@@ -47,7 +47,9 @@ inline constexpr uint32_t kFloatColumns = (sizeof(T) == 2 ? 4 : 1) * kUnitColumn
 
 // A BF16 is one term, an F16 is the sum of two BF16, a float of three.
 template <typename T>
-inline constexpr uint32_t kTerms = std::is_same_v<T, BF16> ? 1 : std::is_same_v<T, F16> ? 2 : 3;
+inline constexpr uint32_t kTerms = std::is_same_v<T, BF16>  ? 1
+                                   : std::is_same_v<T, F16> ? 2
+                                                            : 3;
 
 // The terms of the `pair`th two neighbouring values of 8, as word `place` of fragments of A.
 template <typename T>
