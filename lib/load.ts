@@ -40,7 +40,13 @@ function memoryPlan(settings: LoadSettings, model: LoadedModel): MemoryPlan {
     kvBytes: settings.kvCache?.bytes,
     hostBytes: settings.swap?.hostBytes,
     quantize: settings.quantize,
+    ownMemory: hasOwnMemory(settings),
   });
+}
+
+/** As far as it is known before loading: `'auto'` may find such a device. */
+function hasOwnMemory({ device = 'auto' }: LoadSettings): boolean {
+  return device.startsWith('cuda');
 }
 
 function nativeOptions(
@@ -51,6 +57,7 @@ function nativeOptions(
   return {
     ...sizes(settings, model),
     kvBytes: plan.kvBytes,
+    kvFillsDevice: settings.kvCache?.bytes === undefined,
     hostBytes: plan.hostBytes,
     device: settings.device ?? 'auto',
     quantize: settings.quantize ?? 'none',
@@ -100,7 +107,7 @@ export async function loadEngine(source: string, settings: LoadSettings): Promis
   if (settings.quantize !== undefined) assertNotQuantized(model.spec, settings.quantize);
   const plan = memoryPlan(settings, model);
   report({ phase: 'plan', loadedBytes: 0, totalBytes: plan.weightBytes, memory: plan });
-  assertFits(source, plan);
+  if (!hasOwnMemory(settings)) assertFits(source, plan);
   const tokenizer = createTokenizer(model.tokenizer, model.defaults);
   try {
     const text = modelText(model, tokenizer);

@@ -27,6 +27,8 @@ export interface MemorySettings {
   contextTokens: number;
   /** Tokens of the largest step. */
   stepTokens: number;
+  /** Whether the device has memory of its own: then only the host tier takes the machine's. */
+  ownMemory?: boolean;
 }
 
 export interface Machine {
@@ -48,7 +50,7 @@ export function planMemory(spec: ModelSpec, settings: MemorySettings, machine: M
   const bytesPerToken = tokenBytes(spec.hyperparameters, settings.kvDtype);
   const workspaceBytes = activationBytes(spec.hyperparameters, settings.stepTokens);
   // The tiers share what the weights leave, and leave as much to others.
-  const left = machine.freeBytes - weightBytes - workspaceBytes;
+  const left = machine.freeBytes - (settings.ownMemory ? 0 : weightBytes + workspaceBytes);
   const share = Math.floor(Math.min(machine.totalBytes / 4, Math.max(left / 2, kvBytesMin)));
   const kvBytes = settings.kvBytes ?? Math.min(4 * settings.contextTokens * bytesPerToken, share);
   const hostBytes = settings.hostBytes ?? Math.min(2 * kvBytes, share);

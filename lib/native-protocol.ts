@@ -151,6 +151,8 @@ export interface NativeInfo {
 export interface NativeOptions {
   device: string;
   kvBytes: number;
+  /** Instead of `kvBytes` what the weights leave, where the device has memory of its own. */
+  kvFillsDevice: boolean;
   kvDtype: string;
   /** What matrices of floats become at load: a tensor type, or "none". */
   quantize: string;

@@ -40,8 +40,8 @@ export interface LoadProgress {
 /** Options of `Engine.load`. */
 export interface LoadOptions {
   /**
-   * Where to compute: `'auto'`, `'cpu'`, `'cuda'` or `'cuda:1'`. `'auto'` takes the CPU where nothing better can be used;
-   * `'cuda'` then throws `ERR_DEVICE`, with the reason and what to do about it. Default `'auto'`.
+   * Where to compute: `'auto'`, `'cpu'`, `'cuda'` or `'cuda:1'`. `'auto'` takes the first CUDA device if there is one that can
+   * run the model, else the CPU; `'cuda'` then throws `ERR_DEVICE`, with the reason and what to do about it. Default `'auto'`.
    */
   device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
   /**
@@ -55,7 +55,7 @@ export interface LoadOptions {
   kvCache?: {
     /**
      * Its size. Default `'auto'`: four full contexts, at most half of what the weights leave free and a quarter of the machine's
-     * memory.
+     * memory; on a device with memory of its own nine tenths of what the weights leave.
      */
     bytes?: Bytes | 'auto';
     /**

@@ -317,6 +317,7 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   RuntimeOptions options;
   options.device = reader.String("device");
   options.kv_bytes = reader.Int<size_t>("kvBytes");
+  options.kv_fills_device = reader.Bool("kvFillsDevice");
   options.kv_dtype = reader.String("kvDtype");
   if (reader.String("quantize") != "none") options.quantize = ToDType(reader, "quantize");
   options.block_tokens = reader.Int<uint32_t>("blockTokens", 1, 1024);

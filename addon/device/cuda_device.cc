@@ -281,4 +281,11 @@ Result<std::unique_ptr<Device>> OpenCudaDevice(uint32_t index) {
       new CudaDevice(static_cast<int>(index), std::move(properties).Take()));
 }
 
+Result<std::unique_ptr<Ops>> CreateCudaOps(Device& device, Stream& stream,
+                                           const CudaOpsLimits& limits) {
+  Result<std::unique_ptr<CudaOps>> ops = CudaOps::Create(device, stream, limits);
+  if (!ops.ok()) return ops.status();
+  return std::unique_ptr<Ops>(std::move(ops).Take());
+}
+
 }  // namespace infercept

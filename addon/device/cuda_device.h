@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "device/cuda_ops.h"
 #include "device/device.h"
 
 namespace infercept {
@@ -15,5 +16,9 @@ Result<uint32_t> CountCudaDevices();
 
 // kDevice: there is no such device, or its compute capability is below what kernels are built for.
 Result<std::unique_ptr<Device>> OpenCudaDevice(uint32_t index);
+
+// CudaOps::Create, where kernels for devices are built in.
+Result<std::unique_ptr<Ops>> CreateCudaOps(Device& device, Stream& stream,
+                                           const CudaOpsLimits& limits);
 
 }  // namespace infercept

@@ -15,4 +15,8 @@ Result<uint32_t> CountCudaDevices() { return NotBuilt(); }
 
 Result<std::unique_ptr<Device>> OpenCudaDevice(uint32_t) { return NotBuilt(); }
 
+Result<std::unique_ptr<Ops>> CreateCudaOps(Device&, Stream&, const CudaOpsLimits&) {
+  return NotBuilt();
+}
+
 }  // namespace infercept

@@ -1,67 +1,27 @@
 #include "engine/runtime.h"
 
 #include <algorithm>
-#include <charconv>
 #include <thread>
 #include <utility>
 
-#include "device/cuda_device.h"
 #include "engine/calibration.h"
 #include "engine/machine_probe.h"
 #include "engine/model_executor.h"
-#include "kernels/ops.h"
 
 namespace infercept {
 namespace {
-
-Result<DType> KvType(const std::string& name) {
-  if (name == "auto" || name == "f16") return DType::kF16;
-  if (name == "f32") return DType::kF32;
-  if (name == "bf16") return DType::kBF16;
-  if (name == "q8_0") return DType::kQ8_0;
-  return Status(StatusCode::kInvalidArgument, "Unknown kvCache.dtype '" + name + "'.");
-}
-
-// "cuda" or "cuda:N"; the user's spelling has been checked before.
-uint32_t CudaIndex(const std::string& device) {
-  uint32_t index = 0;
-  const size_t colon = device.find(':');
-  if (colon == std::string::npos) return index;
-  const char* end = device.data() + device.size();
-  const auto [read, error] = std::from_chars(device.data() + colon + 1, end, index);
-  return error == std::errc() && read == end ? index : UINT32_MAX;
-}
-
-// "auto" is the CPU: there are kernels of single ops for CUDA, and not yet of a whole model.
-Status CheckDevice(const std::string& device) {
-  if (device == "auto" || device == "cpu") return Status();
-  const Result<std::unique_ptr<Device>> found = OpenCudaDevice(CudaIndex(device));
-  const std::string reason =
-      found.ok() ? found.value()->properties().id + " (" + found.value()->properties().name +
-                       ") is there, but this version cannot run whole models on it; use device: "
-                       "'auto' or 'cpu'"
-                 : found.status().message();
-  return Status(StatusCode::kDevice, "Device '" + device + "' is not available: " + reason + ".");
-}
-
-// INFERCEPT_ISA names one; else the best that runs here.
-Result<const Ops*> SelectOps() {
-  const Ops* ops = FindOps("");
-  if (ops != nullptr) return ops;
-  return Status(StatusCode::kDevice,
-                "INFERCEPT_ISA names an instruction set that this machine or build does not have.");
-}
 
 uint32_t ThreadCount(uint32_t wanted) {
   return wanted != 0 ? wanted : std::max(1u, std::thread::hardware_concurrency());
 }
 
 Result<std::unique_ptr<Model>> LoadModel(ModelSpec spec, const RuntimeOptions& options,
-                                         ThreadPool& pool, const ReportProgress& report) {
-  Result<const Ops*> ops = SelectOps();
-  if (!ops.ok()) return ops.status();
+                                         const Backend& backend, ThreadPool& pool,
+                                         const ReportProgress& report) {
   ModelOptions model_options;
-  model_options.ops = ops.value();
+  model_options.ops = backend.ops;
+  model_options.device = backend.device;
+  model_options.stream = backend.stream;
   model_options.step_tokens_max = options.step_tokens;
   model_options.context_tokens_max = options.context_tokens;
   model_options.quantize = options.quantize;
@@ -75,6 +35,18 @@ uint32_t BlocksIn(size_t bytes, size_t block_bytes) {
   return static_cast<uint32_t>(std::min<size_t>(bytes / block_bytes, UINT32_MAX - 1));
 }
 
+// Nine tenths of what is left: graphs and kernels are loaded when they are first used.
+Result<size_t> KvBytesThatFit(const Device& device) {
+  const Result<MemoryInfo> memory = device.Memory();
+  if (!memory.ok()) return memory.status();
+  return memory.value().free / 10 * 9;
+}
+
+Result<size_t> KvBytes(const Device& device, const RuntimeOptions& options) {
+  if (options.kv_fills_device && !device.properties().is_host) return KvBytesThatFit(device);
+  return options.kv_bytes;
+}
+
 Result<std::unique_ptr<KvStorage>> CreateStorage(const Model& model,
                                                  const RuntimeOptions& options) {
   Result<DType> dtype = KvType(options.kv_dtype);
@@ -86,14 +58,17 @@ Result<std::unique_ptr<KvStorage>> CreateStorage(const Model& model,
                       std::to_string(BlockValues(shape.dtype)) + " values; this model's have " +
                       std::to_string(shape.head_dim) + ". Use 'f16'.");
   }
-  const uint32_t device_blocks = BlocksIn(options.kv_bytes, shape.block_bytes());
+  const Result<size_t> bytes = KvBytes(model.device(), options);
+  if (!bytes.ok()) return bytes.status();
+  const uint32_t device_blocks = BlocksIn(bytes.value(), shape.block_bytes());
   if (device_blocks == 0) {
     return Status(StatusCode::kInvalidArgument,
-                  "kvCache.bytes is " + std::to_string(options.kv_bytes) +
+                  "kvCache.bytes is " + std::to_string(bytes.value()) +
                       ", less than one block of " + std::to_string(shape.block_bytes()) +
                       " bytes. Raise it or lower kvCache.blockTokens.");
   }
-  return KvStorage::Create(shape, device_blocks, BlocksIn(options.host_bytes, shape.block_bytes()));
+  return KvStorage::Create(shape, device_blocks, BlocksIn(options.host_bytes, shape.block_bytes()),
+                           model.device());
 }
 
 Result<CostModel> MeasureCost(Runtime& runtime) {
@@ -148,14 +123,17 @@ EngineInfo MakeInfo(const Runtime& runtime, const CostModel& cost, const Runtime
 
 Result<Runtime> LoadRuntime(ModelSpec spec, const RuntimeOptions& options, TokenTable table,
                             const ReportProgress& report) {
-  if (Status status = CheckDevice(options.device); !status.ok()) return status;
+  Result<Backend> backend = OpenBackend(spec.hyperparameters, options);
+  if (!backend.ok()) return backend.status();
   Runtime runtime;
+  runtime.backend = std::move(backend).Take();
   runtime.sequences_max = options.sequences_max;
   runtime.pool = std::make_unique<ThreadPool>(
       ThreadCount(options.threads),
       options.pin_threads ? ThreadPlacement::kPinned : ThreadPlacement::kFree);
 
-  Result<std::unique_ptr<Model>> model = LoadModel(std::move(spec), options, *runtime.pool, report);
+  Result<std::unique_ptr<Model>> model =
+      LoadModel(std::move(spec), options, runtime.backend, *runtime.pool, report);
   if (!model.ok()) return model.status();
   runtime.model = std::move(model).Take();
 

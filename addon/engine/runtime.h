@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "device/kv_storage.h"
+#include "engine/backend.h"
 #include "engine/engine_info.h"
 #include "engine/executor.h"
 #include "engine/generation.h"
@@ -23,15 +24,17 @@ namespace infercept {
 
 // What a user may choose; TypeScript fills in every default.
 struct RuntimeOptions {
-  std::string device = "auto";    // "auto", "cpu", "cuda", "cuda:N"
-  size_t kv_bytes = 0;            // of the device tier; at least one block
+  std::string device = "auto";  // "auto", "cpu", "cuda", "cuda:N"
+  size_t kv_bytes = 0;          // of the device tier; at least one block
+  // Instead of kv_bytes what is left, where the device has memory of its own.
+  bool kv_fills_device = false;
   std::string kv_dtype = "auto";  // "auto", "f32", "f16", "bf16", "q8_0"
   // What matrices of floats are quantized to at load.
   std::optional<DType> quantize = std::nullopt;
   uint32_t block_tokens = 16;
   size_t host_bytes = 0;  // of the host tier; 0: none
   PolicyKind policy = PolicyKind::kAdaptive;
-  SloWeights slo;
+  SloWeights slo = {};
   uint32_t threads = 0;  // 0: one per core
   bool pin_threads = false;
   uint32_t context_tokens = 0;  // longest context of a sequence; 0: the model's
@@ -39,12 +42,13 @@ struct RuntimeOptions {
   uint32_t saturation_tokens = 0;  // 0: measured
   bool prefix_cache = true;
   uint32_t sequences_max = 1 << 16;
-  std::vector<LearnedDurations> durations;  // what an earlier engine learnt
+  std::vector<LearnedDurations> durations = {};  // what an earlier engine learnt
 };
 
 // Members are destroyed bottom up: what stands below uses what stands above.
 struct Runtime {
   std::unique_ptr<ThreadPool> pool;
+  Backend backend;
   std::unique_ptr<Model> model;
   std::unique_ptr<KvStorage> storage;
   std::unique_ptr<GenerationTable> generations;

@@ -98,20 +98,19 @@ ModelSpec LayOut(const Hyperparameters& h, DType dtype) {
 // gibibyte for heads of 128 elements; who needs it has to say so here.
 constexpr uint32_t kContextTokensMax = 1u << 20;
 
-uint32_t ContextTokens(const Hyperparameters& h, const ModelOptions& options) {
-  const uint32_t wanted = options.context_tokens_max;
-  const uint32_t possible = std::min(h.context_tokens, kContextTokensMax);
+}  // namespace
+
+uint32_t ContextTokens(const Hyperparameters& hyperparameters, uint32_t wanted) {
+  const uint32_t possible = std::min(hyperparameters.context_tokens, kContextTokensMax);
   return wanted == 0 ? possible : std::min(wanted, possible);
 }
-
-}  // namespace
 
 Model::Model(ModelSpec spec, const ModelOptions& options)
     : spec_(std::move(spec)),
       ops_(options.ops),
       device_(options.device),
       stream_(options.stream),
-      context_tokens_max_(ContextTokens(spec_.hyperparameters, options)) {
+      context_tokens_max_(ContextTokens(spec_.hyperparameters, options.context_tokens_max)) {
   float& scale = spec_.hyperparameters.attention_scale;
   if (scale == 0) scale = 1.0f / std::sqrt(static_cast<float>(spec_.hyperparameters.head_dim));
 }

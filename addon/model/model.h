@@ -40,6 +40,9 @@ struct ModelOptions {
   LoadProgress progress;
 };
 
+// The longest context that will be used, of ModelOptions::context_tokens_max.
+uint32_t ContextTokens(const Hyperparameters& hyperparameters, uint32_t wanted);
+
 class Model {
  public:
   // Maps the files, checks every tensor, packs the weights. kModelFormat: the files are not what

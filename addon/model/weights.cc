@@ -151,11 +151,26 @@ class WeightLoader {
       bytes += Aligned(StoredBytes(placement));
       piece_bytes = std::max(piece_bytes, PieceBytes(placement));
     }
+    if (Status status = CheckFits(bytes); !status.ok()) return status;
     Result<ArenaWriter> writer =
         ArenaWriter::Create(device_, stream_, bytes, piece_bytes, "packed weights");
     if (!writer.ok()) return writer.status();
     writer_.emplace(std::move(writer).Take());
     return Status();
+  }
+
+  // A host's memory is committed where it is touched; another device's is taken at once.
+  Status CheckFits(size_t bytes) const {
+    if (on_host()) return Status();
+    const Result<MemoryInfo> memory = device_.Memory();
+    if (!memory.ok()) return memory.status();
+    if (bytes <= memory.value().free) return Status();
+    return Status(StatusCode::kOutOfMemory,
+                  "weights of " + std::to_string(bytes) + " bytes do not fit on " +
+                      device_.properties().id + ", of whose " +
+                      std::to_string(memory.value().total) + " bytes " +
+                      std::to_string(memory.value().free) +
+                      " are free. Quantize them to what fits, or use device: 'cpu'");
   }
 
   // Bytes that are prepared at a time.

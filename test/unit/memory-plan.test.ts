@@ -50,6 +50,7 @@ describe('the plan', () => {
     const small = { totalBytes: 64 * gib, freeBytes: 2 * gib };
     expect(planMemory(spec, long, small).kvBytes).toBe(Math.floor((2 * gib - weightBytes - workspaceBytes) / 2));
     expect(planMemory(spec, long, { ...small, freeBytes: 0 }).kvBytes).toBe(64 * 2 ** 20);
+    expect(planMemory(spec, { ...long, ownMemory: true }, small).hostBytes).toBe(gib);
   });
 });
 

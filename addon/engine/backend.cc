@@ -1,0 +1,111 @@
+#include "engine/backend.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+#include <utility>
+
+#include "device/cpu_device.h"
+#include "device/cuda_device.h"
+#include "engine/runtime.h"
+#include "kernels/cuda/kernels.h"
+#include "model/model.h"
+
+namespace infercept {
+namespace {
+
+// "cuda" or "cuda:N"; the user's spelling has been checked before.
+uint32_t CudaIndex(const std::string& device) {
+  uint32_t index = 0;
+  const size_t colon = device.find(':');
+  if (colon == std::string::npos) return index;
+  const char* end = device.data() + device.size();
+  const auto [read, error] = std::from_chars(device.data() + colon + 1, end, index);
+  return error == std::errc() && read == end ? index : UINT32_MAX;
+}
+
+// INFERCEPT_ISA names the ops; else the best that run here.
+Result<Backend> OpenCpu() {
+  Backend backend;
+  backend.device = &CpuDevice();
+  backend.stream = &CpuStream();
+  backend.ops = FindOps("");
+  if (backend.ops != nullptr) return backend;
+  return Status(StatusCode::kDevice,
+                "INFERCEPT_ISA names an instruction set that this machine or build does not have.");
+}
+
+Result<Backend> OpenCuda(std::unique_ptr<Device> device, const Hyperparameters& h,
+                         const RuntimeOptions& options) {
+  Result<std::unique_ptr<Stream>> stream = device->CreateStream(StreamUse::kCompute);
+  if (!stream.ok()) return stream.status();
+  Result<std::unique_ptr<Ops>> ops =
+      CreateCudaOps(*device, *stream.value(),
+                    {.rows = options.step_tokens,
+                     .context_tokens = ContextTokens(h, options.context_tokens),
+                     .block_tokens = options.block_tokens,
+                     .heads = h.heads,
+                     .kv_heads = h.kv_heads,
+                     .head_dim = h.head_dim});
+  if (!ops.ok()) return ops.status();
+  Backend backend;
+  backend.own_device = std::move(device);
+  backend.own_stream = std::move(stream).Take();
+  backend.own_ops = std::move(ops).Take();
+  backend.device = backend.own_device.get();
+  backend.stream = backend.own_stream.get();
+  backend.ops = backend.own_ops.get();
+  return backend;
+}
+
+Status NotAvailable(const std::string& device, const std::string& reason) {
+  return Status(StatusCode::kDevice, "Device '" + device + "' is not available: " + reason + ".");
+}
+
+bool HasKernels(uint32_t head_dim) {
+  return std::ranges::find(cuda::kAttentionHeadDims, head_dim) !=
+         std::end(cuda::kAttentionHeadDims);
+}
+
+}  // namespace
+
+Result<DType> KvType(const std::string& name) {
+  if (name == "auto" || name == "f16") return DType::kF16;
+  if (name == "f32") return DType::kF32;
+  if (name == "bf16") return DType::kBF16;
+  if (name == "q8_0") return DType::kQ8_0;
+  return Status(StatusCode::kInvalidArgument, "Unknown kvCache.dtype '" + name + "'.");
+}
+
+std::string CudaLacks(const Hyperparameters& h, const RuntimeOptions& options) {
+  const std::string cpu = "; use device: 'cpu'";
+  const auto lacks = [](const std::string& what) { return "there is no CUDA kernel for " + what; };
+  if (h.experts.count != 0) return lacks("mixtures of experts") + cpu;
+  if (h.activation == Activation::kClampedSwiglu) return lacks("clamped SwiGLU") + cpu;
+  if (!HasKernels(h.head_dim)) return lacks("heads of " + std::to_string(h.head_dim)) + cpu;
+  const uint32_t width_max = h.width % 4 == 0 ? cuda::kNormWidthMax : cuda::kNormWidthMax / 4;
+  if (h.width > width_max) return lacks("a width of " + std::to_string(h.width)) + cpu;
+  const Result<DType> dtype = KvType(options.kv_dtype);
+  if (dtype.ok() && dtype.value() != DType::kF16 && dtype.value() != DType::kBF16) {
+    return lacks("kvCache.dtype '" + options.kv_dtype + "'; set it to 'f16' or 'bf16'");
+  }
+  if (options.block_tokens % 16 != 0) {
+    return lacks("kvCache.blockTokens of " + std::to_string(options.block_tokens) +
+                 "; set it to a multiple of 16");
+  }
+  return "";
+}
+
+Result<Backend> OpenBackend(const Hyperparameters& h, const RuntimeOptions& options) {
+  if (options.device == "cpu") return OpenCpu();
+  const bool chosen = options.device != "auto";
+  Result<std::unique_ptr<Device>> device = OpenCudaDevice(CudaIndex(options.device));
+  if (!device.ok()) {
+    return chosen ? NotAvailable(options.device, device.status().message()) : OpenCpu();
+  }
+  const std::string lack = CudaLacks(h, options);
+  if (!lack.empty()) return chosen ? NotAvailable(options.device, lack) : OpenCpu();
+  return OpenCuda(std::move(device).Take(), h, options);
+}
+
+}  // namespace infercept

@@ -1,0 +1,57 @@
+// What was chosen is taken or refused with the reason and what to do about it; and a model that the
+// CUDA kernels cannot run is known before anything is loaded.
+#include "engine/backend.h"
+
+#include <functional>
+
+#include "engine/runtime.h"
+#include "test.h"
+#include "tiny_model.h"
+
+namespace infercept {
+namespace {
+
+using test::TinyHyperparameters;
+
+Hyperparameters RunnableHyperparameters() {
+  Hyperparameters h = TinyHyperparameters();
+  h.head_dim = 128;
+  return h;
+}
+
+}  // namespace
+
+TEST(Backend, IsTheCpuWhereThatIsChosen) {
+  const Backend backend = OpenBackend(TinyHyperparameters(), {.device = "cpu"}).Take();
+  EXPECT_TRUE(backend.device->properties().is_host);
+  EXPECT_EQ(backend.ops, FindOps(""));
+  EXPECT_EQ(backend.stream, &CpuStream());
+}
+
+TEST(Backend, SaysWhyADeviceCannotBeUsed) {
+  const Status status = OpenBackend(TinyHyperparameters(), {.device = "cuda:4000000000"}).status();
+  EXPECT_EQ(status.code(), StatusCode::kDevice);
+  EXPECT_NE(status.message().find("'cuda:4000000000' is not available: "), std::string::npos);
+}
+
+TEST(Backend, KnowsWhatTheCudaKernelsLack) {
+  EXPECT_EQ(CudaLacks(RunnableHyperparameters(), {}), "");
+  EXPECT_EQ(CudaLacks(RunnableHyperparameters(), {.kv_dtype = "bf16", .block_tokens = 32}), "");
+  const auto expect = [](const std::string& words, const RuntimeOptions& options,
+                         const std::function<void(Hyperparameters&)>& change) {
+    Hyperparameters h = RunnableHyperparameters();
+    change(h);
+    const std::string lack = CudaLacks(h, options);
+    EXPECT_NE(lack.find(words), std::string::npos) << lack;
+  };
+  const auto nothing = [](Hyperparameters&) {};
+  expect("experts; use device: 'cpu'", {}, [](auto& h) { h.experts = {.count = 4, .used = 2}; });
+  expect("SwiGLU", {}, [](auto& h) { h.activation = Activation::kClampedSwiglu; });
+  expect("heads of 48", {}, [](auto& h) { h.head_dim = 48; });
+  expect("width of 16388", {}, [](auto& h) { h.width = 16388; });
+  expect("width of 4098", {}, [](auto& h) { h.width = 4098; });
+  expect("'q8_0'; set it to 'f16'", {.kv_dtype = "q8_0"}, nothing);
+  expect("blockTokens of 8; set it", {.block_tokens = 8}, nothing);
+}
+
+}  // namespace infercept
