@@ -141,8 +141,24 @@ part_kernels() {
   timeout 120 "$build/infercept_bench" device --json "${options[@]}" | tee "$found/kernels.log" | tail -n 1
 }
 
-part_engine() { skipped 'whole models do not run on a CUDA device yet'; }
-part_policies() { skipped 'whole models do not run on a CUDA device yet'; }
+# A whole model: its steps against the reference and its stories against each other, then its speed by type of weights.
+bench_model() { # type
+  local options=(--device cuda)
+  if $dry_run; then options=(--device cpu --quick); fi
+  timeout 200 "$build/infercept_bench" model --json --type "$1" "${options[@]}" >"$found/model-$1.log" 2>&1 ||
+    { tail -n 20 "$found/model-$1.log" >&2; echo '{"ok":false}'; return 1; }
+  tail -n 1 "$found/model-$1.log"
+}
+
+part_engine() {
+  local program=$build/infercept_device_test types=(bf16 q4_k) tests speeds status=0
+  if $dry_run; then program=$build/infercept_test types=(q4_0); fi
+  tests=$(count_tests "$found/model.log" 120 "$program" --file cuda_model_test) || status=$?
+  speeds=$(count_each bench_model "${types[@]}") || status=$?
+  printf '{"tests":%s,"speeds":%s}\n' "$tests" "$speeds"
+  return $status
+}
+part_policies() { skipped 'workloads with interceptions need Node: npm run bench -- reality'; }
 
 run_part() {
   local part=$1 result=$found/$1.json status=0

@@ -1,12 +1,14 @@
-// The whole forward pass of a 1.1 B Llama with random weights: prefill, and decode of 1, 8 and 16
-// sequences, beside what the machine's read bandwidth allows (every decode step reads all weights
-// once).
+// The whole forward pass of a Llama with random weights, 1.1 B on the CPU and Llama3-8B on a CUDA
+// device: prefill, and decode of several sequences, beside what the bandwidth of memory allows
+// (every decode step reads all weights once).
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <numeric>
 
+#include "engine/backend.h"
+#include "engine/runtime.h"
 #include "harness.h"
 #include "limits.h"
 #include "model/model.h"
@@ -15,7 +17,7 @@
 namespace infercept::bench {
 namespace {
 
-constexpr Hyperparameters kHyperparameters = {
+const Hyperparameters kSmall = {
     .layers = 22,
     .width = 2048,
     .heads = 32,
@@ -26,11 +28,22 @@ constexpr Hyperparameters kHyperparameters = {
     .context_tokens = 4096,
     .norm_epsilon = 1e-5f,
     .rope = {.dimension = 64, .base = 10000, .scaling = {}, .interleaved = true}};
-constexpr uint32_t kPrefillTokens = 256;
+const Hyperparameters kLlama3 = {
+    .layers = 32,
+    .width = 4096,
+    .heads = 32,
+    .kv_heads = 8,
+    .head_dim = 128,
+    .ffn_width = 14336,
+    .vocabulary_size = 128256,
+    .context_tokens = 8192,
+    .norm_epsilon = 1e-5f,
+    .rope = {.dimension = 128, .base = 500000, .scaling = {}, .interleaved = true}};
+constexpr uint32_t kStepTokensMax = 2048;
 constexpr uint32_t kContextTokens = 128;  // of each decoding sequence
-constexpr uint32_t kSequencesMax = 16;
+constexpr uint32_t kSequencesMax = 64;
 constexpr uint32_t kBlockTokens = 16;
-constexpr uint32_t kSequenceBlocks = 32;  // 512 tokens
+constexpr uint32_t kSequenceBlocks = 128;  // 2,048 tokens
 
 template <typename T>
 T Take(Result<T> result) {
@@ -45,10 +58,15 @@ struct Item {
   uint32_t tokens;  // of each sequence
 };
 
-constexpr Item kItems[] = {{"prefill", 1, 0, kPrefillTokens},
+constexpr Item kItems[] = {{"prefill", 1, 0, 256},
                            {"decode 1", 1, kContextTokens, 1},
                            {"decode 8", 8, kContextTokens, 1},
                            {"decode 16", 16, kContextTokens, 1}};
+constexpr Item kDeviceItems[] = {{"prefill 512", 1, 0, 512},
+                                 {"prefill 2048", 1, 0, 2048},
+                                 {"decode 1", 1, kContextTokens, 1},
+                                 {"decode 16", 16, kContextTokens, 1},
+                                 {"decode 64", 64, kContextTokens, 1}};
 
 // One step: every sequence gets its tokens, and logits of its last one.
 class Step {
@@ -83,7 +101,8 @@ class Step {
 // What every step reads: all matrices but the embedding.
 size_t StepWeightBytes(const Hyperparameters& h, DType dtype) {
   const size_t kv_width = size_t{h.kv_heads} * h.head_dim;
-  const size_t layer = size_t{h.width} * (2 * h.width + 2 * kv_width + 3 * h.ffn_width);
+  const size_t layer =
+      size_t{h.width} * (2 * size_t{h.heads} * h.head_dim + 2 * kv_width + 3 * h.ffn_width);
   return RowBytes(dtype, h.layers * layer + size_t{h.vocabulary_size} * h.width);
 }
 
@@ -109,13 +128,13 @@ class Breakdown {
   }
 
   void Print(const char* name) const {
-    std::printf("%-10s", name);
+    std::printf("%-12s", name);
     for (const double seconds : least_) std::printf(" %9.0f", seconds * 1e6);
     std::printf("\n");
   }
 
   static void PrintHeader() {
-    std::printf("%-10s", "us");
+    std::printf("%-12s", "us");
     for (const std::string_view name : TimedOps::kNames) {
       std::printf(" %9s", std::string(name).c_str());
     }
@@ -134,50 +153,68 @@ DType TypeNamed(const std::string& name) {
   throw std::runtime_error("no type of weights is called " + name);
 }
 
+// Prints a row of the table and returns it as JSON.
+std::string Row(const char* name, double tokens_per_second, double processor_ms,
+                double gigabytes_per_second) {
+  std::printf("%-12s %12.1f %20.2f %12.1f\n", name, tokens_per_second, processor_ms,
+              gigabytes_per_second);
+  char text[160];
+  std::snprintf(
+      text, sizeof(text),
+      R"("%s":{"tokensPerSecond":%.2f,"processorMs":%.3f,"weightGigabytesPerSecond":%.1f})", name,
+      tokens_per_second, processor_ms, gigabytes_per_second);
+  return text;
+}
+
 double ProcessorSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 }  // namespace
 
 std::string RunModel(const Options& options) {
+  const bool on_host = options.device == "cpu";
+  const Hyperparameters& h = on_host ? kSmall : kLlama3;
+  const std::span<const Item> items = on_host ? std::span<const Item>(kItems) : kDeviceItems;
   const DType dtype = TypeNamed(options.type);
   ThreadPool pool(options.threads);
-  const Ops* ops = FindOps(options.isa);
-  if (ops == nullptr) throw std::runtime_error("this machine does not run " + options.isa);
-  std::printf("%s, %s\n", MachineHeader(options.threads).c_str(), std::string(ops->isa()).c_str());
-  ModelOptions model_options;
-  TimedOps timed(*ops);
-  model_options.ops = &timed;
-  model_options.step_tokens_max = kPrefillTokens;
-  const auto model = Take(Model::CreateRandom(kHyperparameters, dtype, 1, model_options, pool));
+  Backend backend = Take(OpenBackend(h, {.device = options.device, .step_tokens = kStepTokensMax}));
+  if (on_host) backend.ops = FindOps(options.isa);
+  if (backend.ops == nullptr) throw std::runtime_error("this machine does not run " + options.isa);
+  std::printf("%s, %s %s\n", MachineHeader(options.threads).c_str(),
+              backend.device->properties().name.c_str(), std::string(backend.ops->isa()).c_str());
+  TimedOps timed(*backend.ops);
+  const auto model = Take(Model::CreateRandom(h, dtype, 1,
+                                              {.ops = &timed,
+                                               .device = backend.device,
+                                               .stream = backend.stream,
+                                               .step_tokens_max = kStepTokensMax,
+                                               .progress = {}},
+                                              pool));
   const auto storage = Take(KvStorage::Create(model->kv_shape(kBlockTokens, DType::kF16),
-                                              kSequencesMax * kSequenceBlocks, 0));
-  std::printf("%-10s %12s %20s %12s\n", options.type.c_str(), "tokens/s", "processor ms/token",
+                                              kSequencesMax * kSequenceBlocks, 0, *backend.device));
+  std::printf("%-12s %12s %20s %12s\n", options.type.c_str(), "tokens/s", "processor ms/token",
               "weights GB/s");
-  const double weight_bytes = static_cast<double>(StepWeightBytes(kHyperparameters, dtype));
+  const double weight_bytes = static_cast<double>(StepWeightBytes(h, dtype));
   std::string figures;
-  std::vector<Breakdown> breakdowns(std::size(kItems), Breakdown(timed));
-  for (const Item& item : kItems) {
+  std::vector<Breakdown> breakdowns(items.size(), Breakdown(timed));
+  for (const Item& item : items) {
     const Step step(item);
     const uint32_t samples = options.quick ? 5 : 20;
     const double processor_before = ProcessorSeconds();
-    Breakdown& breakdown = breakdowns[static_cast<size_t>(&item - kItems)];
+    Breakdown& breakdown = breakdowns[static_cast<size_t>(&item - items.data())];
     const double seconds = MedianSeconds(samples, [&] {
       breakdown.Sample([&] {
         model->Forward(step.input(), *storage, pool);
-        Keep(model->Logits(0, step.logit_rows(), pool).value());
+        Keep(Take(model->Logits(0, step.logit_rows(), pool)));
       });
     });
     const double processor_ms =
         (ProcessorSeconds() - processor_before) * 1e3 / ((samples + 1) * step.tokens());
-    std::printf("%-10s %12.1f %20.2f %12.1f\n", item.name, step.tokens() / seconds, processor_ms,
-                weight_bytes / seconds / 1e9);
-    char line[128];
-    std::snprintf(line, sizeof(line), R"(%s"%s":{"tokensPerSecond":%.2f,"processorMs":%.3f})",
-                  figures.empty() ? "" : ",", item.name, step.tokens() / seconds, processor_ms);
-    figures += line;
+    figures += (figures.empty() ? "" : ",") +
+               Row(item.name, step.tokens() / seconds, processor_ms, weight_bytes / seconds / 1e9);
   }
+  // Of a device the time to enqueue: "between" waits for it, and graphs enqueue no op.
   Breakdown::PrintHeader();
-  for (size_t i = 0; i < std::size(kItems); ++i) breakdowns[i].Print(kItems[i].name);
+  for (size_t i = 0; i < items.size(); ++i) breakdowns[i].Print(items[i].name);
   return "{" + figures + "}";
 }
 
