@@ -107,7 +107,7 @@ Result<std::unique_ptr<CudaOps>> CudaOps::Create(Device& device, Stream& stream,
   Result<StepArrays> arrays =
       StepArrays::Create(device, stream,
                          {.rows = limits.rows,
-                          .block_ids = limits.rows * table_blocks,
+                          .block_ids = limits.slices * table_blocks,
                           .block_tokens = limits.block_tokens,
                           .list_bytes = cuda::AttentionPlanBytes(limits.rows, shape)});
   if (!arrays.ok()) return arrays.status();

@@ -19,7 +19,8 @@ namespace infercept {
 
 // What the calls to come are about.
 struct CudaOpsLimits {
-  uint32_t rows = 0;  // of one step
+  uint32_t rows = 0;    // of one step
+  uint32_t slices = 0;  // likewise
   uint32_t context_tokens = 0;
   uint32_t block_tokens = 0;
   uint32_t heads = 0;

@@ -14,6 +14,11 @@
 namespace infercept {
 namespace {
 
+// Each slice may have a block table for the longest context: with contexts of 131,072 tokens 32 KB,
+// three times in pinned memory. More sequences than this in one step gain nothing: reading the
+// weights has long ceased to matter.
+constexpr uint32_t kCudaSlicesMax = 1024;
+
 // "cuda" or "cuda:N"; the user's spelling has been checked before.
 uint32_t CudaIndex(const std::string& device) {
   uint32_t index = 0;
@@ -25,8 +30,9 @@ uint32_t CudaIndex(const std::string& device) {
 }
 
 // INFERCEPT_ISA names the ops; else the best that run here.
-Result<Backend> OpenCpu() {
+Result<Backend> OpenCpu(const RuntimeOptions& options) {
   Backend backend;
+  backend.slices_max = options.step_tokens;
   backend.device = &CpuDevice();
   backend.stream = &CpuStream();
   backend.ops = FindOps("");
@@ -39,9 +45,11 @@ Result<Backend> OpenCuda(std::unique_ptr<Device> device, const Hyperparameters& 
                          const RuntimeOptions& options) {
   Result<std::unique_ptr<Stream>> stream = device->CreateStream(StreamUse::kCompute);
   if (!stream.ok()) return stream.status();
+  const uint32_t slices_max = std::min(options.step_tokens, kCudaSlicesMax);
   Result<std::unique_ptr<Ops>> ops =
       CreateCudaOps(*device, *stream.value(),
                     {.rows = options.step_tokens,
+                     .slices = slices_max,
                      .context_tokens = ContextTokens(h, options.context_tokens),
                      .block_tokens = options.block_tokens,
                      .heads = h.heads,
@@ -55,6 +63,7 @@ Result<Backend> OpenCuda(std::unique_ptr<Device> device, const Hyperparameters& 
   backend.device = backend.own_device.get();
   backend.stream = backend.own_stream.get();
   backend.ops = backend.own_ops.get();
+  backend.slices_max = slices_max;
   return backend;
 }
 
@@ -97,14 +106,14 @@ std::string CudaLacks(const Hyperparameters& h, const RuntimeOptions& options) {
 }
 
 Result<Backend> OpenBackend(const Hyperparameters& h, const RuntimeOptions& options) {
-  if (options.device == "cpu") return OpenCpu();
+  if (options.device == "cpu") return OpenCpu(options);
   const bool chosen = options.device != "auto";
   Result<std::unique_ptr<Device>> device = OpenCudaDevice(CudaIndex(options.device));
   if (!device.ok()) {
-    return chosen ? NotAvailable(options.device, device.status().message()) : OpenCpu();
+    return chosen ? NotAvailable(options.device, device.status().message()) : OpenCpu(options);
   }
   const std::string lack = CudaLacks(h, options);
-  if (!lack.empty()) return chosen ? NotAvailable(options.device, lack) : OpenCpu();
+  if (!lack.empty()) return chosen ? NotAvailable(options.device, lack) : OpenCpu(options);
   return OpenCuda(std::move(device).Take(), h, options);
 }
 

@@ -2,6 +2,7 @@
 // there. Owner: the engine.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -23,6 +24,7 @@ struct Backend {
   Device* device = nullptr;
   Stream* stream = nullptr;
   const Ops* ops = nullptr;
+  uint32_t slices_max = 0;  // sequences that one step may have
 };
 
 // The device that the user chose. "auto" is the first CUDA device, if there is one that can run the

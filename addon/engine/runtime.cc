@@ -93,7 +93,7 @@ SchedulerConfig MakeSchedulerConfig(const Runtime& runtime, const RuntimeOptions
   config.context_tokens_max = runtime.model->context_tokens_max();
   config.step_tokens_max = runtime.model->step_tokens_max();
   config.saturation_tokens = options.saturation_tokens;
-  config.slices_max = config.step_tokens_max;
+  config.slices_max = runtime.backend.slices_max;
   return config;
 }
 

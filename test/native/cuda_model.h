@@ -32,6 +32,7 @@ struct CudaModel {
         stream(device->CreateStream(StreamUse::kCompute).Take()),
         ops(CudaOps::Create(*device, *stream,
                             {.rows = kRowsMax,
+                             .slices = kRowsMax,
                              .context_tokens = options.hyperparameters.context_tokens,
                              .block_tokens = kBlockTokens,
                              .heads = options.hyperparameters.heads,
