@@ -132,10 +132,10 @@ TEST(SchedulerMetamorphic, MoreMemoryNeverLowersCompletedWork) {
 
 // The session whose tools take half as long finishes earlier in the mean, and seldom later: its
 // returns may come when memory is just copied or wanted by older ones (Graham's anomalies).
-// Measured: later by more than 3 % in 3 of 600 worlds, by 28 % in the worst.
+// Measured: later by more than 3 % in 4 of 600 worlds, by 10 % in the worst.
 TEST(SchedulerMetamorphic, AFasterToolNeverDelaysItsOwnSession) {
   constexpr double kNoise = 0.03;
-  constexpr double kAnomaly = 0.35;
+  constexpr double kAnomaly = 0.25;
   uint64_t anomalies = 0;
   std::array<double, kPolicies> with_slow{};
   std::array<double, kPolicies> with_fast{};
