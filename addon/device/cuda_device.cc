@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "kernels/cuda/cublaslt.h"
+
 namespace infercept {
 namespace {
 
@@ -233,6 +235,7 @@ Result<DeviceProperties> ReadProperties(int index) {
   int runtime = 0;
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
+  const std::optional<cuda::CublasLtFunctions> library = cuda::FindCublasLt();
   return DeviceProperties{
       .id = "cuda:" + std::to_string(index),
       .name = found.name,
@@ -243,6 +246,7 @@ Result<DeviceProperties> ReadProperties(int index) {
       .shared_bytes_max = found.sharedMemPerBlockOptin,
       .driver_version = VersionText(driver),
       .runtime_version = VersionText(runtime),
+      .matrix_library = library ? cuda::DescribeCublasLt(*library) : "",
       .graphs = true,
   };
 }

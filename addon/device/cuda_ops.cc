@@ -6,6 +6,7 @@
 
 #include "device/op_accesses.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/matmul_library.h"
 #include "kernels/cuda/weight_layout.h"
 #include "kernels/cuda/weight_pack.h"
 
@@ -28,6 +29,12 @@ cuda::AttentionPlanShape PlanShape(const CudaOpsLimits& limits) {
   return shape;
 }
 
+// For the device that this thread used last: its arrays were allocated just now.
+std::unique_ptr<cuda::CublasLt> OpenLibrary() {
+  const std::optional<cuda::CublasLtFunctions> functions = cuda::FindCublasLt();
+  return functions ? cuda::CublasLt::Create(*functions) : nullptr;
+}
+
 // BF16 values from one row of a product's inputs to the next.
 size_t InputStride(uint32_t columns) { return cuda::PaddedColumns(columns); }
 
@@ -43,26 +50,34 @@ struct MatMulCall {
   const float* x;
   uint32_t tokens;
   std::span<std::byte> scratch;
+  cuda::CublasLt* library;  // or null
 
   std::span<const MatMulProduct> all() const { return std::span(products).first(count); }
 };
 
-// Products of one dtype. Both launchers give the same bits.
-void Multiply(std::span<const cuda::Product> products, const cuda::BF16Rows& x, uint32_t tokens,
-              float* parts, NativeStream stream) {
-  if (tokens <= cuda::kFewTokens) return cuda::MatMulFew(products, x, tokens, stream);
-  cuda::MatMulMany(products, x, tokens, parts, stream);
-}
-
-// Scratch is the inputs as BF16, then the parts of products of many tokens.
+// Scratch is the inputs as BF16, then what the products take: parts of MatMulMany, or the
+// library's.
 size_t InputBytes(uint32_t tokens, uint32_t columns) {
   return tokens * InputStride(columns) * sizeof(uint16_t);
+}
+
+// Products of one dtype. Few and many give the same bits.
+void Multiply(std::span<const cuda::Product> products, const cuda::BF16Rows& x,
+              const MatMulCall& call, NativeStream stream) {
+  const uint32_t tokens = call.tokens;
+  if (tokens <= cuda::kFewTokens) return cuda::MatMulFew(products, x, tokens, stream);
+  const PackedWeight& first = products.front().weight;
+  const auto rest = call.scratch.subspan(InputBytes(tokens, first.columns));
+  if (call.library != nullptr && tokens >= cuda::LibraryTokens(first.dtype) &&
+      cuda::MatMulByLibrary(*call.library, products, x, tokens, rest, stream)) {
+    return;
+  }
+  cuda::MatMulMany(products, x, tokens, reinterpret_cast<float*>(rest.data()), stream);
 }
 
 void Run(const MatMulCall& call, NativeStream stream) {
   const uint32_t columns = call.products[0].weight.columns;
   const cuda::BF16Rows x = {call.scratch.data(), InputStride(columns)};
-  auto* parts = reinterpret_cast<float*>(call.scratch.data() + InputBytes(call.tokens, columns));
   cuda::ConvertToBF16(call.x, call.tokens, columns, call.scratch.data(), x.stride, stream);
   std::array<bool, kMatMulProductsMax> done{};
   for (size_t i = 0; i < call.count; ++i) {
@@ -75,7 +90,7 @@ void Run(const MatMulCall& call, NativeStream stream) {
       alike[count++] = {product.weight, product.out, product.out_stride};
       done[j] = true;
     }
-    Multiply(std::span(alike).first(count), x, call.tokens, parts, stream);
+    Multiply(std::span(alike).first(count), x, call, stream);
   }
 }
 
@@ -111,13 +126,17 @@ Result<std::unique_ptr<CudaOps>> CudaOps::Create(Device& device, Stream& stream,
                           .block_tokens = limits.block_tokens,
                           .list_bytes = cuda::AttentionPlanBytes(limits.rows, shape)});
   if (!arrays.ok()) return arrays.status();
-  return std::unique_ptr<CudaOps>(new CudaOps(stream, std::move(arrays).Take(), shape));
+  const bool uses_library = !limits.deterministic && !device.properties().matrix_library.empty();
+  return std::unique_ptr<CudaOps>(
+      new CudaOps(stream, std::move(arrays).Take(), shape, uses_library ? OpenLibrary() : nullptr));
 }
 
-CudaOps::CudaOps(Stream& stream, StepArrays arrays, const cuda::AttentionPlanShape& shape)
+CudaOps::CudaOps(Stream& stream, StepArrays arrays, const cuda::AttentionPlanShape& shape,
+                 std::unique_ptr<cuda::CublasLt> library)
     : stream_(stream),
       shape_(shape),
-      bound_(std::make_unique<Bound>(Bound{.arrays = std::move(arrays), .plan = {}})) {}
+      bound_(std::make_unique<Bound>(Bound{.arrays = std::move(arrays), .plan = {}})),
+      library_(std::move(library)) {}
 
 size_t CudaOps::PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const {
   return cuda::PackedBytes(dtype, rows, columns);
@@ -158,15 +177,22 @@ const AttentionSlice* CudaOps::AllOnDevice(std::span<const AttentionSlice> slice
 }
 
 size_t CudaOps::MatMulScratchBytes(DType, uint32_t tokens, uint32_t columns) const {
-  const size_t parts = tokens <= cuda::kFewTokens ? 0 : cuda::MatMulManyBytesMax(tokens);
-  return InputBytes(tokens, columns) + parts;
+  size_t rest = tokens <= cuda::kFewTokens ? 0 : cuda::MatMulManyBytesMax(tokens);
+  if (library_ != nullptr && tokens >= cuda::kLibraryTokens) {
+    rest = std::max(rest, cuda::kLibraryScratchBytes);
+  }
+  return InputBytes(tokens, columns) + rest;
 }
 
 void CudaOps::MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,
                      std::span<std::byte> scratch, ThreadPool&) const {
   IC_CHECK(!products.empty() && products.size() <= kMatMulProductsMax);
-  MatMulCall call = {
-      .products = {}, .count = products.size(), .x = x, .tokens = tokens, .scratch = scratch};
+  MatMulCall call = {.products = {},
+                     .count = products.size(),
+                     .x = x,
+                     .tokens = tokens,
+                     .scratch = scratch,
+                     .library = library_.get()};
   std::ranges::copy(products, call.products.begin());
   const DType dtype = products.front().weight.dtype;
   IC_CHECK(scratch.size() >= MatMulScratchBytes(dtype, tokens, products.front().weight.columns));

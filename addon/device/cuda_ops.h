@@ -13,6 +13,7 @@
 
 #include "device/step_arrays.h"
 #include "kernels/cuda/attention_plan.h"
+#include "kernels/cuda/cublaslt.h"
 #include "kernels/ops.h"
 
 namespace infercept {
@@ -26,6 +27,8 @@ struct CudaOpsLimits {
   uint32_t heads = 0;
   uint32_t kv_heads = 0;
   uint32_t head_dim = 0;
+  // What a token gets does not depend on what else is in its step: our own kernels alone.
+  bool deterministic = false;
 };
 
 class CudaOps final : public Ops {
@@ -81,7 +84,8 @@ class CudaOps final : public Ops {
   // Numbers of the plan's lists in the arrays.
   enum List : size_t { kFew, kMany, kMerges, kRuns };
 
-  CudaOps(Stream& stream, StepArrays arrays, const cuda::AttentionPlanShape& shape);
+  CudaOps(Stream& stream, StepArrays arrays, const cuda::AttentionPlanShape& shape,
+          std::unique_ptr<cuda::CublasLt> library);
   template <typename T>
   std::span<const T> OnDevice(List list, const std::vector<T>& entries) const;
   // The slices on the device. REQUIRES: they are all that were bound.
@@ -91,6 +95,7 @@ class CudaOps final : public Ops {
   Stream& stream_;
   const cuda::AttentionPlanShape shape_;
   const std::unique_ptr<Bound> bound_;
+  const std::unique_ptr<cuda::CublasLt> library_;  // null: not there, or not wanted
 };
 
 }  // namespace infercept

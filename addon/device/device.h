@@ -45,8 +45,9 @@ struct DeviceProperties {
   size_t shared_bytes_max = 0;      // of shared memory that a block can ask for
   std::string driver_version = {};  // "13.0", as far as the driver goes
   std::string runtime_version = {};
-  bool is_host = false;  // Its memory is the host's own.
-  bool graphs = false;   // Work can be captured, and is faster then.
+  std::string matrix_library = {};  // "cuBLASLt 13.0.2"; empty: our own kernels alone
+  bool is_host = false;             // Its memory is the host's own.
+  bool graphs = false;              // Work can be captured, and is faster then.
 };
 
 struct MemoryInfo {

@@ -162,8 +162,8 @@ std::string RunDevice(const Options& options) {
   const std::string own = Memory(bench, samples);
   const std::string launches = Launches(bench, samples);
   return "{\"device\":\"" + found.id + "\",\"name\":\"" + name + "\",\"driver\":\"" +
-         found.driver_version + "\",\"links\":" + links + ",\"memory\":" + own +
-         ",\"launches\":" + launches + "}";
+         found.driver_version + "\",\"matrixLibrary\":\"" + found.matrix_library +
+         "\",\"links\":" + links + ",\"memory\":" + own + ",\"launches\":" + launches + "}";
 }
 
 }  // namespace infercept::bench

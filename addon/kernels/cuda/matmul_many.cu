@@ -18,6 +18,7 @@
 // instructions, scaling sums a third to a half. To scale the weights instead, as DequantizeToBF16
 // does, takes as many from 32 tokens per warp on, and rounds once more, so that tokens would see
 // how many others there are.
+// From 128 or 256 tokens on matmul_library.h is better, where the library is there.
 // What is left on the table needs Hopper's own instructions: products that read shared memory
 // themselves (weights from registers, as here), and copies that several blocks share.
 #include <algorithm>
