@@ -107,7 +107,8 @@ void DescribeAttention(const float* query, size_t query_stride,
   for (const AttentionSlice& slice : slices) {
     list.Read(query + slice.first_row * query_stride, RowsBytes(slice.rows, query_stride, width));
     list.Write(out + slice.first_row * out_stride, RowsBytes(slice.rows, out_stride, width));
-    ForBlocks(cache, slice, 0, [&](std::byte* data, size_t bytes) { list.Read(data, bytes); });
+    const uint32_t first = rules.FirstVisible(slice.first_position) / cache.block_tokens;
+    ForBlocks(cache, slice, first, [&](std::byte* data, size_t bytes) { list.Read(data, bytes); });
   }
 }
 

@@ -76,10 +76,16 @@ struct AttentionRules {
   // Scores become soft_cap tanh(score / soft_cap) (Gemma 2); 0: they stay as they are.
   float soft_cap = 0;
   // A query sees itself and the window_tokens - 1 positions before it; 0: all before it.
+  // Blocks of which no query of a slice sees a position may be gone: kNoBlock in its table.
   uint32_t window_tokens = 0;
   // [heads]: each head's softmax has one more score, this one, that no value belongs to (gpt-oss);
   // nullptr: it has not.
   const float* sinks = nullptr;
+
+  // The first position that a query at `position` sees.
+  uint32_t FirstVisible(uint32_t position) const {
+    return window_tokens == 0 || position < window_tokens ? 0 : position + 1 - window_tokens;
+  }
 };
 
 // A choice of experts for each token.

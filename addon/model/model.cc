@@ -199,9 +199,11 @@ void Model::CheckInput(const ForwardInput& input, const KvStorage& storage) cons
     IC_CHECK(token >= 0 && static_cast<uint32_t>(token) < h.vocabulary_size);
   }
   for (const uint32_t position : input.positions) IC_CHECK(position < context_tokens_max_);
+  const AttentionRules seen = {.window_tokens = WindowOfAllLayers(h)};
   for (const AttentionSlice& slice : input.slices) {
     const uint32_t end = slice.first_position + slice.rows;
-    for (uint32_t i = 0; i < DivCeil(end, shape.block_tokens); ++i) {
+    const uint32_t first = seen.FirstVisible(slice.first_position) / shape.block_tokens;
+    for (uint32_t i = first; i < DivCeil(end, shape.block_tokens); ++i) {
       IC_CHECK(Index(slice.block_table[i]) < storage.device_blocks());
     }
   }

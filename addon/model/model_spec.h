@@ -3,6 +3,7 @@
 // a shape checks it again.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -88,6 +89,12 @@ struct Hyperparameters {
   std::optional<RopeSpec> window_rope =
       std::nullopt;  // of layers with a window, where it is another one
 };
+
+// How far back any layer sees, itself included; 0: to the beginning.
+inline uint32_t WindowOfAllLayers(const Hyperparameters& h) {
+  if (h.windows.empty() || std::ranges::count(h.windows, 0u) > 0) return 0;
+  return *std::ranges::max_element(h.windows);
+}
 
 struct ModelSpec {
   std::string architecture = "llama";  // the family's name, for people

@@ -135,6 +135,23 @@ TEST(AttentionPlan, ReadsASharedBeginningOnce) {
   EXPECT_EQ(members[5], 16u);
 }
 
+// What is behind a window is in no table: it looks alike, and nobody reads it.
+TEST(AttentionPlan, BeginningsThatAreGoneAreNotShared) {
+  Call call;
+  call.shape = {.heads = 8, .kv_heads = 4, .block_tokens = 16, .state_floats = 32, .threads = 1};
+  for (uint32_t i = 0; i < 2; ++i) {
+    std::vector<BlockId> table(100);
+    for (uint32_t b = 0; b < table.size(); ++b) table[b] = b < 80 ? kNoBlock : BlockId{b * 100 + i};
+    call.tables.push_back(std::move(table));
+    call.slices.push_back({i, 1, 1500, nullptr});
+  }
+  for (uint32_t i = 0; i < 2; ++i) call.slices[i].block_table = call.tables[i].data();
+  AlignedBytes scratch = Scratch(call);
+  const AttentionPlan plan = PlanAttention(call.slices, call.shape, scratch.span());
+  EXPECT_EQ(plan.pieces.size(), 2u);
+  EXPECT_FALSE(plan.stores_states);
+}
+
 TEST(AttentionPlan, CutsOneLongSequenceForAllThreads) {
   const std::vector<BlockId> table(2048);
   for (const uint32_t threads : {2u, 3u, 16u}) {

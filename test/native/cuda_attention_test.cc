@@ -65,7 +65,6 @@ class DeviceSequences {
     for (const SequenceInput& sequence : sequences_) {
       const auto count = static_cast<ptrdiff_t>(DivCeil(sequence.tokens, shape.block_tokens));
       tables_.emplace_back(free.end() - count, free.end());
-      device_tables_.emplace_back(tables_.back());
       free.resize(free.size() - static_cast<size_t>(count));
     }
     // Another row lies between the blocks, as other layers do.
@@ -198,11 +197,15 @@ class DeviceSequences {
     }
     return slices;
   }
-  std::vector<AttentionSlice> DeviceSlices(const Batch& batch,
-                                           std::span<const Piece> pieces) const {
+  // With tables of their own, without the blocks that no query sees. Valid until the next call.
+  std::vector<AttentionSlice> DeviceSlices(const Batch& batch, std::span<const Piece> pieces) {
     std::vector<AttentionSlice> slices = batch.slices;
+    device_tables_.clear();
     for (size_t i = 0; i < slices.size(); ++i) {
-      slices[i].block_table = device_tables_[pieces[i].sequence].data();
+      std::vector<BlockId> table = tables_[pieces[i].sequence];
+      const uint32_t seen = shape_.rules().FirstVisible(slices[i].first_position);
+      std::fill_n(table.begin(), seen / shape_.block_tokens, kNoBlock);
+      slices[i].block_table = device_tables_.emplace_back(table).data();
     }
     return slices;
   }
@@ -210,7 +213,7 @@ class DeviceSequences {
   AttentionShape shape_;
   std::vector<SequenceInput> sequences_;
   std::vector<std::vector<BlockId>> tables_;
-  std::vector<DeviceArray<BlockId>> device_tables_;
+  std::vector<DeviceArray<BlockId>> device_tables_;  // [slices]
   size_t block_stride_ = 0;
   std::vector<std::byte> keys_;
   std::vector<std::byte> values_;

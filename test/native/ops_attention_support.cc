@@ -69,6 +69,15 @@ void PagedSequences::Share(uint32_t tokens) {
   }
 }
 
+const std::vector<BlockId>& PagedSequences::Release(
+    const AttentionSlice& slice, std::vector<std::vector<BlockId>>& tables) const {
+  const uint32_t end = DivCeil(slice.first_position + slice.rows, shape_.block_tokens);
+  std::vector<BlockId>& table = tables.emplace_back(slice.block_table, slice.block_table + end);
+  const uint32_t seen = shape_.rules().FirstVisible(slice.first_position) / shape_.block_tokens;
+  std::fill_n(table.begin(), std::min(seen, end), kNoBlock);
+  return table;
+}
+
 std::vector<float> PagedSequences::Step(const Ops& ops, std::span<const Piece> pieces,
                                         ThreadPool& pool) {
   std::vector<float> query;
@@ -84,6 +93,8 @@ std::vector<float> PagedSequences::Step(const Ops& ops, std::span<const Piece> p
     slices.push_back({rows, piece.rows, piece.first, tables_[piece.sequence].data()});
     rows += piece.rows;
   }
+  std::vector<std::vector<BlockId>> tables;
+  for (AttentionSlice& slice : slices) slice.block_table = Release(slice, tables).data();
   ops.WriteKv(key.data(), value.data(), shape_.kv_width(), slices, cache());
   AlignedBytes scratch(ops.AttentionScratchBytes({.rows = rows,
                                                   .context_tokens = 4096,

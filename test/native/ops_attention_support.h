@@ -50,7 +50,8 @@ class PagedSequences {
   // blocks. REQUIRES: whole blocks, and equal keys and values there.
   void Share(uint32_t tokens);
 
-  // WriteKv and Attention of one batch. Returns [rows of all pieces][heads][head_dim].
+  // WriteKv and Attention of one batch, on tables of what a window shows. Returns [rows of all
+  // pieces][heads][head_dim].
   std::vector<float> Step(const Ops& ops, std::span<const Piece> pieces,
                           ThreadPool& pool = TestPool());
   // Every sequence in one slice, one batch each: [tokens][heads][head_dim] of sequence after
@@ -63,6 +64,9 @@ class PagedSequences {
 
  private:
   PagedKv cache();
+  // The table of a slice without the blocks that none of its queries sees.
+  const std::vector<BlockId>& Release(const AttentionSlice& slice,
+                                      std::vector<std::vector<BlockId>>& tables) const;
 
   AttentionShape shape_;
   std::vector<SequenceInput> sequences_;

@@ -93,7 +93,9 @@ class Planner {
   uint32_t OrderMembers() {
     const std::span<AttentionMember> members = members_.first(member_count_);
     const auto others = std::ranges::partition(members, [&](const AttentionMember& member) {
-      return member.whole_splits > 0 && Queries(member) <= kTaskQueries;
+      // Beginnings that are gone are not shared, though they look alike.
+      return member.whole_splits > 0 && Queries(member) <= kTaskQueries &&
+             member.slice->block_table[0] != kNoBlock;
     });
     const auto shareable = static_cast<uint32_t>(others.begin() - members.begin());
     std::ranges::sort(members.first(shareable),

@@ -75,7 +75,8 @@ struct AttentionCall {
     return {.block_table = slice.block_table,
             .kv_head = task % cache.kv_heads,
             .first = first,
-            .count = std::min(kSplitKeys, slice.first_position + rows - first)};
+            .count = std::min(kSplitKeys, slice.first_position + rows - first),
+            .first_seen = rules.FirstVisible(slice.first_position + piece.first_row)};
   }
 
   void Attend(uint32_t task, uint32_t following, float* scratch) const {

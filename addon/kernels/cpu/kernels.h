@@ -52,6 +52,7 @@ struct AttentionKeys {
   uint32_t kv_head = 0;
   uint32_t first = 0;  // position
   uint32_t count = 0;
+  uint32_t first_seen = 0;  // position; blocks before its block may be gone
 };
 
 // Some queries over the splits [split_begin, split_end). Begun at 0 the splits are merged: the

@@ -42,8 +42,13 @@ struct AttentionCall {
 
   __device__ __forceinline__ PagedHead Head(const AttentionSlice& slice, uint32_t kv_head) const {
     const size_t plane = kv_head * plane_bytes;
-    return {cache.keys + plane, cache.values + plane, cache.block_stride,
-            slice.block_table,  cache.block_tokens,   slice.first_position + slice.rows};
+    return {cache.keys + plane,
+            cache.values + plane,
+            cache.block_stride,
+            slice.block_table,
+            cache.block_tokens,
+            FirstSeen(slice.first_position),
+            slice.first_position + slice.rows};
   }
 
   // Of a state in both arrays.

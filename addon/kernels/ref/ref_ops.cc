@@ -319,8 +319,7 @@ class RefOps final : public Ops {
   static void Attend(const Query& query, const AttentionSlice& slice, const PagedKv& cache,
                      const AttentionRules& rules, float* out) {
     const uint32_t end = query.position + 1;
-    const uint32_t window = rules.window_tokens;
-    const uint32_t first = window != 0 && end > window ? end - window : 0;
+    const uint32_t first = rules.FirstVisible(query.position);
     std::vector<double> weights;
     for (uint32_t p = first; p < end; ++p) {
       const std::vector<float> key = KvPlace(cache, slice, p, query.kv_head).ReadKey();

@@ -32,7 +32,8 @@ struct PagedHead {
   size_t block_stride;      // bytes
   const BlockId* block_table;
   uint32_t block_tokens;
-  uint32_t end;  // positions from here on do not exist
+  uint32_t begin;  // nobody sees the positions before; their blocks may be gone
+  uint32_t end;    // positions from here on do not exist
 };
 
 // Rows are 16 bytes longer than their values, so that the 8 rows of a matrix lie in 8 different
@@ -46,8 +47,8 @@ struct alignas(16) KvTile {
 };
 
 // Begins to copy the tile whose first position is `start`, by all `threads` threads of the block.
-// Positions at the end and after it get zeros for values: their weights are zeros, but a NaN times
-// zero would be one. Their keys may be anything.
+// Positions at the end and after it get zeros for values, and so do runs that nobody sees: their
+// weights are zeros, but a NaN times zero would be one. Their keys may be anything.
 template <uint32_t head_dim, uint32_t threads>
 __device__ __forceinline__ void BeginTile(const PagedHead& head, uint32_t start,
                                           KvTile<head_dim>& tile) {
@@ -55,7 +56,7 @@ __device__ __forceinline__ void BeginTile(const PagedHead& head, uint32_t start,
 #pragma unroll
   for (uint32_t run = 0; run < kTileTokens; run += kRunTokens) {
     const uint32_t position = start + run;
-    const bool exists = position < head.end;
+    const bool exists = position < head.end && position + kRunTokens > head.begin;
     // Of a run that does not exist nothing is read, from wherever.
     const size_t block =
         exists ? Index(head.block_table[position / head.block_tokens]) * head.block_stride : 0;
@@ -73,7 +74,7 @@ __device__ __forceinline__ void BeginTile(const PagedHead& head, uint32_t start,
       const uint32_t d = i % (head_dim / 8) * 8;
       CopyAsync16(tile.values + (run + token) * Tile::kValueStride + d,
                   values + (size_t{token} * head_dim + d) * 2,
-                  position + token < head.end ? 16 : 0);
+                  exists && position + token < head.end ? 16 : 0);
     }
   }
 }
