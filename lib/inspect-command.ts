@@ -2,8 +2,8 @@
 import { parseArgs } from 'node:util';
 import { InferceptError } from './errors.js';
 import { type LoadedModel, readModel } from './formats/load-model.js';
-import { type MemoryPlan, planMemory, sizeText, thisMachine } from './memory-plan.js';
-import { type ModelSpec, type QuantizedType, quantizedTypes } from './model-spec.js';
+import { type MemoryPlan, planMemory, sizeText, thisMachine, windowOfAllLayers } from './memory-plan.js';
+import { type Hyperparameters, type ModelSpec, type QuantizedType, quantizedTypes } from './model-spec.js';
 import { checkLoadOptions } from './options.js';
 import { createChatTemplate } from './text/chat-template.js';
 import { createTokenizer, type Tokenizer } from './text/tokenizer.js';
@@ -89,6 +89,7 @@ interface Report {
   vocabulary?: number;
   contextTokens?: number;
   positions?: string;
+  windows?: string;
   /** Bytes by type. */
   weights?: Record<string, number>;
   tokenizer?: string;
@@ -125,6 +126,7 @@ function inspect(model: LoadedModel, settings: ReturnType<typeof loadSettings>):
     vocabulary: h.vocabularySize,
     contextTokens: h.contextTokens,
     positions: `${h.rope.scaling.kind === 'none' ? 'rotary' : `rotary, ${h.rope.scaling.kind}`}, base ${h.rope.base}`,
+    ...windowReport(h),
     weights: bytesByType(model.spec),
     ...textReport(model),
     memory: {
@@ -135,6 +137,14 @@ function inspect(model: LoadedModel, settings: ReturnType<typeof loadSettings>):
       freeBytes: machine.freeBytes,
     },
   };
+}
+
+function windowReport(h: Hyperparameters): Pick<Report, 'windows'> {
+  const windows = h.windows?.filter((tokens) => tokens > 0) ?? [];
+  if (windows.length === 0) return {};
+  const sizes = [...new Set(windows)].join(' and ');
+  const kept = windowOfAllLayers(h) > 0 ? 'older tokens are not kept' : 'the others keep all tokens';
+  return { windows: `${sizes} tokens in ${windows.length} of ${h.layers} layers; ${kept}` };
 }
 
 function bytesByType({ tensors }: ModelSpec): Record<string, number> {
@@ -191,6 +201,7 @@ function table(source: string, report: Report): string {
     ['heads', report.heads],
     ['context', report.contextTokens && `${report.contextTokens} tokens`],
     ['positions', report.positions],
+    ['windows', report.windows],
     [
       'weights',
       weights &&
@@ -212,7 +223,7 @@ function memoryText(memory: NonNullable<Report['memory']>): string {
   const { weightBytes, kvBytes, hostBytes, workspaceBytes } = memory;
   const parts = [
     `weights ${sizeText(weightBytes)}`,
-    `KV cache ${sizeText(kvBytes)} (${memory.kvTokens} tokens of ${sizeText(memory.bytesPerToken)})`,
+    `KV cache ${sizeText(kvBytes)} (${memory.kvTokens} tokens of ${sizeText(memory.bytesPerToken)}; a context takes up to ${sizeText(memory.contextBytes)})`,
     `host tier ${sizeText(hostBytes)}`,
     `activations ${sizeText(workspaceBytes)}`,
   ];

@@ -15,6 +15,8 @@ export interface MemoryPlan {
   workspaceBytes: number;
   /** Keys and values of one token. */
   bytesPerToken: number;
+  /** Keys and values of one context of full length: of a window, where no layer looks further back. */
+  contextBytes: number;
 }
 
 export interface MemorySettings {
@@ -42,6 +44,8 @@ export function thisMachine(): Machine {
 
 /** A KV cache is made this large, however little is free: enough for some hundred tokens of a large model. */
 const kvBytesMin = 2 ** 26;
+/** Unless the user says otherwise. */
+const blockTokensUsual = 16;
 /** Rows of logits that are made at a time, as in addon/model/workspace.cc. */
 const logitRowsMax = 64;
 
@@ -52,9 +56,21 @@ export function planMemory(spec: ModelSpec, settings: MemorySettings, machine: M
   // The tiers share what the weights leave, and leave as much to others.
   const left = machine.freeBytes - (settings.ownMemory ? 0 : weightBytes + workspaceBytes);
   const share = Math.floor(Math.min(machine.totalBytes / 4, Math.max(left / 2, kvBytesMin)));
-  const kvBytes = settings.kvBytes ?? Math.min(4 * settings.contextTokens * bytesPerToken, share);
+  const contextBytes = keptTokens(spec.hyperparameters, settings) * bytesPerToken;
+  const kvBytes = settings.kvBytes ?? Math.min(4 * contextBytes, share);
   const hostBytes = settings.hostBytes ?? Math.min(2 * kvBytes, share);
-  return { weightBytes, kvBytes, hostBytes, workspaceBytes, bytesPerToken };
+  return { weightBytes, kvBytes, hostBytes, workspaceBytes, bytesPerToken, contextBytes };
+}
+
+/** How far back any layer looks, as in addon/model/model_spec.h; 0: to the beginning. */
+export function windowOfAllLayers({ windows = [] }: Hyperparameters): number {
+  return windows.length === 0 || windows.includes(0) ? 0 : Math.max(...windows);
+}
+
+/** Beside its window a context has what a step computes, and ends within blocks. */
+function keptTokens(h: Hyperparameters, { contextTokens, stepTokens }: MemorySettings): number {
+  const window = windowOfAllLayers(h);
+  return window === 0 ? contextTokens : Math.min(contextTokens, window + stepTokens + 2 * blockTokensUsual);
 }
 
 /** @throws InferceptError `ERR_OUT_OF_MEMORY` if a machine can never have so much */

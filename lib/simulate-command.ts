@@ -23,6 +23,7 @@ Runs a workload through the engine's scheduler in virtual time: no model, no dev
   --seconds N         for how long sessions arrive (default: 300)
   --until N           second at which the simulation stops; who is not done then counts as ending (default: when all are done)
   --token-scale N     multiplies token counts (default: 1)
+  --window N          how far back attention looks in every layer, in tokens (default: 0, to the beginning)
   --seed N            (default: 1)
   --json              prints one JSON object, by policy
   --help
@@ -36,6 +37,7 @@ const argumentTypes = {
   seconds: { type: 'string', default: '300' },
   until: { type: 'string', default: '0' },
   'token-scale': { type: 'string', default: '1' },
+  window: { type: 'string', default: '0' },
   seed: { type: 'string', default: '1' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -63,10 +65,11 @@ export async function simulateCommand(args: readonly string[]): Promise<string> 
   const profile = await toProfile(values.profile);
   const workload = await toWorkload(values);
   const untilMs = 1000 * toNumber('until', values.until);
+  const windowTokens = toNumber('window', values.window);
   const rows: Row[] = [];
   for (const policy of policies) {
     const started = performance.now();
-    const report = await simulate(workload, { policy, profile, untilMs });
+    const report = await simulate(workload, { policy, profile, windowTokens, untilMs });
     rows.push({ report, realSeconds: (performance.now() - started) / 1000 });
   }
   return values.json ? toJson(rows) : toTable(rows, profile);

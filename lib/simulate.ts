@@ -26,6 +26,8 @@ export interface SimulateOptions {
   blockTokens?: number;
   /** The longest context. Default: what the longest session needs, at least 2048; the mix is cut to 2048. */
   contextTokens?: number;
+  /** How far back attention looks in every layer, so that older blocks are freed. Default 0: to the beginning. */
+  windowTokens?: number;
   /** Most tokens in one step. Default 512. */
   stepTokens?: number;
   /** Tokens per step beyond which step time grows in proportion. Default: the profile's. */
@@ -86,6 +88,7 @@ const checkOptions = options({
   hostTokens: integer(0),
   blockTokens: integer(1, 1024),
   contextTokens: integer(2, 2 ** 24),
+  windowTokens: integer(0, 2 ** 24),
   stepTokens: integer(1, 2 ** 24),
   saturationTokens: integer(0, 2 ** 24),
   prefixCache: boolean,
@@ -132,6 +135,7 @@ function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: I
     bytesPerToken: profile.bytesPerToken,
     prefixCache: checked.prefixCache ?? true,
     contextTokens,
+    windowTokens: checked.windowTokens ?? 0,
     stepTokens: Math.max(checked.stepTokens ?? 512, blockTokens),
     saturationTokens: checked.saturationTokens ?? profile.saturationTokens ?? 0,
     durationsKnown: checked.durationsKnown ?? false,

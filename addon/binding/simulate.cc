@@ -85,6 +85,7 @@ SimOptions ReadOptions(const ObjectReader& object) {
   scheduler.kv.block_bytes =
       static_cast<size_t>(object.Double("bytesPerToken", 1, 1e9) * scheduler.kv.block_tokens);
   scheduler.kv.prefix_cache = object.Bool("prefixCache");
+  scheduler.kv.window_tokens = object.Int<uint32_t>("windowTokens", 0, kTokensMax);
   scheduler.policy = ToPolicyKind(object, "policy");
   scheduler.context_tokens_max = object.Int<uint32_t>("contextTokens", 2, kTokensMax);
   scheduler.step_tokens_max =

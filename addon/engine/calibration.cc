@@ -21,17 +21,12 @@ constexpr int kCopyRepetitions = 3;
 // Of the budget, for each direction: copies say more in less time than steps do.
 constexpr Nanos kCopyShare = 8;
 
-// Of `count` queries, the last of which stands at the end of `context` tokens: query i sees all up
-// to itself.
-uint64_t AttendedPositions(uint64_t count, uint64_t context) {
-  return count * (context - count) + count * (count + 1) / 2;
-}
-
 // Asks for steps while the budget lasts.
 class StepSampler {
  public:
   StepSampler(const CostProbe& probe, Nanos budget)
       : probe_(probe),
+        reads_(CostProfile{.window_tokens = probe.window_tokens}),
         left_(budget),
         few_(std::min({kFewTokens, probe.step_tokens_max, probe.context_tokens_max})),
         many_(std::min({kManyTokens, probe.step_tokens_max, probe.context_tokens_max})) {}
@@ -72,12 +67,13 @@ class StepSampler {
   Nanos Ask(const ProbedStep& step) {
     const Nanos duration = probe_.step(step);
     left_ -= duration;
-    samples_.push_back({step.slices * step.count,
-                        step.slices * AttendedPositions(step.count, step.context), duration});
+    const uint64_t reads = reads_.KvReads(step.context - step.count, step.count);
+    samples_.push_back({step.slices * step.count, step.slices * reads, duration});
     return duration;
   }
 
   const CostProbe& probe_;
+  const CostModel reads_;  // Asked only what attention reads.
   Nanos left_;
   uint32_t few_;
   uint32_t many_;

@@ -22,6 +22,7 @@ struct CostProbe {
   uint32_t step_tokens_max = 0;
   uint32_t context_tokens_max = 0;  // 0: no steps can be measured
   uint32_t copy_blocks_max = 0;     // 0: there is no host tier
+  uint32_t window_tokens = 0;       // CostProfile::window_tokens
   std::function<Nanos(const ProbedStep& step)> step;
   std::function<Nanos(CopyDirection direction, uint32_t blocks)> copy;
 };

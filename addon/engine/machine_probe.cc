@@ -92,6 +92,7 @@ CostProbe MakeMachineProbe(Model& model, const KvStorage& storage, CopyEngine& c
   return {.step_tokens_max = model.step_tokens_max(),
           .context_tokens_max = ContextTokensMax(model, storage),
           .copy_blocks_max = blocks_max,
+          .window_tokens = WindowOfAllLayers(model.hyperparameters()),
           // Shared, because functions are copied and its buffers are to be kept.
           .step = [probe = std::make_shared<StepProbe>(model, storage, pool)](
                       const ProbedStep& step) { return (*probe)(step); },

@@ -74,9 +74,10 @@ Result<std::unique_ptr<KvStorage>> CreateStorage(const Model& model,
 Result<CostModel> MeasureCost(Runtime& runtime) {
   Result<CopyEngine> copies = CopyEngine::Create(*runtime.storage, runtime.model->device());
   if (!copies.ok()) return copies.status();
-  const Calibration calibration =
-      Calibrate(MakeMachineProbe(*runtime.model, *runtime.storage, copies.value(), *runtime.pool));
-  CostModel cost;
+  const CostProbe probe =
+      MakeMachineProbe(*runtime.model, *runtime.storage, copies.value(), *runtime.pool);
+  const Calibration calibration = Calibrate(probe);
+  CostModel cost(CostProfile{.window_tokens = probe.window_tokens});
   cost.Calibrate(calibration.forward, calibration.swap_out, calibration.swap_in);
   return cost;
 }
@@ -88,6 +89,7 @@ SchedulerConfig MakeSchedulerConfig(const Runtime& runtime, const RuntimeOptions
   config.kv.block_tokens = options.block_tokens;
   config.kv.block_bytes = runtime.storage->shape().block_bytes();
   config.kv.prefix_cache = options.prefix_cache;
+  config.kv.window_tokens = WindowOfAllLayers(runtime.model->hyperparameters());
   config.policy = options.policy;
   config.slo = options.slo;
   config.context_tokens_max = runtime.model->context_tokens_max();

@@ -167,7 +167,10 @@ uint32_t KvManager::AttachPrefix(BlockTable& table, std::span<const TokenId> tok
   IC_CHECK(computed == table.size() * size);
   BlockTable::Other last = table.empty() ? BlockTable::Other{} : table.other_.back();
   if (!config_.prefix_cache || (!table.empty() && last.content == kNoContent)) return computed;
+  if (config_.window_tokens > 0 && table.empty()) return FindWindow(table, tokens) * size;
   while (computed + size < tokens.size()) {
+    // Going further would release blocks, and could not be undone.
+    if (FirstVisibleBlock(computed + size) > table.released_) break;
     const auto block_tokens = TokensOf(tokens, table.size());
     const PrefixKey key = PrefixCache::KeyOf(last.key, block_tokens);
     const PrefixCache::Hit hit = cache_.Find(last.content, key, block_tokens);
@@ -179,6 +182,48 @@ uint32_t KvManager::AttachPrefix(BlockTable& table, std::span<const TokenId> tok
     computed += size;
   }
   return computed;
+}
+
+// Fills an empty table with the longest prefix of which the cache has the window; blocks before it
+// may be gone. Of those that the table had before it is known what they hold, of others as far as
+// the cache has all before them. Returns how many blocks that is.
+uint32_t KvManager::FindWindow(BlockTable& table, std::span<const TokenId> tokens) {
+  uint32_t usable = 0;
+  uint32_t found = 0;  // consecutive blocks up to here that the cache has
+  BlockTable::Other last;
+  while ((table.size() + 1) * config_.block_tokens < tokens.size()) {
+    const uint32_t i = table.size();
+    if (i < table.known_.size()) {
+      last = {kNoBlock, table.known_[i].key, table.known_[i].content};
+    } else {
+      last.key = PrefixCache::KeyOf(last.key, TokensOf(tokens, i));
+      last.content = cache_.Find(last.content, last.key, TokensOf(tokens, i)).content;
+      if (last.content == kNoContent) break;
+    }
+    found = cache_.FindContent(last.content) == kNoBlock ? 0 : found + 1;
+    Append(table, kNoBlock, last);
+    if (FirstVisibleBlock((i + 1) * config_.block_tokens) + found > i) usable = i + 1;
+  }
+  table.released_ = table.sealed_ = table.size();
+  Truncate(table, usable);
+  table.released_ = FirstVisibleBlock(usable * config_.block_tokens);
+  for (uint32_t i = table.released_; i < usable; ++i) {
+    AddCached(table.device_[i] = cache_.FindContent(table.other_[i].content), &table);
+    ++table.on_device_;
+  }
+  return usable;
+}
+
+uint32_t KvManager::BlocksWanted(const BlockTable& table, uint32_t computed,
+                                 uint32_t tokens) const {
+  uint32_t size = std::max(BlocksFor(tokens), table.size());
+  if (config_.window_tokens > 0) {
+    // The window of a chunk's first token and the chunk itself lie in so many blocks at most.
+    const uint32_t chunk = config_.window_tokens - 1 + config_.chunk_tokens;
+    const uint32_t most = FirstVisibleBlock(computed) + BlocksFor(chunk) + 1;
+    size = std::max(std::min(size, most), table.size()) - table.released_;
+  }
+  return size - table.on_device_;
 }
 
 uint32_t KvManager::ExtendCost(const BlockTable& table, uint32_t computed, uint32_t tokens) const {
@@ -249,19 +294,39 @@ void KvManager::SealBlocks(BlockTable& table, std::span<const TokenId> tokens, u
   table.sealed_ = full;
 }
 
+// The copies that an entry has.
+void KvManager::ReleaseEntry(BlockTable& table, uint32_t index) {
+  const BlockRef ref = table[index];
+  if (ref.on_device() && ref.on_host()) UncountBacked(table);
+  if (ref.on_device()) ReleaseDevice(ref.device, &table);
+  if (ref.on_host()) ReleaseHost(ref.host);
+  table.on_device_ -= ref.on_device();
+  table.device_[index] = table.other_[index].host = kNoBlock;
+}
+
+void KvManager::ReleaseBlocks(BlockTable& table, uint32_t first) {
+  IC_CHECK(first <= table.size());
+  while (table.released_ < first) ReleaseEntry(table, table.released_++);
+}
+
+void KvManager::Remember(BlockTable& table) const {
+  if (table.known_.size() < table.sealed_) table.known_.resize(table.sealed_);
+  for (uint32_t i = 0; i < table.sealed_; ++i) {
+    table.known_[i] = {table.other_[i].key, table.other_[i].content};
+  }
+}
+
 void KvManager::Truncate(BlockTable& table, uint32_t first) {
   for (uint32_t i = first; i < table.size(); ++i) Prefetch(table, i);
+  if (table.released_ > 0 && first < table.sealed_) Remember(table);
   // From the end, so that the cache evicts suffixes before the prefixes they need.
   while (table.size() > first) {
-    const BlockRef ref = table[table.size() - 1];
-    if (ref.on_device() && ref.on_host()) UncountBacked(table);
-    if (ref.on_device()) ReleaseDevice(ref.device, &table);
-    if (ref.on_host()) ReleaseHost(ref.host);
-    table.on_device_ -= ref.on_device();
+    ReleaseEntry(table, table.size() - 1);
     table.device_.pop_back();
     table.other_.pop_back();
   }
   table.sealed_ = std::min(table.sealed_, table.size());
+  table.released_ = std::min(table.released_, table.size());
   if (first > 0) return;
   device_entries_.Give(std::move(table.device_));
   other_entries_.Give(std::move(table.other_));
@@ -304,7 +369,7 @@ void KvManager::CopyAhead(BlockTable& table, uint32_t index, std::vector<BlockCo
 }
 
 void KvManager::Reattach(BlockTable& table, uint32_t computed) {
-  for (uint32_t i = 0; i < table.size() && table.missing() > 0; ++i) {
+  for (uint32_t i = table.released_; i < table.size() && table.missing() > 0; ++i) {
     BlockTable::Other& other = table.other_[i];
     if (table.device_[i] != kNoBlock || other.content == kNoContent) continue;
     const BlockId cached = cache_.FindContent(other.content);
@@ -365,12 +430,14 @@ void KvManager::Share(BlockTable& parent, BlockTable& child) {
   other_entries_.Grow(child.other_, parent.size());
   for (uint32_t i = 0; i < parent.size(); ++i) {
     const BlockRef ref = parent[i];
-    IC_CHECK(ref.on_device() || ref.on_host());
+    IC_CHECK(ref.on_device() || ref.on_host() || i < parent.released_);
     if (ref.on_device()) AddReference(ref.device, &child);
     if (ref.on_host()) host_.AddReference(ref.host);
     Append(child, ref.device, parent.other_[i]);
   }
   child.sealed_ = parent.sealed_;
+  child.released_ = parent.released_;
+  child.known_ = parent.known_;
   parent.forked_ = child.forked_ = true;
 }
 
@@ -381,7 +448,7 @@ std::vector<uint32_t> KvManager::ExpectedReferences(std::span<const BlockTable* 
   for (const BlockTable* table : tables) {
     for (uint32_t i = 0; i < table->size(); ++i) {
       const BlockRef ref = (*table)[i];
-      IC_CHECK(ref.on_device() || ref.on_host());
+      IC_CHECK((ref.on_device() || ref.on_host()) == (i >= table->released()));
       if (ref.*tier != kNoBlock) ++expected[Index(ref.*tier)];
     }
   }

@@ -5,6 +5,11 @@
 //
 // A block may be in both tiers: copied out ahead of time, or back from the host. Its copy on the
 // host is spare: it makes giving up the block free, and is overwritten when host memory runs out.
+//
+// With a window, a table of `computed` tokens has released exactly its first
+// FirstVisibleBlock(computed) blocks. Released ones stay findable like discarded ones. What is left
+// of a window of which a part is gone is of no use: it is given up as a whole (UsableBlocks), and
+// AttachPrefix finds again what is still there.
 #pragma once
 
 #include <array>
@@ -26,6 +31,11 @@ struct KvConfig {
   uint32_t block_tokens = 16;
   size_t block_bytes = 1;  // for accounting
   bool prefix_cache = true;
+  // Where every layer has a window, the longest one (AttentionRules::window_tokens); 0: all
+  // positions are kept.
+  uint32_t window_tokens = 0;
+  // Most tokens of a sequence in a step; read only with a window.
+  uint32_t chunk_tokens = 512;
 };
 
 class KvManager {
@@ -34,6 +44,14 @@ class KvManager {
 
   const KvConfig& config() const { return config_; }
   uint32_t BlocksFor(uint32_t tokens) const { return DivCeil(tokens, config_.block_tokens); }
+  // The first block that the token at this position, or one after it, sees.
+  uint32_t FirstVisibleBlock(uint32_t position) const {
+    const uint32_t window = config_.window_tokens;
+    return window == 0 || position < window ? 0 : (position + 1 - window) / config_.block_tokens;
+  }
+  // Device blocks beyond those on the device that a table of `computed` tokens takes until it has
+  // `tokens`; a copy of a shared one not counted. With a window: at any one time, in chunks.
+  uint32_t BlocksWanted(const BlockTable& table, uint32_t computed, uint32_t tokens) const;
 
   // Device blocks that Extend can get: free ones, and cached ones that nobody references.
   uint32_t available() const { return device_.free() + cache_.unreferenced(); }
@@ -52,7 +70,7 @@ class KvManager {
 
   // Appends cached blocks to a table that covers exactly `computed` (full blocks) tokens, as far as
   // `tokens` is found and one token is left to compute. Returns how many tokens the table then
-  // covers.
+  // covers. Truncate undoes it.
   uint32_t AttachPrefix(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed);
 
   // Device blocks that Extend would take.
@@ -83,6 +101,18 @@ class KvManager {
 
   // Gives up all blocks from `first` on; sealed ones stay findable on the device until evicted.
   void Truncate(BlockTable& table, uint32_t first);
+  // Of the first `blocks` blocks of a table, how many one can go on from: all or none.
+  uint32_t UsableBlocks(const BlockTable& table, uint32_t blocks) const {
+    return FirstVisibleBlock(blocks * config_.block_tokens) < table.released_ ? 0 : blocks;
+  }
+  // Other tokens than before will follow after the first `blocks` blocks.
+  void Forget(BlockTable& table, uint32_t blocks) const {
+    if (table.known_.size() > blocks) table.known_.resize(blocks);
+  }
+  // `computed` tokens are valid: gives up the blocks that nobody sees any more.
+  void Release(BlockTable& table, uint32_t computed) {
+    if (config_.window_tokens > 0) ReleaseBlocks(table, FirstVisibleBlock(computed));
+  }
 
   // True if giving up the device copy of this block makes memory available: nobody else references
   // it.
@@ -172,6 +202,10 @@ class KvManager {
   void CompleteBacking(const Backing& backing);
   uint32_t host_spare() const { return std::accumulate(spare_.begin(), spare_.end(), 0u); }
   void Append(BlockTable& table, BlockId device, const BlockTable::Other& other);
+  void ReleaseEntry(BlockTable& table, uint32_t index);
+  void ReleaseBlocks(BlockTable& table, uint32_t first);
+  void Remember(BlockTable& table) const;
+  uint32_t FindWindow(BlockTable& table, std::span<const TokenId> tokens);
   void ListHolder(BlockTable& table);
   void UnlistHolder(BlockTable& table);
   std::vector<uint32_t> ExpectedReferences(std::span<const BlockTable* const> tables,

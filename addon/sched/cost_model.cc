@@ -11,6 +11,8 @@ constexpr double kSecondsPerNano = 1e-9;
 // The newest step's share in the mean error: about the last 30 steps count.
 constexpr double kErrorShare = 0.03;
 constexpr double kUnlimited = 1e9;
+// A context that no window hides anything of; sums of two still fit.
+constexpr uint64_t kAllTokens = UINT64_MAX / 2;
 // The straight line has no knee. S is where the part that does not depend on tokens has fallen to a
 // third of the step: GPT-J-6B on an A100 (c = 10 ms, a = 0.0463 ms) gives 432, where InferCept's
 // authors chose 384.
@@ -56,6 +58,7 @@ LineFollower MakeCopyLine(const CostProfile& profile, size_t direction) {
 CostModel::CostModel(const CostProfile& profile)
     : forward_({profile.step, profile.per_query_token, profile.per_kv_token}),
       query_tile_(profile.query_tile),
+      reach_tokens_(profile.window_tokens == 0 ? kAllTokens : profile.window_tokens),
       copy_{MakeCopyLine(profile, 0), MakeCopyLine(profile, 1)} {}
 
 void CostModel::Calibrate(std::span<const ForwardSample> forward, std::span<const CopySample> out,
@@ -81,8 +84,13 @@ void CostModel::Observe(CopyDirection direction, const CopySample& sample) {
 
 uint64_t CostModel::KvReadsOfMany(uint64_t first, uint64_t count) const {
   const uint64_t tiles = count / query_tile_;
-  const uint64_t rest = count % query_tile_ > 0 ? first + count : 0;
-  return tiles * first + query_tile_ * tiles * (tiles + 1) / 2 + rest;
+  const uint64_t rest = count % query_tile_;
+  // The first tiles see everything, the others as much as each other.
+  const uint64_t most = reach_tokens_ + query_tile_ - 1;
+  const uint64_t growing = std::min(tiles, (most - std::min(most, first)) / query_tile_);
+  const uint64_t whole = growing * first + query_tile_ * growing * (growing + 1) / 2;
+  const uint64_t last = rest > 0 ? std::min(first + count, reach_tokens_ + rest - 1) : 0;
+  return whole + (growing < tiles ? (tiles - growing) * most : 0) + last;
 }
 
 double CostModel::Forward(double query_tokens, double kv_tokens) const {
@@ -111,7 +119,9 @@ uint32_t CostModel::SaturationTokens() const {
 
 CostProfile CostModel::profile() const {
   const LineVector& forward = forward_.coefficients();
-  CostProfile profile{forward[0], forward[1], forward[2], {}, {}, query_tile_};
+  const uint64_t window = reach_tokens_ == kAllTokens ? 0 : reach_tokens_;
+  CostProfile profile{
+      forward[0], forward[1], forward[2], {}, {}, query_tile_, static_cast<uint32_t>(window)};
   for (size_t direction = 0; direction < 2; ++direction) {
     const LineVector& copy = copy_[direction].coefficients();
     profile.copy_start[direction] = copy[0];

@@ -8,6 +8,7 @@
 // term is ours.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -41,6 +42,8 @@ struct CostProfile {
   // attention costs by itself (a processor, bound by arithmetic), a kernel's tile where reading
   // binds.
   uint32_t query_tile = 1;
+  // How far back attention looks in every layer (KvConfig::window_tokens); 0: to the beginning.
+  uint32_t window_tokens = 0;
 };
 
 class CostModel {
@@ -58,10 +61,12 @@ class CostModel {
   void Observe(CopyDirection direction, const CopySample& sample);
 
   // Positions that attention reads for `count` query tokens of a sequence, the first at position
-  // `first`: all up to its last token, for each tile.
+  // `first`: for each tile, from the first one that its first token sees to its last token.
   uint64_t KvReads(uint64_t first, uint64_t count) const {
-    return count == 1 ? first + 1 : KvReadsOfMany(first, count);
+    return count == 1 ? std::min(first + 1, reach_tokens_) : KvReadsOfMany(first, count);
   }
+  // Positions that a token sees at most.
+  uint64_t reach_tokens() const { return reach_tokens_; }
 
   // Seconds.
   double Forward(double query_tokens, double kv_tokens) const;
@@ -85,6 +90,7 @@ class CostModel {
 
   LineFollower forward_;
   uint32_t query_tile_;
+  uint64_t reach_tokens_;
   std::array<LineFollower, 2> copy_;  // By CopyDirection.
   double relative_error_ = 0;
 };

@@ -29,8 +29,9 @@ double HindsightSwap(const PastInterception& past, const HindsightLoad& load,
 
 double HindsightDiscard(const PastInterception& past, const HindsightLoad& load,
                         const CostModel& cost) {
-  const uint64_t tokens =
+  uint64_t tokens =
       std::min<uint64_t>(past.context_tokens, uint64_t{past.own_blocks} * load.block_tokens);
+  if (past.released_blocks > 0) tokens = past.context_tokens;
   return WasteRecompute({past.context_tokens - tokens, tokens}, load.other_tokens,
                         load.bytes_per_token, cost);
 }

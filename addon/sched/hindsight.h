@@ -20,6 +20,7 @@ namespace infercept {
 struct PastInterception {
   // When it began: C, and the context's blocks, its own and those shared with others.
   uint32_t context_tokens = 0;
+  uint32_t released_blocks = 0;  // behind its window, on no device
   uint32_t own_blocks = 0;
   uint32_t shared_blocks = 0;
   double refused_seconds = 0;     // of its duration: SpentSeconds::refused

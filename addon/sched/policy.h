@@ -45,6 +45,9 @@ struct PausedContext {
   uint32_t device_blocks = 0;  // private device blocks: what giving up would free
   uint32_t backed_blocks = 0;  // of them, those with a copy on the host: what moving out frees now
   uint32_t host_blocks = 0;    // blocks on the host only; they are the last ones
+  // Behind the window, in neither tier. If there are any, the context can only be given up as a
+  // whole, and all of it is computed again.
+  uint32_t released_blocks = 0;
   uint32_t block_tokens = 0;
   // Since the interception began; InferCept's own estimate of what is to come
   double elapsed_seconds = 0;

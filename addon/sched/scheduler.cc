@@ -20,12 +20,26 @@ Status Unknown(SeqId seq, std::string_view wanted) {
           "sequence " + std::to_string(Index(seq)) + " is not " + std::string(wanted)};
 }
 
+// With a window, a sequence goes on in chunks that fit into the pool beside it. A pool that has no
+// room for a block's worth keeps all: contexts are no longer than that.
+SchedulerConfig FitWindow(SchedulerConfig config) {
+  KvConfig& kv = config.kv;
+  // Window and chunk may begin and end within blocks.
+  const uint64_t room = uint64_t{kv.device_blocks - 1} * kv.block_tokens + 1;
+  const uint64_t chunk = room - std::min<uint64_t>(room, kv.window_tokens);
+  if (chunk < kv.block_tokens) kv.window_tokens = 0;
+  kv.chunk_tokens = kv.window_tokens == 0
+                        ? config.step_tokens_max
+                        : static_cast<uint32_t>(std::min<uint64_t>(chunk, config.step_tokens_max));
+  return config;
+}
+
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerConfig& config, const CostModel& cost)
-    : config_(config),
+    : config_(FitWindow(config)),
       cost_(cost),
-      kv_(config.kv),
+      kv_(config_.kv),
       kinds_(config.kv.block_bytes),
       sequences_(kv_, kinds_),
       queue_(config.slo),
@@ -38,6 +52,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, const CostModel& cost)
 Scheduler::~Scheduler() = default;
 
 uint32_t Scheduler::context_tokens_max() const {
+  if (config_.kv.window_tokens > 0) return config_.context_tokens_max;
   const uint64_t pool = uint64_t{config_.kv.device_blocks} * config_.kv.block_tokens;
   return static_cast<uint32_t>(std::min<uint64_t>(config_.context_tokens_max, pool));
 }
@@ -114,7 +129,14 @@ Nanos Scheduler::PlaceOf(const Sequence& sequence, bool new_turn, Nanos now) con
   const bool yields = config_.policy == PolicyKind::kAdaptive && config_.ideas.large_yield &&
                       kv_.host_available() > config_.kv.host_blocks / kHostLeast;
   const Nanos arrival = sequence.turn.arrival;
-  return yields ? queue_.PlaceOf(arrival, sequence.tokens.size()) : arrival;
+  return yields ? queue_.PlaceOf(arrival, HeldTokens(sequence)) : arrival;
+}
+
+// What its context takes memory for.
+size_t Scheduler::HeldTokens(const Sequence& sequence) const {
+  const size_t tokens = sequence.tokens.size();
+  const uint32_t window = config_.kv.window_tokens;
+  return window == 0 ? tokens : std::min<size_t>(tokens, window);
 }
 
 Status Scheduler::Mark(SeqId seq, const InterceptionFacts& facts, Nanos now) {
@@ -170,11 +192,13 @@ Status Scheduler::Rewind(SeqId seq, uint32_t tokens) {
 // again.
 void Scheduler::CutBack(Sequence& sequence, uint32_t tokens) {
   sequence.tokens.resize(std::min<size_t>(sequence.tokens.size(), tokens));
+  const uint32_t full = tokens / config_.kv.block_tokens;
   if (sequence.computed > tokens) {
-    const uint32_t full = tokens / config_.kv.block_tokens;
-    kv_.Truncate(sequence.blocks, full);
-    sequence.computed = full * config_.kv.block_tokens;
+    const uint32_t usable = kv_.UsableBlocks(sequence.blocks, full);
+    kv_.Truncate(sequence.blocks, usable);
+    sequence.computed = usable * config_.kv.block_tokens;
   }
+  kv_.Forget(sequence.blocks, full);
   sequence.computed_once = std::min(sequence.computed_once, tokens);
   sequences_.Update(sequence);
 }
@@ -221,6 +245,7 @@ void Scheduler::BeginInterception(Sequence& sequence, Nanos now) {
   InterceptionState& interception = sequence.interception;
   interception.started = now;
   interception.context_tokens = sequence.computed;
+  interception.released_blocks = sequence.blocks.released();
   interception.all_blocks = sequence.blocks.on_device();
   interception.own_blocks = sequence.blocks.private_blocks();
   kinds_.Begin(sequence.held, kinds_.RowOf(interception.kind));
@@ -255,7 +280,7 @@ void Scheduler::EndTurn(Sequence& sequence, FinishReason reason, Nanos now) {
   if (sequence.status == SequenceStatus::kPaused)
     event.intercepted += now - sequence.interception.started;
   events_.push_back(event);
-  if (reason != FinishReason::kAborted) queue_.Observe(event.total, sequence.tokens.size());
+  if (reason != FinishReason::kAborted) queue_.Observe(event.total, HeldTokens(sequence));
   sequence.status = sequence.keep ? SequenceStatus::kPaused : SequenceStatus::kFinished;
   sequence.interception = {};
   BeginInterception(sequence, now);
@@ -331,6 +356,7 @@ void Scheduler::CommitSlice(Sequence& sequence, const Slice& slice) {
   sequence.computed += slice.count;
   sequence.computed_once = std::max(sequence.computed_once, sequence.computed);
   kv_.Seal(sequence.blocks, sequence.tokens, sequence.computed);
+  kv_.Release(sequence.blocks, sequence.computed);
 }
 
 void Scheduler::CommitToken(Sequence& sequence, const SampledToken& sampled, Nanos now) {
@@ -399,6 +425,7 @@ void Scheduler::CheckIntegrity() const {
   for (const Sequence* sequence : sequences_.All()) {
     IC_CHECK(sequence->computed <= sequence->tokens.size());
     IC_CHECK(sequence->blocks.size() == kv_.BlocksFor(sequence->computed));
+    IC_CHECK(sequence->blocks.released() == kv_.FirstVisibleBlock(sequence->computed));
     tables.push_back(&sequence->blocks);
   }
   kv_.CheckIntegrity(tables);

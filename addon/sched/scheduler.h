@@ -100,7 +100,8 @@ class Scheduler {
   void ImportDurations(std::span<const LearnedDurations> learned) { durations_.Import(learned); }
   // nullptr when unknown.
   const Sequence* Find(SeqId seq) const;
-  // Tokens that one sequence can have: the model's limit, or what the whole pool holds.
+  // Tokens that one sequence can have: the model's limit, or what the whole pool holds; where the
+  // pool holds a window and more, the model's.
   uint32_t context_tokens_max() const;
   // Sequences of every state, ordered by id.
   std::vector<const Sequence*> Sequences() const;
@@ -114,6 +115,7 @@ class Scheduler {
  private:
   Status CheckFits(uint64_t tokens) const;
   Nanos PlaceOf(const Sequence& sequence, bool new_turn, Nanos now) const;
+  size_t HeldTokens(const Sequence& sequence) const;
   Sequence* FindPaused(SeqId seq);
   void BeginInterception(Sequence& sequence, Nanos now);
   void BeginPause(Sequence& sequence, PauseReason reason, Nanos now);

@@ -46,6 +46,7 @@ struct InterceptionState {
   uint32_t given_up_blocks = 0;  // by all decisions about it
   // When it started: computed tokens, device blocks, and of them those that were the context's own.
   uint32_t context_tokens = 0;
+  uint32_t released_blocks = 0;  // and those behind its window
   uint32_t all_blocks = 0;
   uint32_t own_blocks = 0;
   double refused_seconds = 0;  // of its duration, while work was refused memory; once it has ended

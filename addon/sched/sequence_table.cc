@@ -79,18 +79,23 @@ const Sequence* SequenceTable::Find(SeqId id) const {
   return const_cast<SequenceTable*>(this)->Find(id);
 }
 
+// Computed tokens that are on the device.
+uint32_t SequenceTable::DeviceTokens(const Sequence& sequence) const {
+  const uint64_t room = uint64_t{sequence.blocks.on_device()} * kv_.config().block_tokens;
+  return static_cast<uint32_t>(std::min<uint64_t>(sequence.computed, room));
+}
+
 SequenceShare SequenceTable::ShareOf(const Sequence& sequence) const {
   const BlockTable& blocks = sequence.blocks;
   const auto tokens = static_cast<uint32_t>(sequence.tokens.size());
   SequenceShare share;
   share.device_blocks = blocks.on_device();
-  share.device_tokens = static_cast<uint32_t>(std::min<uint64_t>(
-      sequence.computed, uint64_t{blocks.on_device()} * kv_.config().block_tokens));
+  share.device_tokens = DeviceTokens(sequence);
   share.missing_blocks = blocks.missing();
   share.incoming_blocks = share.missing_blocks > 0 ? blocks.on_device() : 0;
   share.ready_tokens = share.missing_blocks > 0 ? 0 : sequence.pending();
   share.decodes = sequence.status == SequenceStatus::kRunning && sequence.pending() == 1;
-  share.wanted_blocks = std::max(kv_.BlocksFor(tokens), blocks.size()) - blocks.on_device();
+  share.wanted_blocks = kv_.BlocksWanted(blocks, sequence.computed, tokens);
   share.forked = blocks.forked();
   return share;
 }
@@ -147,15 +152,16 @@ bool SequenceTable::HasOnlyGrown(const Sequence& sequence) const {
   const SequenceShare& share = sequence.share;
   const BlockTable& blocks = sequence.blocks;
   return sequence.listed_decode && share.decodes > 0 && IsDecode(sequence) &&
-         sequence.status == SequenceStatus::kRunning && share.device_blocks == blocks.size() &&
+         sequence.status == SequenceStatus::kRunning && share.device_blocks == blocks.on_device() &&
          sequence.tokens.size() <= size_t{blocks.size()} * kv_.config().block_tokens &&
          share.wanted_blocks == 0 && share.forked == blocks.forked();
 }
 
 void SequenceTable::Update(Sequence& sequence) {
   if (HasOnlyGrown(sequence)) {
-    Replace(active_sums_.device_tokens, sequence.share.device_tokens, sequence.computed);
-    sequence.share.device_tokens = sequence.computed;
+    const uint32_t tokens = DeviceTokens(sequence);
+    Replace(active_sums_.device_tokens, sequence.share.device_tokens, tokens);
+    sequence.share.device_tokens = tokens;
     return;
   }
   SequenceSums& sums = sequence.listed_active ? active_sums_ : paused_sums_;

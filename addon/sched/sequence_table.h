@@ -77,6 +77,7 @@ class SequenceTable {
 
  private:
   SequenceShare ShareOf(const Sequence& sequence) const;
+  uint32_t DeviceTokens(const Sequence& sequence) const;
   bool HasOnlyGrown(const Sequence& sequence) const;
   void Unlist(Sequence& sequence);
   void AccountFor(Sequence& sequence);

@@ -69,7 +69,8 @@ void StepBuilder::MeasureLeft() {
 // Device blocks that the sequence needs beyond what it has, to compute all its pending tokens.
 uint32_t StepBuilder::Demand(const Sequence& sequence) const {
   const auto tokens = static_cast<uint32_t>(sequence.tokens.size());
-  return sequence.blocks.missing() + kv_.ExtendCost(sequence.blocks, sequence.computed, tokens);
+  return kv_.BlocksWanted(sequence.blocks, sequence.computed, tokens) +
+         kv_.CopyCost(sequence.blocks, sequence.computed);
 }
 
 // The oldest runnable sequence can always take what it needs; one that could not even then was
@@ -154,7 +155,8 @@ bool StepBuilder::AddPrefill(Sequence& sequence) {
   }
   const uint32_t room =
       context_.config.step_tokens_max - static_cast<uint32_t>(plan_.tokens.size());
-  const uint32_t count = std::min({tokens_left_, room, sequence.pending()});
+  const uint32_t count =
+      std::min({tokens_left_, room, sequence.pending(), kv_.config().chunk_tokens});
   tokens_left_ -= count;
   AddSlice(sequence, count);
   return true;
@@ -216,7 +218,7 @@ void StepBuilder::BringBack() {
 void StepBuilder::BringBack(Sequence& sequence, uint32_t blocks) {
   const uint32_t limit = std::min(swap_in_left_, blocks);
   uint32_t copied = 0;
-  for (uint32_t i = 0; i < sequence.blocks.size() && copied < limit; ++i) {
+  for (uint32_t i = sequence.blocks.released(); i < sequence.blocks.size() && copied < limit; ++i) {
     kv_.Prefetch(sequence.blocks, i + kBlocksAhead);
     if (sequence.blocks.device()[i] != kNoBlock) continue;
     if (kv_.available() == 0) break;  // What leaves for the oldest is not there yet.
@@ -306,6 +308,7 @@ Hindsight StepBuilder::LookBackOn(const Sequence& sequence) const {
   const InterceptionState& interception = *sequence.resumed;
   PastInterception past;
   past.context_tokens = interception.context_tokens;
+  past.released_blocks = interception.released_blocks;
   past.own_blocks = interception.own_blocks;
   past.shared_blocks = interception.all_blocks - interception.own_blocks;
   past.refused_seconds = interception.refused_seconds;

@@ -42,6 +42,7 @@ PausedContext StepBuilder::Describe(Sequence& sequence) const {
   paused.tokens = sequence.computed;
   paused.device_blocks = sequence.blocks.private_blocks();
   paused.host_blocks = sequence.blocks.missing();
+  paused.released_blocks = sequence.blocks.released();
   paused.backed_blocks = std::min(sequence.blocks.backed(), paused.device_blocks);
   paused.block_tokens = kv_.config().block_tokens;
   paused.elapsed_seconds =
@@ -160,7 +161,8 @@ WaitEstimate StepBuilder::EstimateOf(Sequence& sequence, Expectation expectation
 uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks, uint32_t copies) {
   uint32_t moved = 0;
   uint32_t copied = 0;
-  for (uint32_t i = sequence.blocks.size(); i > 0 && moved < blocks; --i) {
+  const uint32_t released = sequence.blocks.released();
+  for (uint32_t i = sequence.blocks.size(); i > released && moved < blocks; --i) {
     if (i > kBlocksAhead) kv_.Prefetch(sequence.blocks, i - kBlocksAhead - 1);
     const bool link = copied < copies && kv_.host_available() > 0;
     if (!link && sequence.blocks.backed() == 0) break;
@@ -184,7 +186,8 @@ void StepBuilder::CopyAhead() {
     Sequence& sequence = *context_.sequences.Find(decision.seq);
     const uint32_t limit = std::min(decision.ahead, swap_out_left_);
     uint32_t copied = 0;
-    for (uint32_t i = sequence.blocks.size(); i > 0 && copied < limit; --i) {
+    const uint32_t released = sequence.blocks.released();
+    for (uint32_t i = sequence.blocks.size(); i > released && copied < limit; --i) {
       if (kv_.host_available_ahead() == 0) break;
       if (i > kBlocksAhead) kv_.Prefetch(sequence.blocks, i - kBlocksAhead - 1);
       if (!kv_.IsPrivate(sequence.blocks, i - 1) || kv_.IsBacked(sequence.blocks, i - 1)) continue;
@@ -198,16 +201,21 @@ void StepBuilder::CopyAhead() {
 }
 
 // Gives up table entries from the end until `blocks` private device blocks, or `host_too` blocks
-// of either tier, became available, as far as there are so many. Returns how many did.
+// of either tier, became available, as far as there are so many; all entries where what stayed
+// would be a part of a window. Returns how many blocks became available.
 uint32_t StepBuilder::DiscardSuffix(Sequence& sequence, uint32_t blocks, bool host_too) {
   uint32_t first = sequence.blocks.size();
   uint32_t freed = 0;
   if (!host_too) blocks = std::min(blocks, sequence.blocks.private_blocks());
-  while (first > 0 && freed < blocks) {
+  const auto count_from_end = [&] {
     --first;
     const bool on_device = sequence.blocks.device()[first] != kNoBlock;
     freed += on_device ? kv_.IsPrivate(sequence.blocks, first) : host_too;
-  }
+  };
+  const uint32_t released = sequence.blocks.released();
+  while (first > released && freed < blocks) count_from_end();
+  while (first > released && kv_.UsableBlocks(sequence.blocks, first) == 0) count_from_end();
+  first = kv_.UsableBlocks(sequence.blocks, first);
   kv_.Truncate(sequence.blocks, first);
   sequence.computed = std::min(sequence.computed, first * kv_.config().block_tokens);
   context_.sequences.Update(sequence);

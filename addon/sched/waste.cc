@@ -12,18 +12,26 @@ double WastePreserve(const PausedContext& context, double seconds, const StepLoa
   return seconds * context.device_blocks * context.block_tokens * load.bytes_per_token;
 }
 
+double HeldOnAverage(double tokens, double reach_tokens) {
+  if (tokens <= reach_tokens) return tokens / 2;
+  return reach_tokens - reach_tokens * reach_tokens / (2 * tokens);
+}
+
 double WasteRecompute(const RecomputeRange& range, uint64_t other_tokens, double bytes_per_token,
                       const CostModel& cost) {
   const uint64_t reads = cost.KvReads(range.first, range.tokens);
   const auto tokens = static_cast<double>(range.tokens);
   const double seconds = cost.ForwardMarginal(tokens, static_cast<double>(reads));
-  return seconds * (tokens / 2 + static_cast<double>(other_tokens)) * bytes_per_token;
+  const double held = HeldOnAverage(tokens, static_cast<double>(cost.reach_tokens()));
+  return seconds * (held + static_cast<double>(other_tokens)) * bytes_per_token;
 }
 
 double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
   // What is on the host are the last blocks: discarding others takes them, too.
   const uint64_t blocks = uint64_t{context.device_blocks} + context.host_blocks;
-  const uint64_t tokens = std::min<uint64_t>(context.tokens, blocks * context.block_tokens);
+  uint64_t tokens = std::min<uint64_t>(context.tokens, blocks * context.block_tokens);
+  // What a window depends on is not there to begin from.
+  if (context.released_blocks > 0) tokens = context.tokens;
   return WasteRecompute({context.tokens - tokens, tokens}, load.running_tokens,
                         load.bytes_per_token, cost);
 }

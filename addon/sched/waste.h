@@ -19,9 +19,13 @@ struct RecomputeRange {
   uint64_t tokens = 0;
 };
 
+// Tokens that a context holds on average while so many are computed at an even pace, none of which
+// sees further back than `reach_tokens`.
+double HeldOnAverage(double tokens, double reach_tokens);
+
 // InferCept eq. 4 with marginal instead of whole step times: recomputing C tokens in chunks of S -
-// decodes holds half of their memory on average, and prolongs everybody else's stay by
-// what the chunks add to their steps.
+// decodes holds half of their memory on average (see HeldOnAverage), and prolongs everybody else's
+// stay by what the chunks add to their steps.
 double WasteRecompute(const RecomputeRange& range, uint64_t other_tokens, double bytes_per_token,
                       const CostModel& cost);
 // Of all that giving up the context would free.

@@ -38,13 +38,19 @@ struct Happening {
   }
 };
 
+CostProfile WindowedProfile(const SimOptions& options) {
+  CostProfile profile = options.profile;
+  profile.window_tokens = options.scheduler.kv.window_tokens;
+  return profile;
+}
+
 class Simulation {
  public:
   Simulation(std::span<const SimSession> sessions, const SimOptions& options)
       : sessions_(sessions),
         options_(options),
-        executor_(sessions, options.profile, options.on_plan),
-        scheduler_(options.scheduler, CostModel(options.profile)) {
+        executor_(sessions, WindowedProfile(options), options.on_plan),
+        scheduler_(options.scheduler, CostModel(WindowedProfile(options))) {
     report_.sessions.resize(sessions.size());
     awaited_.resize(sessions.size());
     for (uint32_t i = 0; i < sessions.size(); ++i) {

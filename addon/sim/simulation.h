@@ -18,7 +18,7 @@ namespace infercept {
 
 struct SimOptions {
   SchedulerConfig scheduler;
-  CostProfile profile;
+  CostProfile profile;  // Its window is the scheduler's.
   // Virtual time at which the simulation stops; 0: when every session has finished
   Nanos until = 0;
   // Tells the scheduler at each pause how long it will last: an oracle to compare estimators with.

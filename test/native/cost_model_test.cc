@@ -135,4 +135,34 @@ TEST(CostModel, ReadsAContextOncePerTile) {
   EXPECT_EQ(CostModel(profile).profile().query_tile, 2u);
 }
 
+// Counted tile by tile.
+uint64_t CountReads(const CostProfile& profile, uint64_t first, uint64_t count) {
+  uint64_t reads = 0;
+  for (uint64_t begin = first; begin < first + count; begin += profile.query_tile) {
+    const uint64_t end = std::min(begin + profile.query_tile, first + count);
+    const uint64_t hidden = begin + 1 - std::min<uint64_t>(begin + 1, profile.window_tokens);
+    reads += end - (profile.window_tokens == 0 ? 0 : hidden);
+  }
+  return reads;
+}
+
+TEST(CostModel, AWindowBoundsWhatIsRead) {
+  for (const uint32_t tile : {1u, 2u, 5u}) {
+    for (const uint32_t window : {0u, 1u, 3u, 8u, 100u}) {
+      CostProfile profile;
+      profile.query_tile = tile;
+      profile.window_tokens = window;
+      const CostModel cost(profile);
+      for (uint64_t first = 0; first < 14; ++first) {
+        for (uint64_t count = 0; count < 12; ++count) {
+          ASSERT_EQ(cost.KvReads(first, count), CountReads(profile, first, count))
+              << "tile " << tile << " window " << window << " first " << first << " count "
+              << count;
+        }
+      }
+      EXPECT_EQ(cost.profile().window_tokens, window);
+    }
+  }
+}
+
 }  // namespace infercept

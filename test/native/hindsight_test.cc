@@ -55,6 +55,19 @@ constexpr double kSwapWaste = 20 * 2e-3 * kWholeContext / 2;
 
 }  // namespace
 
+// Of 320 tokens a window of 64 was kept: all are computed again, while no more than 64 are held.
+TEST(Hindsight, AWindowIsComputedAgainFromTheBeginning) {
+  PastInterception past = GivenUp();
+  past.released_blocks = 16;
+  past.own_blocks = 4;
+  CostProfile profile = kProfile;
+  profile.window_tokens = 64;
+  const Hindsight hindsight = LookBack(past, Load(), CostModel(profile));
+  const double held = 64.0 - 64.0 * 64 / (2 * 320);
+  EXPECT_NEAR(hindsight.discard, 320 * 50e-6 * (held + 10000) * 100, 1e-6);
+  EXPECT_NEAR(hindsight.swap, 4 * 2e-3 * 64 * 100 / 2, 1e-6);
+}
+
 TEST(Hindsight, AlternativesFollowTheFormulas) {
   for (const PastInterception& past : {Kept(), GivenUp()}) {
     const Hindsight hindsight = Look(past);

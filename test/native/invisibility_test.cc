@@ -35,17 +35,25 @@ struct Hardship {
   uint64_t swapped = 0;
   uint64_t recomputed = 0;
   uint64_t shared = 0;
+  uint64_t beyond_pool = 0;  // contexts that were longer than what the device holds
 };
 
-// The stories of one seed in three worlds.
+uint32_t LongestWindow(const Hyperparameters& model) {
+  return model.windows.empty() ? 0 : std::ranges::max(model.windows);
+}
+
+// The stories of one seed in three worlds. Told alone, everything is kept that no window shows.
 void TellInWorlds(test::TinyModel& tiny, const Ops& ops, uint64_t seed, Rng& random,
                   const std::vector<Story>& stories, uint32_t context_max, Hardship& hardship) {
   const std::vector<Transcript> alone = TellAlone(tiny, stories, context_max);
   for (int i = 0; i < 3; ++i) {
-    const World world = RandomWorld(random, context_max);
+    const World world =
+        RandomWorld(random, context_max, LongestWindow(tiny.model->hyperparameters()));
     Teller teller(*tiny.model, tiny.storage->shape().dtype, tiny.pool, world, stories);
     const std::vector<Transcript> together = teller.Tell();
     for (size_t story = 0; story < stories.size(); ++story) {
+      const size_t tokens = stories[story].prompt.size() + together[story].size();
+      hardship.beyond_pool += tokens > world.device_blocks * world.block_tokens;
       ASSERT_TRUE(together[story] == alone[story])
           << "seed " << seed << " world " << i << " story " << story << " policy "
           << PolicyName(world.policy) << " isa " << ops.isa() << " keys and values "
@@ -95,6 +103,27 @@ TEST(Invisibility, EveryWorldTellsTheSameLongStories) {
   }
   EXPECT_GT(hardship.recomputed, 1000u);
   EXPECT_GT(hardship.shared, 10000u);
+}
+
+// Windows in all layers: what is behind them is given up, in pools that hold little more.
+TEST(Invisibility, EveryWorldTellsTheSameStoriesBehindWindows) {
+  Hardship hardship;
+  for (const DType kv : {DType::kF16, DType::kQ8_0}) {
+    for (const Ops* ops : SupportedOps()) {
+      Hyperparameters model = ModelFor(kv, kLongContextMax);
+      model.windows = {40, 17};
+      test::TinyModel tiny(*ops, DType::kF32, kv, model);
+      for (uint64_t seed = 0; seed < 12; ++seed) {
+        Rng random(seed * 15485863 + static_cast<uint64_t>(kv));
+        const std::vector<Story> stories = RandomStories(random, kLongPrefix);
+        TellInWorlds(tiny, *ops, seed, random, stories, kLongContextMax, hardship);
+      }
+    }
+  }
+  EXPECT_GT(hardship.swapped, 100u);
+  EXPECT_GT(hardship.recomputed, 1000u);
+  EXPECT_GT(hardship.shared, 1000u);
+  EXPECT_GT(hardship.beyond_pool, 100u);
 }
 
 }  // namespace infercept

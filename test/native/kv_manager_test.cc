@@ -310,11 +310,104 @@ TEST(KvManager, AForkHasNoSpareCopies) {
   Check(kv, {&parent, &child});
 }
 
+// A window of 6 tokens in blocks of 4: the token after 20 sees the positions from 15 on.
+KvConfig WindowConfig(uint32_t device_blocks, uint32_t host_blocks = 0) {
+  KvConfig config = Config(device_blocks, host_blocks);
+  config.window_tokens = 6;
+  config.chunk_tokens = 8;
+  return config;
+}
+
+TEST(KvManager, WhatIsBehindTheWindowIsAvailable) {
+  KvManager kv(WindowConfig(5, 2));
+  BlockTable table;
+  Fill(kv, table, Tokens(20));
+  std::vector<BlockCopy> copies;
+  kv.CopyAhead(table, 0, copies);
+  kv.CompleteCopies();
+  kv.Release(table, 20);
+  EXPECT_EQ(table.size(), 5u);
+  EXPECT_EQ(table.released(), 3u);
+  EXPECT_EQ(table.on_device(), 2u);
+  EXPECT_EQ(table.missing(), 0u);
+  EXPECT_EQ(table.device()[2], kNoBlock);
+  EXPECT_EQ(kv.available(), 3u);
+  EXPECT_EQ(kv.host_free(), 2u);
+  Check(kv, {&table});
+  // What is swapped out and comes back is the window.
+  for (const uint32_t index : {3u, 4u}) EXPECT_TRUE(kv.SwapOut(table, index, copies));
+  kv.CompleteCopies();
+  EXPECT_EQ(table.missing(), 2u);
+  kv.Reattach(table, 20);
+  EXPECT_EQ(table.missing(), 0u);
+  EXPECT_EQ(table.released(), 3u);
+  Check(kv, {&table});
+}
+
+TEST(KvManager, AWindowedContextWantsNoMoreThanItsWindowAndAChunk) {
+  KvManager kv(WindowConfig(5));
+  BlockTable table;
+  EXPECT_EQ(kv.BlocksWanted(table, 0, 4), 1u);
+  // 5 positions of the window and 8 of the chunk, neither of which begins at a block.
+  EXPECT_EQ(kv.BlocksWanted(table, 0, 1000), 5u);
+  Fill(kv, table, Tokens(20));
+  kv.Release(table, 20);
+  EXPECT_EQ(kv.BlocksWanted(table, 20, 21), 1u);
+  EXPECT_EQ(kv.BlocksWanted(table, 20, 1000), 3u);
+}
+
+// What is left of a window is of no use, what the cache has of it is.
+TEST(KvManager, ADiscardedWindowIsFoundThoughWhatWasBeforeItIsGone) {
+  KvManager kv(WindowConfig(8));
+  const auto tokens = Tokens(21);
+  BlockTable table;
+  Fill(kv, table, Tokens(20));
+  kv.Release(table, 20);
+  EXPECT_EQ(kv.UsableBlocks(table, 5), 5u);
+  EXPECT_EQ(kv.UsableBlocks(table, 4), 0u);
+  kv.Truncate(table, 0);
+  BlockTable other;
+  Fill(kv, other, Tokens(16, 100));  // Takes what was free, and block 0.
+  EXPECT_EQ(kv.AttachPrefix(table, tokens, 0), 20u);
+  EXPECT_EQ(table.released(), 3u);
+  EXPECT_EQ(table.on_device(), 2u);
+  Check(kv, {&table, &other});
+  // Nobody else knows what those blocks hold.
+  BlockTable stranger;
+  EXPECT_EQ(kv.AttachPrefix(stranger, tokens, 0), 0u);
+  // When other tokens come after 16, there is a shorter context whose window is there.
+  kv.Truncate(table, 0);
+  kv.Forget(table, 4);
+  EXPECT_EQ(kv.AttachPrefix(table, Tokens(16), 0), 12u);
+  EXPECT_EQ(table.released(), 1u);
+  Check(kv, {&table, &other});
+}
+
+// A prefix of which a window is there can be shared, and giving it back undoes that.
+TEST(KvManager, OnlyTheWindowOfASharedPrefixIsTaken) {
+  KvManager kv(WindowConfig(8));
+  BlockTable table;
+  Fill(kv, table, Tokens(20));
+  BlockTable child;
+  EXPECT_EQ(kv.AttachPrefix(child, Tokens(21), 0), 20u);
+  EXPECT_EQ(child.released(), 3u);
+  EXPECT_EQ(table.private_blocks(), 3u);
+  kv.Truncate(child, 0);
+  EXPECT_EQ(table.private_blocks(), 5u);
+  // A table with blocks of its own takes no more than can be given back.
+  kv.Share(table, child);
+  kv.Truncate(child, 2);
+  EXPECT_EQ(kv.AttachPrefix(child, Tokens(21), 8), 8u);
+  Check(kv, {&table, &child});
+}
+
 TEST(KvManager, RandomLivesKeepEveryCount) {
   for (uint32_t seed = 0; seed < 200; ++seed) {
     std::mt19937 random(seed);
     const auto below = [&](size_t limit) { return static_cast<uint32_t>(random() % limit); };
-    KvManager kv(Config(12, below(6)));
+    KvConfig config = Config(12, below(6));
+    if (seed % 2 == 1) config.window_tokens = 1 + below(12);
+    KvManager kv(config);
     std::vector<BlockTable> tables(4);
     std::vector<uint32_t> computed(4, 0);
     std::vector<std::vector<TokenId>> tokens;
@@ -334,9 +427,10 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
           kv.Extend(table, computed[i], end, copies);
           computed[i] = end;
           kv.Seal(table, tokens[i], end);
+          kv.Release(table, end);
         }
       } else if (kind == 1 && !table.empty()) {
-        const uint32_t first = below(table.size() + 1);
+        const uint32_t first = kv.UsableBlocks(table, below(table.size() + 1));
         kv.Truncate(table, first);
         computed[i] = std::min(computed[i], first * 4);
       } else if (kind == 2 && !table.empty()) {
@@ -345,7 +439,7 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
         if (kv.IsPrivate(table, index) && room) kv.SwapOut(table, index, copies);
       } else if (kind == 3) {
         if (below(2) == 0) kv.Reattach(table, computed[i]);
-        for (uint32_t index = 0; index < table.size(); ++index) {
+        for (uint32_t index = table.released(); index < table.size(); ++index) {
           const bool full = (index + 1) * 4 <= computed[i];
           if (!table[index].on_device() && kv.available() > 0)
             kv.SwapIn(table, index, full, copies);

@@ -56,10 +56,16 @@ void MemoryModel::NoteCopies(const StepPlan& plan) {
   }
 }
 
+uint32_t MemoryModel::FirstSeen(uint32_t position) const {
+  const uint32_t window = config_.window_tokens;
+  return window == 0 || position < window ? 0 : position + 1 - window;
+}
+
 void MemoryModel::NoteSlice(const StepPlan& plan, size_t slice) {
   const auto table = plan.block_tables[slice];
-  const uint32_t first_written = plan.slices[slice].first_position / config_.block_tokens;
-  for (uint32_t i = 0; i < table.size(); ++i) {
+  const uint32_t first_position = plan.slices[slice].first_position;
+  const uint32_t first_written = first_position / config_.block_tokens;
+  for (uint32_t i = FirstSeen(first_position) / config_.block_tokens; i < table.size(); ++i) {
     if (i < first_written) {
       Mark(device_uses_, table[i], kRead, kSwapTarget | kWritten);
     } else {
@@ -103,7 +109,7 @@ void MemoryModel::Compute(const StepPlan& plan, size_t slice_index,
   const uint32_t end = slice.first_position + slice.count;
   Require(end <= context.size(), "a slice lies within its context");
   Require(table.size() == DivCeil(end, config_.block_tokens), "a block table reaches to the slice");
-  for (uint32_t position = 0; position < end; ++position) {
+  for (uint32_t position = FirstSeen(slice.first_position); position < end; ++position) {
     const size_t block = Index(table[position / config_.block_tokens]);
     uint64_t& slot = device_[block * config_.block_tokens + position % config_.block_tokens];
     if (position >= slice.first_position) slot = context[position];

@@ -1,6 +1,7 @@
 // What both tiers hold while plans are executed, and what a plan may never do to them. Every slot
 // holds a digest of the token that stands there and of all before it; so a plan that reads a block
-// that was reused, is not copied yet, or belongs to somebody else is found at once.
+// that was reused, is not copied yet, or belongs to somebody else is found at once. With a window,
+// slices read what it shows.
 #pragma once
 
 #include <cstdint>
@@ -49,6 +50,8 @@ class MemoryModel {
 
   void CheckHazards(const StepPlan& plan);
   void NoteCopies(const StepPlan& plan);
+  // The first position that the token at this one reads.
+  uint32_t FirstSeen(uint32_t position) const;
   void NoteSlice(const StepPlan& plan, size_t slice);
   void Mark(std::vector<uint8_t>& uses, BlockId block, Use use, int forbidden);
   void Swap(const StepPlan& plan);

@@ -49,6 +49,21 @@ TEST(Waste, FollowsTheEquations) {
   EXPECT_EQ(WasteSwap(context, 20, Load(), cost), 0.0);
 }
 
+// A window of 320 tokens that 3,200 came before: it holds 320, copies 320, and recomputes all,
+// while no more than 320 are held.
+TEST(Waste, AWindowHoldsLittleAndIsComputedAgainFromTheBeginning) {
+  CostProfile profile = kProfile;
+  profile.window_tokens = 320;
+  const CostModel cost(profile);
+  PausedContext context = Context(1, 20, 0, 3);
+  context.tokens = 3520;
+  context.released_blocks = 200;
+  EXPECT_NEAR(WastePreserve(context, 3, Load()), 3 * 320 * 100.0, 1e-6);
+  EXPECT_NEAR(WasteSwap(context, 10, Load(), cost), 0.040 * 10000 * 100, 1e-6);
+  const double held = 320.0 - 320.0 * 320 / (2 * 3520);
+  EXPECT_NEAR(WasteDiscard(context, Load(), cost), 3520 * 50e-6 * (held + 10000) * 100, 1e-6);
+}
+
 TEST(Policy, NamesParseBack) {
   for (PolicyKind kind : {PolicyKind::kDiscardRequeue, PolicyKind::kAdaptive}) {
     EXPECT_TRUE(ParsePolicy(PolicyName(kind)) == kind);

@@ -13,8 +13,10 @@ constexpr uint32_t kMillisecond = 1'000'000;  // in nanoseconds
 
 bool OneIn(Rng& random, uint32_t n) { return random.Below(n) == 0; }
 
+// With a window, contexts may be longer than the pool.
 uint32_t ContextMax(const SchedulerConfig& config) {
-  return std::min(config.context_tokens_max, config.kv.device_blocks * config.kv.block_tokens);
+  const uint32_t pool = config.kv.device_blocks * config.kv.block_tokens;
+  return std::min(config.context_tokens_max, config.kv.window_tokens > 0 ? 3 * pool : pool);
 }
 
 std::vector<bool*> AllIdeas(AdaptiveIdeas& ideas) {
@@ -37,6 +39,10 @@ SchedulerConfig RandomConfig(Rng& random, uint64_t seed) {
   config.slices_max = OneIn(random, 3) ? 1 + random.Below(4) : 32;
   if (OneIn(random, 3)) config.slo = {0.25 * (1 + random.Below(16)), 1};
   for (bool* idea : AllIdeas(config.ideas)) *idea = !OneIn(random, 6);
+  // From one token to more than the pool has room for.
+  const uint32_t pool = config.kv.device_blocks * config.kv.block_tokens;
+  if (OneIn(random, 3))
+    config.kv.window_tokens = 1 + random.Below(OneIn(random, 4) ? pool : pool / 3);
   return config;
 }
 
@@ -177,6 +183,7 @@ std::vector<Simplification> Simplifications(const World& world) {
   for (size_t i = world.lives.size(); i-- > 0;) AddLifeSimplifications(all, i);
   all.push_back([](World& w) { return std::exchange(w.config.kv.host_blocks, 0u) > 0; });
   all.push_back([](World& w) { return std::exchange(w.config.kv.prefix_cache, false); });
+  all.push_back([](World& w) { return std::exchange(w.config.kv.window_tokens, 0u) > 0; });
   all.push_back([](World& w) { return std::exchange(w.config.slo.ttft, 1.0) != 1.0; });
   all.push_back([](World& w) { return std::exchange(w.alphabet, 1u << 30) != 1u << 30; });
   all.push_back([](World& w) { return std::exchange(w.belief, 1.0) != 1.0; });
@@ -209,10 +216,11 @@ std::string World::DebugString() const {
   std::ostringstream text;
   text << "seed " << seed << ": " << PolicyName(config.policy) << ", " << config.kv.device_blocks
        << " + " << config.kv.host_blocks << " blocks of " << config.kv.block_tokens
-       << ", prefix cache " << (config.kv.prefix_cache ? "on" : "off") << ", context at most "
-       << config.context_tokens_max << ", step at most " << config.step_tokens_max << " tokens and "
-       << config.slices_max << " slices, S " << config.saturation_tokens << ", slo "
-       << config.slo.ttft << " : " << config.slo.throughput << ", ideas";
+       << ", prefix cache " << (config.kv.prefix_cache ? "on" : "off") << ", window "
+       << config.kv.window_tokens << ", context at most " << config.context_tokens_max
+       << ", step at most " << config.step_tokens_max << " tokens and " << config.slices_max
+       << " slices, S " << config.saturation_tokens << ", slo " << config.slo.ttft << " : "
+       << config.slo.throughput << ", ideas";
   for (const bool* idea : AllIdeas(const_cast<AdaptiveIdeas&>(config.ideas))) text << " " << *idea;
   text << ", " << alphabet << " tokens, copies " << (copies_first ? "first" : "last") << "\n  step "
        << device.step << " + " << device.query_token << " q + " << device.kv_token << " kv ns, out "

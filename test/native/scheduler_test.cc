@@ -89,6 +89,45 @@ TEST(Scheduler, IsDeterministic) {
   EXPECT_EQ(first.stats.swapped_out_blocks, second.stats.swapped_out_blocks);
 }
 
+// A context of 900 tokens in a pool for 60, under every policy: no plan uses more, all of it is
+// computed, and one that fits beside it is served, too.
+TEST(Scheduler, AWindowedContextOutgrowsThePool) {
+  for (PolicyKind policy : kPolicies) {
+    std::vector<SimSession> sessions(2);
+    sessions[0].prompt_tokens = 600;
+    sessions[0].segments = {{20, KindId{1}, kNanosPerSecond, 200}, {79, kUnknownKind, 0, 0}};
+    sessions[1].arrival = kNanosPerSecond / 2;
+    sessions[1].prompt_tokens = 100;
+    sessions[1].segments = {{10, kUnknownKind, 0, 0}};
+    SimOptions options = SmallWorld(policy, 15, 15);
+    options.scheduler.kv.window_tokens = 24;
+    uint32_t least_available = 15;
+    options.on_plan = [&](const StepPlan& plan) {
+      for (size_t i = 0; i < plan.slices.size(); ++i) {
+        const auto table = plan.block_tables[i];
+        const auto live = std::ranges::count_if(table, [](BlockId id) { return id != kNoBlock; });
+        least_available = std::min(least_available, 15 - static_cast<uint32_t>(live));
+      }
+    };
+    const Result<SimReport> report = Simulate(sessions, options);
+    ASSERT_TRUE(report.ok()) << report.status().DebugString();
+    EXPECT_EQ(report.value().sessions[0].output_tokens, 99u);
+    EXPECT_GE(report.value().sessions[1].finished, 0);
+    EXPECT_LE(report.value().stats.recomputed_tokens, 620u) << PolicyName(policy);
+    EXPECT_LT(least_available, 10u);
+  }
+}
+
+// A pool that a window does not fit into keeps all, and so contexts are no longer than it.
+TEST(Scheduler, AWindowLargerThanThePoolBoundsContexts) {
+  SchedulerConfig config = SmallWorld(PolicyKind::kAdaptive, 15, 0).scheduler;
+  // Of 57 positions one is sure that 15 blocks hold them, wherever they begin: 53 and a block's.
+  config.kv.window_tokens = 54;
+  EXPECT_EQ(Scheduler(config, CostModel()).context_tokens_max(), 60u);
+  config.kv.window_tokens = 53;
+  EXPECT_EQ(Scheduler(config, CostModel()).context_tokens_max(), 1000u);
+}
+
 // Every session pauses at once for long while the pool is full of paused contexts, and a newcomer
 // needs all of it.
 TEST(Scheduler, AllPausedAndFullDoesNotBlockANewcomer) {

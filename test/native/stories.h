@@ -43,6 +43,7 @@ struct World {
   uint32_t saturation_tokens = 64;
   bool prefix_cache = false;
   uint32_t context_max = kContextMax;
+  uint32_t window_tokens = 0;  // 0: all positions are kept, whatever the model sees
 };
 
 // What was sampled, and the bits of the five largest log probabilities (each a function of every
@@ -78,13 +79,15 @@ inline std::vector<Story> RandomStories(Rng& random, uint32_t prefix_tokens) {
   return stories;
 }
 
-inline World RandomWorld(Rng& random, uint32_t context_max) {
+inline World RandomWorld(Rng& random, uint32_t context_max, uint32_t window_tokens = 0) {
   World world;
   world.context_max = context_max;
   world.policy = static_cast<PolicyKind>(random.Below(6));
   world.block_tokens = 1u << random.Below(5);
   // From barely enough for one story to ample for all.
-  const uint32_t least = DivCeil(context_max, world.block_tokens);
+  const uint32_t least = window_tokens == 0 ? DivCeil(context_max, world.block_tokens)
+                                            : DivCeil(window_tokens, world.block_tokens) + 2;
+  world.window_tokens = window_tokens;
   world.device_blocks = least + random.Below(3 * least);
   world.host_blocks = random.Below(2) * random.Below(2 * least);
   world.step_tokens_max = 32 + random.Below(33);
@@ -135,6 +138,7 @@ class Teller {
     config.kv.host_blocks = world.host_blocks;
     config.kv.block_tokens = world.block_tokens;
     config.kv.prefix_cache = world.prefix_cache;
+    config.kv.window_tokens = world.window_tokens;
     config.policy = world.policy;
     config.context_tokens_max = world.context_max;
     config.step_tokens_max = world.step_tokens_max;

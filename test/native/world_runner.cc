@@ -125,8 +125,9 @@ class WorldRunner final : private Executor, private Clock {
  private:
   std::unique_ptr<Scheduler> MakeScheduler() {
     Scatter();
-    return std::make_unique<Scheduler>(world_.config,
-                                       CostModel(world_.device.Profile(world_.belief)));
+    CostProfile profile = world_.device.Profile(world_.belief);
+    profile.window_tokens = world_.config.kv.window_tokens;
+    return std::make_unique<Scheduler>(world_.config, CostModel(profile));
   }
 
   // Allocates, so that what comes next lies elsewhere than in a run without.
@@ -399,6 +400,13 @@ class WorldRunner final : private Executor, private Clock {
 
   uint32_t ContextMax() const { return scheduler_->context_tokens_max(); }
 
+  // Window and chunk may begin and end within blocks.
+  uint32_t BlocksMost() const {
+    const KvConfig& kv = scheduler_->kv().config();
+    if (kv.window_tokens == 0) return kv.device_blocks;
+    return DivCeil(kv.window_tokens - 1 + kv.chunk_tokens, kv.block_tokens) + 1;
+  }
+
   // ---- The device, and the clock that follows it.
 
   Nanos Now() override { return Told(now_); }
@@ -420,8 +428,7 @@ class WorldRunner final : private Executor, private Clock {
       CheckSlice(plan, slice, first_token);
       first_token += slice.count;
       contexts_.push_back(LifeOf(slice.seq).digests);
-      kv_tokens += uint64_t{slice.count} * slice.first_position +
-                   uint64_t{slice.count} * (slice.count + 1) / 2;
+      kv_tokens += scheduler_->cost_model().KvReads(slice.first_position, slice.count);
       if (slice.sample) result.sampled.push_back(Sample(LifeOf(slice.seq)));
     }
     Require(first_token == plan.tokens.size(), "a plan has the tokens of its slices");
@@ -545,7 +552,7 @@ class WorldRunner final : private Executor, private Clock {
       const uint32_t on_device = OnDevice(*sequence);
       if (!sequence->active()) continue;
       resident += std::min(sequence->computed, on_device * config.kv.block_tokens);
-      if (sequence->blocks.size() == on_device) {
+      if (sequence->blocks.missing() == 0) {
         ready += sequence->pending();
       } else {
         incoming += uint64_t{on_device} * config.kv.block_tokens;
@@ -554,7 +561,7 @@ class WorldRunner final : private Executor, private Clock {
       const uint32_t number = life_of_[Index(sequence->id)];
       if (allowance.head >= 0 && !Before(lives_[number], lives_[Size_t(allowance.head)])) continue;
       allowance.head = number;
-      allowance.head_host_blocks = sequence->blocks.size() - on_device;
+      allowance.head_host_blocks = sequence->blocks.missing();
     }
     allowance.prefill_tokens =
         std::max(saturation - std::min(saturation, decodes), config.kv.block_tokens);
@@ -649,7 +656,7 @@ class WorldRunner final : private Executor, private Clock {
       return;
     }
     const Sequence& sequence = *scheduler_->Find(life.id);
-    const uint32_t missing = sequence.blocks.size() - OnDevice(sequence);
+    const uint32_t missing = sequence.blocks.missing();
     if (missing < allowance_.head_host_blocks) {
       const bool shared =
           world_.config.policy != PolicyKind::kAdaptive || !world_.config.ideas.full_duplex;
@@ -674,6 +681,7 @@ class WorldRunner final : private Executor, private Clock {
       if (!alive) continue;
       Require(sequence->active() == (life.phase == Phase::kActive), "statuses agree");
       Require(sequence->tokens.size() == life.tokens.size(), "contexts agree");
+      Require(sequence->blocks.on_device() <= blocks_most_, "nobody keeps more than a window");
     }
   }
 
@@ -739,7 +747,8 @@ class WorldRunner final : private Executor, private Clock {
   Nanos clock_offset_ = 0;
   Rng random_;
   Allowance allowance_;
-  Nanos longest_turn_ = 0;  // of those that have ended
+  uint32_t blocks_most_ = BlocksMost();  // of one sequence, on the device
+  Nanos longest_turn_ = 0;               // of those that have ended
   int64_t last_head_ = -1;
   uint32_t waited_ = 0;
   uint32_t waited_for_copies_ = 0;  // steps in which the head neither ran nor came back

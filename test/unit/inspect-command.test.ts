@@ -1,5 +1,5 @@
 // `infercept inspect` says what is in the files, what it takes, and what of it cannot be used; it loads nothing.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -29,8 +29,24 @@ describe('infercept inspect', () => {
     });
     expect(told.weights).toMatch(/^f32 \d+ KiB$/);
     expect(told['chat template']).toBe('ends turns with <|im_end|> <|endoftext|>');
-    expect(told.memory).toMatch(/KV cache 1\.00 MiB \(4096 tokens of 256 B\), host tier 0 B/);
+    expect(told.memory).toMatch(
+      /KV cache 1\.00 MiB \(4096 tokens of 256 B; a context takes up to 25\.0 KiB\), host tier 0 B/,
+    );
     expect(told).not.toHaveProperty('not supported');
+  });
+
+  it('tells of windows', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'infercept-inspect-'));
+    try {
+      cpSync(fixture('models/plain-f32'), folder, { recursive: true });
+      const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+      const windowed = { ...config, architectures: ['MistralForCausalLM'], model_type: 'mistral', sliding_window: 100 };
+      writeFileSync(join(folder, 'config.json'), JSON.stringify(windowed));
+      const told = await lines(folder);
+      expect(told.windows).toBe('100 tokens in 2 of 2 layers; older tokens are not kept');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('tells of a GGUF file of several types, as JSON', async () => {

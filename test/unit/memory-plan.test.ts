@@ -43,6 +43,19 @@ describe('the plan', () => {
     });
   });
 
+  test('of the KV cache: a context behind a window takes the window and a step', () => {
+    const { layers } = spec.hyperparameters;
+    const windowed = (windows: number[]) => ({ ...spec, hyperparameters: { ...spec.hyperparameters, windows } });
+    const plan = planMemory(windowed(Array<number>(layers).fill(100)), settings, large);
+    expect(plan.contextBytes).toBe((100 + 64 + 32) * plan.bytesPerToken);
+    expect(plan.kvBytes).toBe(4 * plan.contextBytes);
+    const wider = planMemory(windowed(Array<number>(layers).fill(500)), settings, large);
+    expect(wider.contextBytes).toBe(512 * plan.bytesPerToken);
+    // One layer that sees everything keeps everything.
+    const mixed = planMemory(windowed([0, ...Array<number>(layers - 1).fill(100)]), settings, large);
+    expect(mixed.contextBytes).toBe(512 * plan.bytesPerToken);
+  });
+
   test('of the KV cache: half of what weights leave free, but never nothing', () => {
     const long = { ...settings, contextTokens: 2 ** 30 };
     const { weightBytes, workspaceBytes } = planMemory(spec, long, large);

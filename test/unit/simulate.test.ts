@@ -52,6 +52,27 @@ describe('simulate', () => {
     );
   });
 
+  it('serves contexts that outgrow the pool where a window is all they keep', async () => {
+    const segments = Array.from({ length: 4 }, () => ({
+      decodeTokens: 20,
+      kind: 'tool',
+      durationMs: 5000,
+      returnedTokens: 500,
+    }));
+    const sessions = Array.from({ length: 6 }, (_, index) => ({
+      arrivalMs: 100 * index,
+      promptTokens: 1000,
+      segments,
+    }));
+    const pool = { deviceTokens: 1024, hostTokens: 512, contextTokens: 4096, stepTokens: 256, checkIntegrity: true };
+    await expect(simulate({ sessions }, pool)).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' });
+    for (const policy of policies) {
+      const report = await simulate({ sessions }, { ...pool, policy, windowTokens: 128 });
+      expect(report.completed).toBe(6);
+      expect(report.stats.device.free + report.stats.device.cached).toBe(64);
+    }
+  });
+
   it('repeats itself, and the seed matters', async () => {
     const run = (seed: number) => simulate({ mix: { rate: 2, seconds: 30, seed } }, { untilMs: 60_000 });
     const [first, second, other] = await Promise.all([run(1), run(1), run(2)]);
