@@ -43,7 +43,8 @@ double At(const FakeLayout& layout, const void* values, uint64_t row, uint64_t c
   EXPECT_EQ(layout.type, 14);
   EXPECT_LT(row, layout.rows);
   EXPECT_LT(column, layout.columns);
-  return ToFloat(static_cast<const BF16*>(values)[column * static_cast<uint64_t>(layout.stride) + row]);
+  return ToFloat(
+      static_cast<const BF16*>(values)[column * static_cast<uint64_t>(layout.stride) + row]);
 }
 
 int FakeMultiply(void*, void*, const void* alpha, const void* a, void* a_layout, const void* b,
@@ -137,9 +138,8 @@ std::vector<float> Multiply(cuda::CublasLt& library, std::span<const Matrix> mat
   uint32_t first = 0;
   for (const Matrix& matrix : matrices) {
     packed.push_back(PackOnDevice(matrix));
-    products.push_back({{matrix.dtype, packed.back().data(), matrix.rows, columns},
-                        out.data() + first,
-                        45});
+    products.push_back(
+        {{matrix.dtype, packed.back().data(), matrix.rows, columns}, out.data() + first, 45});
     first += matrix.rows;
   }
   EXPECT_TRUE(cuda::MatMulByLibrary(library, products, inputs.rows(), tokens,
@@ -190,8 +190,8 @@ TEST(CublasLt, ChoosesOncePerShape) {
 
 TEST(CublasLt, SaysWhatItCannotDo) {
   const Library with(false);
-  EXPECT_FALSE(with.library->Multiply({.weight_stride = 32, .x_stride = 32, .out_stride = 1}, nullptr,
-                                      kNullStream));
+  EXPECT_FALSE(with.library->Multiply({.weight_stride = 32, .x_stride = 32, .out_stride = 1},
+                                      nullptr, kNullStream));
   cuda::CublasLtFunctions broken = FakeFunctions();
   broken.create = [](void**) { return 1; };
   EXPECT_TRUE(cuda::CublasLt::Create(broken) == nullptr);

@@ -8,13 +8,13 @@ namespace infercept::cuda {
 namespace {
 
 // Values of enumerations in cublasLt.h, cublas_api.h and library_types.h.
-constexpr int kComputeInFloat = 68;       // CUBLAS_COMPUTE_32F
-constexpr int kFloat = 0;                 // CUDA_R_32F
-constexpr int kBrainFloat = 14;           // CUDA_R_16BF
-constexpr int kTransposeA = 3;            // CUBLASLT_MATMUL_DESC_TRANSA
-constexpr int32_t kTranspose = 1;         // CUBLAS_OP_T
-constexpr int kPreferredWorkspace = 1;    // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
-constexpr size_t kPlansMax = 1024;        // shapes of prefills vary; then all are chosen anew
+constexpr int kComputeInFloat = 68;     // CUBLAS_COMPUTE_32F
+constexpr int kFloat = 0;               // CUDA_R_32F
+constexpr int kBrainFloat = 14;         // CUDA_R_16BF
+constexpr int kTransposeA = 3;          // CUBLASLT_MATMUL_DESC_TRANSA
+constexpr int32_t kTranspose = 1;       // CUBLAS_OP_T
+constexpr int kPreferredWorkspace = 1;  // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
+constexpr size_t kPlansMax = 1024;      // shapes of prefills vary; then all are chosen anew
 
 template <typename Function>
 bool Find(void* library, const char* name, Function& function) {
@@ -24,8 +24,7 @@ bool Find(void* library, const char* name, Function& function) {
 
 bool FindAll(void* library, CublasLtFunctions& f) {
   return Find(library, "cublasLtGetVersion", f.get_version) &&
-         Find(library, "cublasLtCreate", f.create) &&
-         Find(library, "cublasLtDestroy", f.destroy) &&
+         Find(library, "cublasLtCreate", f.create) && Find(library, "cublasLtDestroy", f.destroy) &&
          Find(library, "cublasLtMatmulDescCreate", f.create_operation) &&
          Find(library, "cublasLtMatmulDescDestroy", f.destroy_operation) &&
          Find(library, "cublasLtMatmulDescSetAttribute", f.set_operation) &&
@@ -95,12 +94,11 @@ CublasLt::Object CublasLt::Layout(int type, uint32_t rows, uint32_t columns, siz
 // The library's matrices are column-major: a row of ours is a column of its. So weights are its A,
 // transposed, inputs its B, outputs its D.
 CublasLt::Plan CublasLt::MakePlan(const BF16Product& product) const {
-  Plan plan = {
-      .weights = Layout(kBrainFloat, product.columns, product.rows, product.weight_stride),
-      .x = Layout(kBrainFloat, product.columns, product.tokens, product.x_stride),
-      .out = Layout(kFloat, product.rows, product.tokens, product.out_stride),
-      .algorithm = {},
-      .found = false};
+  Plan plan = {.weights = Layout(kBrainFloat, product.columns, product.rows, product.weight_stride),
+               .x = Layout(kBrainFloat, product.columns, product.tokens, product.x_stride),
+               .out = Layout(kFloat, product.rows, product.tokens, product.out_stride),
+               .algorithm = {},
+               .found = false};
   if (plan.weights == nullptr || plan.x == nullptr || plan.out == nullptr) return plan;
   CublasLtChoice choice = {};
   int found = 0;
@@ -108,8 +106,8 @@ CublasLt::Plan CublasLt::MakePlan(const BF16Product& product) const {
       functions_.choose(handle_.get(), operation_.get(), plan.weights.get(), plan.x.get(),
                         plan.out.get(), plan.out.get(), preference_.get(), 1, &choice, &found);
   plan.algorithm = choice.algorithm;
-  plan.found = status == 0 && found > 0 && choice.status == 0 &&
-               choice.workspace_bytes <= kWorkspaceBytes;
+  plan.found =
+      status == 0 && found > 0 && choice.status == 0 && choice.workspace_bytes <= kWorkspaceBytes;
   return plan;
 }
 

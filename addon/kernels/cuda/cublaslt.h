@@ -1,5 +1,5 @@
-// Products of BF16 matrices by cuBLASLt, NVIDIA's own library, on machines that have it. It is looked
-// for at run time: nothing links it, and none of its headers is needed to build.
+// Products of BF16 matrices by cuBLASLt, NVIDIA's own library, on machines that have it. It is
+// looked for at run time: nothing links it, and none of its headers is needed to build.
 //
 // How it cuts a product depends on the product's whole shape, so what a token gets may depend, in
 // the last bits, on how many others are multiplied with it.
