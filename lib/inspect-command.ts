@@ -14,7 +14,7 @@ export const inspectUsage = `usage: infercept inspect MODEL [options]
 Prints what a model is, what it would take in memory, and what of it is not supported. No weights are read.
 
   MODEL               as for Engine.load: the path of a GGUF file or of a Hugging Face folder, demo, or
-                      hf:organization/name[@revision][/file], which is downloaded
+                      hf:organization/name[@revision][/file], whose weights stay there
   --context N         tokens of the longest context (default: the model's own)
   --kv BYTES          of the KV cache, for example 2GiB (default: as Engine.load chooses)
   --kv-type TYPE      of its elements: auto, f32, f16, bf16 or q8_0 (default: auto)
@@ -53,7 +53,7 @@ export async function inspectCommand(args: readonly string[]): Promise<string> {
     throw new InferceptError('ERR_INVALID_ARGUMENT', `Name one model.\n${inspectUsage}`);
   }
   const settings = loadSettings(values);
-  const report = await readModel(source).then(
+  const report = await readModel(source, { headersOnly: true }).then(
     (model) => inspect(model, settings),
     (error: unknown) => ({ notSupported: [unsupported(error)] }),
   );

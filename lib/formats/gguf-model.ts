@@ -4,7 +4,7 @@ import { architectureOfGguf } from './architectures/index.js';
 import { createFields } from './fields.js';
 import { type GgufHeader, type GgufTensor, readGguf } from './gguf.js';
 import { readGgufTokenizer } from './gguf-tokenizer.js';
-import type { LoadedModel, ReadOptions } from './load-model.js';
+import type { LoadedModel, ReaderOptions } from './load-model.js';
 import { openFile, type RandomAccessFile } from './random-access-file.js';
 import { type FoundTensor, resolveTensors } from './tensor-table.js';
 
@@ -16,8 +16,8 @@ const ggmlTypes = [
 ] as const;
 
 /** Reads one GGUF file. */
-export async function readGgufModel(path: string, { signal }: ReadOptions): Promise<LoadedModel> {
-  const file = await openFile(path);
+export async function readGgufModel(path: string, { signal, remote }: ReaderOptions): Promise<LoadedModel> {
+  const file = await openFile(path, remote);
   try {
     const header = await readGguf(file, signal);
     refuseSplit(path, header);

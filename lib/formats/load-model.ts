@@ -3,13 +3,13 @@ import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InferceptError, throwIfAborted } from '../errors.js';
-import { fetchHubModel } from '../hub/hub-model.js';
+import { fetchHubModel, type HubModel } from '../hub/hub-model.js';
 import { isHubSource } from '../hub/source.js';
 import type { ModelSpec } from '../model-spec.js';
 import type { TokenDefaults, TokenizerSource } from '../text/tokenizer-source.js';
 import { readGgufModel } from './gguf-model.js';
 import { readHuggingFaceModel } from './hf-model.js';
-import { notFound } from './random-access-file.js';
+import { notFound, type RemoteFiles } from './random-access-file.js';
 
 /** All that a model's headers and small files say. No weights have been read. */
 export interface LoadedModel {
@@ -26,8 +26,15 @@ export interface ReadOptions {
   signal?: AbortSignal | undefined;
   /** Called after each file whose header was read. */
   onProgress?: ((progress: { phase: 'headers'; done: number; total: number }) => void) | undefined;
+  /** Reads headers where they are: weights on the hub are not downloaded. Not for models that are to be loaded. */
+  headersOnly?: boolean;
   /** Called while the model's files come from the hub. */
   onDownload?: ((progress: { loadedBytes: number; totalBytes: number }) => void) | undefined;
+}
+
+export interface ReaderOptions extends ReadOptions {
+  /** Files that are not where the model is. */
+  remote: RemoteFiles;
 }
 
 /**
@@ -37,22 +44,27 @@ export interface ReadOptions {
  * @throws InferceptError `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED` or `ERR_ABORTED`
  */
 export async function readModel(source: string, options: ReadOptions = {}): Promise<LoadedModel> {
-  const path = await localPath(source, options);
+  const { path, remote } = await locate(source, options);
   throwIfAborted(options.signal, `reading ${path}`);
-  const status = await stat(path).catch((cause: unknown) => {
-    throw notFound(path, cause);
-  });
+  const isFile = remote.has(path) || !(await isDirectory(path));
   try {
-    if (status.isDirectory()) return await readHuggingFaceModel(path, options);
-    return await readGgufModel(path, options);
+    if (isFile) return await readGgufModel(path, { ...options, remote });
+    return await readHuggingFaceModel(path, { ...options, remote });
   } catch (error) {
     throw typed(path, error);
   }
 }
 
-async function localPath(source: string, { signal, onDownload }: ReadOptions): Promise<string> {
-  if (source === 'demo') return demoModelPath();
-  return isHubSource(source) ? fetchHubModel(source, { signal, onProgress: onDownload }) : resolve(source);
+async function locate(source: string, { signal, onDownload, headersOnly }: ReadOptions): Promise<HubModel> {
+  if (isHubSource(source)) return fetchHubModel(source, { signal, onProgress: onDownload, headersOnly });
+  return { path: source === 'demo' ? demoModelPath() : resolve(source), remote: new Map() };
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  const status = await stat(path).catch((cause: unknown) => {
+    throw notFound(path, cause);
+  });
+  return status.isDirectory();
 }
 
 /** Where the packaged demo model lies: beside `lib` in the tree, beside `dist` in the package. */

@@ -12,8 +12,13 @@ export interface RandomAccessFile {
   close(): Promise<void>;
 }
 
+/** Files that are elsewhere, by the paths that stand for them. */
+export type RemoteFiles = ReadonlyMap<string, () => RandomAccessFile>;
+
 /** Opens a file for reading. Throws `ERR_MODEL_NOT_FOUND` if that is not possible. */
-export async function openFile(path: string): Promise<RandomAccessFile> {
+export async function openFile(path: string, remote?: RemoteFiles): Promise<RandomAccessFile> {
+  const elsewhere = remote?.get(path);
+  if (elsewhere !== undefined) return elsewhere();
   const handle = await openHandle(path);
   const { size } = await handle.stat();
   return {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { InferceptError, throwIfAborted } from '../errors.js';
 import { isJsonObject, parseJsonObject, readJsonFile } from './json-file.js';
-import { corrupt, openFile, type RandomAccessFile } from './random-access-file.js';
+import { corrupt, openFile, type RandomAccessFile, type RemoteFiles } from './random-access-file.js';
 import type { FoundTensor, FoundTensors } from './tensor-table.js';
 
 /** The format's own limit. */
@@ -25,6 +25,8 @@ const elementBytes: Readonly<Record<string, number>> = {
 
 export interface ShardOptions {
   signal?: AbortSignal | undefined;
+  /** Files that are not in the directory. */
+  remote?: RemoteFiles;
   /** Called after each file. */
   onFile?(done: number, total: number): void;
 }
@@ -33,14 +35,14 @@ export interface ShardOptions {
 export async function readSafetensorsDirectory(
   directory: string,
   names: ReadonlySet<string>,
-  { signal, onFile }: ShardOptions,
+  { signal, remote, onFile }: ShardOptions,
 ): Promise<FoundTensors> {
   const shards = await listShards(directory, names);
   const files: { path: string; size: number }[] = [];
   const tensors = new Map<string, FoundTensor>();
   for (const [index, shard] of shards.entries()) {
     throwIfAborted(signal, `reading ${directory}`);
-    const file = await openFile(join(directory, shard));
+    const file = await openFile(join(directory, shard), remote);
     try {
       for (const [name, tensor] of await readSafetensors(file)) {
         if (tensors.has(name)) throw corrupt(file.path, 8, `tensor "${name}" is in another shard, too`);

@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 
 /**
@@ -8,7 +9,7 @@ import { dirname, join, relative } from 'node:path';
  *     models--organization--name/refs/main                    the commit that the branch was at
  *                                snapshots/COMMIT/config.json  a link to the blob
  *                                blobs/HASH                    the contents, by their hash
- *                                blobs/HASH.incomplete         what has arrived so far
+ *                                blobs/HASH.infercept.incomplete  what has arrived so far
  */
 export interface CachedRepository {
   /** Whether a revision names a commit, which is forever the same. */
@@ -42,21 +43,29 @@ export function openCachedRepository(cacheDirectory: string, repository: string)
     },
     async remember(revision, commit) {
       if (revision === commit) return;
-      await mkdir(dirname(reference(revision)), { recursive: true });
-      await writeFile(reference(revision), commit);
+      const path = reference(revision);
+      await mkdir(dirname(path), { recursive: true });
+      const own = ownName(path);
+      await writeFile(own, commit);
+      await rename(own, path);
     },
     async link(hash, commit, file) {
       const path = join(snapshot(commit), file);
       if (existsSync(path)) return;
       await mkdir(dirname(path), { recursive: true });
-      // A link whose contents went away would be in the way.
-      await rm(path, { force: true });
+      const own = ownName(path);
       try {
-        await symlink(relative(dirname(path), blob(hash)), path);
+        await symlink(relative(dirname(path), blob(hash)), own);
       } catch {
         // Windows lets not everybody make links.
-        await copyFile(blob(hash), path);
+        await copyFile(blob(hash), own);
       }
+      await rename(own, path);
     },
   };
+}
+
+/** Where a process writes what others are to see whole: beside the place that it is renamed to. */
+function ownName(path: string): string {
+  return `${path}.${process.pid}-${randomUUID()}`;
 }

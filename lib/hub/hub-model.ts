@@ -2,15 +2,19 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { InferceptError, throwIfAborted } from '../errors.js';
+import type { RemoteFiles } from '../formats/random-access-file.js';
 import { shardsOfIndex } from '../formats/safetensors.js';
 import { type CachedRepository, openCachedRepository } from './cache.js';
 import { statusError, unreachable } from './errors.js';
+import { openRemoteFile } from './remote-file.js';
 import { type HubSettings, hubSettings } from './settings.js';
 import { type HubSource, parseHubSource } from './source.js';
 import { type Checksum, transfer } from './transfer.js';
 import { type WantedFiles, wantedFiles } from './wanted-files.js';
 
 export interface HubOptions {
+  /** Leaves weights where they are: `remote` of the result reads them there. */
+  headersOnly?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: { loadedBytes: number; totalBytes: number }) => void) | undefined;
 }
@@ -23,17 +27,25 @@ interface HubFile {
   checksum: Checksum;
 }
 
+/** A model of the hub. */
+export interface HubModel {
+  /** Of its GGUF file or directory. */
+  path: string;
+  /** Files that belong there and are not there, by their paths. */
+  remote: RemoteFiles;
+}
+
 /**
  * Makes a model on the hub a local one, downloading what is not in the cache.
  * @param source `hf:organization/name[@revision][/file]`
- * @returns the path of its GGUF file or directory
  * @throws InferceptError `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_UNSUPPORTED`, `ERR_MODEL_FORMAT`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`
  */
-export async function fetchHubModel(source: string, options: HubOptions = {}): Promise<string> {
+export async function fetchHubModel(source: string, options: HubOptions = {}): Promise<HubModel> {
   const parsed = parseHubSource(source);
   const settings = hubSettings();
   const cache = openCachedRepository(settings.cacheDirectory, parsed.repository);
-  const cached = await cachedModel(parsed, cache);
+  const path = await cachedModel(parsed, cache);
+  const cached = path === undefined ? undefined : { path, remote: new Map() };
   if (settings.offline) return cached ?? missing(parsed);
   // A commit never changes.
   if (cached !== undefined && cache.isCommit(parsed.revision)) return cached;
@@ -54,8 +66,8 @@ async function cachedModel({ revision, file }: HubSource, cache: CachedRepositor
   const snapshot = cache.snapshot(commit);
   if (file !== undefined) return existsSync(join(snapshot, file)) ? join(snapshot, file) : undefined;
   const names = await readdir(snapshot).catch(() => []);
-  const wanted = names.length === 0 ? undefined : wantedFiles(snapshot, names);
-  if (wanted === undefined) return undefined;
+  if (!names.some((name) => /\.(gguf|safetensors|safetensors\.index\.json)$/.test(name))) return undefined;
+  const wanted = wantedFiles(snapshot, names);
   if ('gguf' in wanted) return join(snapshot, wanted.gguf);
   const shards = 'index' in wanted ? await shardsOfIndex(join(snapshot, wanted.index)) : [wanted.weights];
   return shards.every((shard) => existsSync(join(snapshot, shard))) ? snapshot : undefined;
@@ -75,7 +87,7 @@ interface Download extends HubOptions {
   cache: CachedRepository;
 }
 
-async function downloadModel(source: HubSource, download: Download): Promise<string> {
+async function downloadModel(source: HubSource, download: Download): Promise<HubModel> {
   const { cache, signal } = download;
   const { repository, revision } = source;
   throwIfAborted(signal, `looking up ${repository}`);
@@ -85,20 +97,39 @@ async function downloadModel(source: HubSource, download: Download): Promise<str
   if (source.file !== undefined) {
     const file = files.find(({ path }) => path === source.file);
     if (file === undefined) throw statusError(`hf:${repository}@${revision}/${source.file}`, 404);
-    await fetchFiles(repository, commit, [file], download);
-    return join(snapshot, source.file);
+    const remote = await fetchWeights(repository, commit, [file], download);
+    return { path: join(snapshot, source.file), remote };
   }
   const wanted = wantedFiles(
     repository,
     files.map(({ path }) => path),
   );
   if ('gguf' in wanted) {
-    await fetchFiles(repository, commit, select(repository, files, [wanted.gguf]), download);
-    return join(snapshot, wanted.gguf);
+    const remote = await fetchWeights(repository, commit, select(repository, files, [wanted.gguf]), download);
+    return { path: join(snapshot, wanted.gguf), remote };
   }
   await fetchFiles(repository, commit, select(repository, files, wanted.small), { ...download, onProgress: undefined });
-  await fetchFiles(repository, commit, await weights(repository, commit, { files, wanted }, download), download);
-  return snapshot;
+  const shards = await weights(repository, commit, { files, wanted }, download);
+  return { path: snapshot, remote: await fetchWeights(repository, commit, shards, download) };
+}
+
+/** Downloads weights, or says how to read what of them is not here. */
+async function fetchWeights(
+  repository: string,
+  commit: string,
+  files: readonly HubFile[],
+  download: Download,
+): Promise<RemoteFiles> {
+  const { cache, headersOnly, signal, settings } = download;
+  const away = headersOnly ? files.filter(({ checksum }) => !existsSync(cache.blob(checksum.value))) : [];
+  const here = files.filter((file) => !away.includes(file));
+  await fetchFiles(repository, commit, here, download);
+  return new Map(
+    away.map(({ path: name, size }) => {
+      const path = join(cache.snapshot(commit), name);
+      return [path, () => openRemoteFile({ ...addressOf(settings, repository, commit, name), path, size, signal })];
+    }),
+  );
 }
 
 async function weights(
@@ -164,6 +195,11 @@ async function lookUp(
   }
 }
 
+function addressOf(settings: HubSettings, repository: string, commit: string, path: string) {
+  const encoded = path.split('/').map(encodeURIComponent).join('/');
+  return { url: `${settings.url}/${repository}/resolve/${commit}/${encoded}`, headers: authorization(settings) };
+}
+
 function authorization({ token }: HubSettings): Record<string, string> {
   return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }
@@ -193,8 +229,7 @@ async function fetchFiles(
     const before = loadedBytes;
     if (!existsSync(cache.blob(hash))) {
       await transfer({
-        url: `${settings.url}/${repository}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`,
-        headers: authorization(settings),
+        ...addressOf(settings, repository, commit, path),
         path: cache.blob(hash),
         size,
         checksum,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { constants, createReadStream, existsSync } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InferceptError, throwIfAborted } from '../errors.js';
@@ -16,7 +16,7 @@ export interface Checksum {
 export interface Transfer {
   url: string;
   headers: Record<string, string>;
-  /** Where it will be; until it is complete, it is beside that, as `.incomplete`. */
+  /** Where it will be; until it is complete, it is beside that, under the name of {@link incompletePath}. */
   path: string;
   size: number;
   checksum: Checksum;
@@ -26,17 +26,38 @@ export interface Transfer {
 }
 
 /** A connection that broke is taken up again so often, unless bytes have arrived since. */
-const failuresMax = 5;
+export const failuresMax = 5;
 /** Before the first new attempt; doubled each time. */
-const pauseMs = 200;
+export const pauseMs = 200;
 
-/** Gets a file. What had arrived before is not asked for again. */
+/** Python's `.incomplete` files are left to Python, which appends to them whatever others write. */
+function incompletePath(path: string): string {
+  return `${path}.infercept.incomplete`;
+}
+
+/**
+ * Gets a file. What had arrived before is not asked for again.
+ *
+ * Several processes may do so at once. Each writes what it receives where it belongs, so what two of them write is the same, and
+ * everything before the end of the file has arrived; whoever is first gives the file its name.
+ */
 export async function transfer(file: Transfer): Promise<void> {
   await mkdir(dirname(file.path), { recursive: true });
-  const incomplete = `${file.path}.incomplete`;
+  const incomplete = incompletePath(file.path);
+  await receiveAll(file, incomplete);
+  try {
+    await verify(file, incomplete);
+    await rename(incomplete, file.path);
+  } catch (error) {
+    // Another process has verified and named it.
+    if (!existsSync(file.path)) throw error;
+  }
+}
+
+async function receiveAll(file: Transfer, incomplete: string): Promise<void> {
   for (let failures = 0, arrived = await sizeOf(incomplete); arrived !== file.size || arrived === 0; ) {
     throwIfAborted(file.signal, `downloading ${file.url}`);
-    if (arrived > file.size) await rm(incomplete);
+    if (arrived > file.size) await rm(incomplete, { force: true });
     const error = await receive(file, incomplete).then(
       () => undefined,
       (cause: unknown) => cause,
@@ -44,23 +65,21 @@ export async function transfer(file: Transfer): Promise<void> {
     throwIfAborted(file.signal, `downloading ${file.url}`);
     if (InferceptError.isInstance(error)) throw error;
     const now = await sizeOf(incomplete);
-    if (now === file.size) break;
+    if (now === file.size || existsSync(file.path)) return;
     failures = now > arrived ? 1 : failures + 1;
     if (failures >= failuresMax) throw unreachable(file.url, error);
     arrived = now;
     await sleep(pauseMs * 2 ** failures, undefined, { signal: file.signal }).catch(() => undefined);
   }
-  await verify(file, incomplete);
-  await rename(incomplete, file.path);
 }
 
 async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => undefined))?.size ?? 0;
 }
 
-/** Appends what the hub sends, from where the file ends. */
+/** Writes what the hub sends, from where the file ends. */
 async function receive({ url, headers, size, signal, onBytes }: Transfer, path: string): Promise<void> {
-  const file = await open(path, 'a');
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT);
   try {
     let { size: arrived } = await file.stat();
     const response = await fetch(url, {
@@ -69,18 +88,22 @@ async function receive({ url, headers, size, signal, onBytes }: Transfer, path: 
     });
     if (!response.ok) throw await responseError(url, response);
     // Whoever does not know of ranges sends everything.
-    if (arrived > 0 && response.status !== 206) {
-      await file.truncate(0);
-      arrived = 0;
-    }
+    if (response.status !== 206) arrived = 0;
     for await (const chunk of response.body ?? []) {
-      await file.write(chunk);
+      await writeAt(file, chunk, arrived);
       arrived += chunk.length;
       if (arrived > size) throw new Error(`more than ${size} bytes arrived`);
       onBytes(arrived);
     }
   } finally {
     await file.close();
+  }
+}
+
+/** The system may write less than it is given. */
+async function writeAt(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    written += (await file.write(bytes, written, bytes.length - written, position + written)).bytesWritten;
   }
 }
 

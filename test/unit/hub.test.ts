@@ -1,12 +1,15 @@
 // Goal: a model on the hub is loaded as if it were local, is downloaded once, and goes on after every interruption; the cache is
 // laid out as Python's. Method: a hub on the loopback address that breaks connections, refuses, and spoils contents.
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readModel } from '../../lib/formats/load-model.js';
 import { hubSettings } from '../../lib/hub/settings.js';
 import { parseHubSource } from '../../lib/hub/source.js';
+import { inspectCommand } from '../../lib/inspect-command.js';
 import { expectError, fixture } from './support/fixtures.js';
 import { commit, gitHash, type HubServer, type ServedFile, serveHub, sha256 } from './support/hub-server.js';
 
@@ -174,6 +177,87 @@ describe('a repository of GGUF files', () => {
     expect(existsSync(snapshot('a.gguf'))).toBe(false);
     expect(readFileSync(join(cache, repositoryFolder, 'refs', 'refs', 'pr', '1'), 'utf8')).toBe(commit);
   });
+});
+
+describe('reading headers alone', () => {
+  /** Contents that readers take, and more of them than any header. */
+  const long = (contents: Buffer) => Buffer.concat([contents, Buffer.alloc(8 << 20)]);
+
+  test('leaves shards on the hub, and what is loaded later is whole', async () => {
+    const files = filesOf('models/plain-f32');
+    for (const file of files.values()) if (file.large) file.contents = long(file.contents);
+    await start(files);
+    const { spec, tokenizer } = await readModel(`hf:${repository}`, { headersOnly: true });
+    expect(hub.sentBytes).toBeLessThan(1 << 20);
+    const local = await readModel(fixture('models/plain-f32'));
+    expect({ ...spec, files: [] }).toEqual({ ...local.spec, files: [] });
+    expect(tokenizer).toEqual(local.tokenizer);
+    expect(spec.files.map((path) => existsSync(path))).toEqual([false, false]);
+    await readModel(`hf:${repository}`);
+    expect(spec.files.map((path) => existsSync(path))).toEqual([true, true]);
+    hub.requests.length = 0;
+    await readModel(`hf:${repository}`, { headersOnly: true });
+    expect(hub.requests).toEqual([]);
+  });
+
+  test('of one file of weights, or of GGUF', async () => {
+    const files = filesOf('models/scaled-bf16');
+    const single = files.get('model.safetensors')!;
+    single.contents = long(single.contents);
+    files.set('model.gguf', { contents: long(readFileSync(fixture('models/plain-q8_0.gguf'))), large: true });
+    await start(files);
+    for (const name of [`hf:${repository}`, `hf:${repository}/model.gguf`]) {
+      hub.sentBytes = 0;
+      const { spec } = await readModel(name, { headersOnly: true });
+      expect(spec.tensors.length).toBeGreaterThan(10);
+      // A window of a GGUF file is a mebibyte.
+      expect(hub.sentBytes).toBeLessThan(2 << 20);
+      expect(existsSync(spec.files[0]!)).toBe(false);
+    }
+    // Nothing of the weights is there, and nothing says that they are.
+    expect((await readModel(`hf:${repository}`)).spec.files).toEqual([snapshot('model.safetensors')]);
+    expect(existsSync(snapshot('model.safetensors'))).toBe(true);
+  });
+
+  test('is what inspect does', async () => {
+    const contents = long(readFileSync(fixture('models/plain-q8_0.gguf')));
+    await start(new Map([['model.gguf', { contents, large: true }]]));
+    expect(await inspectCommand([`hf:${repository}`])).toMatch(/architecture +llama/);
+    expect(hub.sentBytes).toBeLessThan(2 << 20);
+  });
+});
+
+describe('processes at once', () => {
+  /** Prints what a process of its own finds in the model's largest file. */
+  function load(): Promise<string> {
+    const source = `
+      import { createHash } from 'node:crypto';
+      import { readFileSync } from 'node:fs';
+      import { readModel } from './lib/formats/load-model.ts';
+      const { spec } = await readModel('hf:${repository}');
+      console.log(createHash('sha256').update(readFileSync(spec.files[0])).digest('hex'));`;
+    const args = ['--import', 'tsx', '--input-type=module', '-e', source];
+    const child = spawn(process.execPath, args, { cwd: fileURLToPath(new URL('../..', import.meta.url)) });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += String(data)));
+    return new Promise((resolve) => child.on('close', () => resolve(output.trim())));
+  }
+
+  test('download the same file, and none sees a part of it', async () => {
+    // No two pieces alike: whatever is written in the wrong place shows.
+    const contents = Buffer.concat([readFileSync(fixture('models/plain-q8_0.gguf')), Buffer.alloc(2 << 20)]);
+    for (let at = contents.length - (2 << 20); at < contents.length - 4; at += 4) contents.writeUInt32LE(at, at);
+    await start(new Map([['model.gguf', { contents, large: true }]]));
+    // Both begin together, and take a second.
+    hub.together = 2;
+    hub.pieceBytes = 1 << 14;
+    const found = await Promise.all([load(), load()]);
+    expect(found).toEqual(Array(2).fill(sha256(contents)));
+    // Neither had to begin again.
+    expect(hub.requests).toHaveLength(2);
+    expect(readdirSync(join(cache, repositoryFolder, 'blobs'))).toEqual([sha256(contents)]);
+    expect(readdirSync(snapshot())).toEqual(['model.gguf']);
+  }, 30_000);
 });
 
 describe('names', () => {

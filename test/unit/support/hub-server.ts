@@ -20,6 +20,12 @@ export interface HubServer {
   }[];
   /** Breaks connections after so many bytes. */
   breakAfter: number;
+  /** Sends so many bytes at a time, with pauses between. */
+  pieceBytes: number;
+  /** Requests for contents wait until there are so many. */
+  together: number;
+  /** Of contents that were asked for. */
+  sentBytes: number;
   /** What is asked for; others get 401. */
   token: string | undefined;
   /** Spoils the contents of large files. */
@@ -37,6 +43,9 @@ export async function serveHub(repository: string, files: ReadonlyMap<string, Se
     url: '',
     requests: [],
     breakAfter: Number.POSITIVE_INFINITY,
+    pieceBytes: Number.POSITIVE_INFINITY,
+    together: 1,
+    sentBytes: 0,
     token: undefined,
     damages: false,
     close: async () => {
@@ -63,15 +72,26 @@ export async function serveHub(repository: string, files: ReadonlyMap<string, Se
     json(response, entries, start + pageLength < inFolder.length ? { link: `<${next.href}>; rel="next"` } : {});
   }
 
+  const waiting: (() => void)[] = [];
+
+  function wait(send: () => void): void {
+    waiting.push(send);
+    if (waiting.length < state.together) return;
+    for (const start of waiting.splice(0)) start();
+    state.together = 1;
+  }
+
   function send(request: IncomingMessage, response: ServerResponse, path: string, where: 'hub' | 'store'): void {
     const { range, authorization } = request.headers;
     state.requests.push({ path, range, authorization, where });
     const { contents } = files.get(path)!;
-    const start = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0);
+    const [, start = '0', end] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? [];
     const whole = state.damages ? Buffer.from(contents).fill(7, 0, 4) : contents;
-    const part = whole.subarray(start);
+    const part = whole.subarray(Number(start), end ? Number(end) + 1 : undefined);
     response.writeHead(range === undefined ? 200 : 206, { 'content-length': part.length });
-    if (part.length <= state.breakAfter) response.end(part);
+    state.sentBytes += part.length;
+    if (part.length > state.pieceBytes) sendSlowly(response, part, state.pieceBytes);
+    else if (part.length <= state.breakAfter) response.end(part);
     else response.write(part.subarray(0, state.breakAfter), () => setTimeout(() => response.destroy(), 20));
   }
 
@@ -93,9 +113,21 @@ export async function serveHub(repository: string, files: ReadonlyMap<string, Se
     else if (files.get(path)!.large) response.writeHead(302, { location: `${addressOf(store)}/${path}` }).end();
     else send(request, response, path, 'hub');
   });
-  const store = await listen((request, response) => send(request, response, request.url!.slice(1), 'store'));
+  const store = await listen((request, response) =>
+    wait(() => send(request, response, request.url!.slice(1), 'store')),
+  );
   state.url = addressOf(hub);
   return state;
+}
+
+function sendSlowly(response: ServerResponse, rest: Buffer, pieceBytes: number): void {
+  if (response.destroyed) return;
+  if (rest.length <= pieceBytes) {
+    response.end(rest);
+    return;
+  }
+  response.write(rest.subarray(0, pieceBytes));
+  setTimeout(() => sendSlowly(response, rest.subarray(pieceBytes), pieceBytes), 5);
 }
 
 async function listen(handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<Server> {
