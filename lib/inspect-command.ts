@@ -1,5 +1,6 @@
 /** `infercept inspect`: what a model's files say, what it would take, and what is not supported. Nothing is loaded. */
 import { parseArgs } from 'node:util';
+import { contextLength } from './context-length.js';
 import { InferceptError } from './errors.js';
 import { type LoadedModel, readModel } from './formats/load-model.js';
 import { type MemoryPlan, planMemory, sizeText, thisMachine, windowOfAllLayers } from './memory-plan.js';
@@ -101,7 +102,7 @@ interface Report {
 
 function inspect(model: LoadedModel, settings: ReturnType<typeof loadSettings>): Report {
   const { hyperparameters: h, tensors, architecture } = model.spec;
-  const contextTokens = Math.min(settings.contextTokens ?? h.contextTokens, h.contextTokens);
+  const contextTokens = contextLength(h, settings.contextTokens);
   const machine = thisMachine();
   const plan = planMemory(
     model.spec,

@@ -1,5 +1,6 @@
 /** From a model's name to a running native engine and what turns text into its tokens. */
 
+import { contextLength } from './context-length.js';
 import type { ModelText } from './engine-core.js';
 import { throwIfAborted } from './errors.js';
 import { toNativeDurations } from './estimates.js';
@@ -28,7 +29,7 @@ function sizes({ contextTokens, stepTokens, kvCache = {} }: LoadSettings, { spec
   const blockTokens = kvCache.blockTokens ?? 16;
   return {
     blockTokens,
-    contextTokens: Math.min(contextTokens ?? Number.POSITIVE_INFINITY, spec.hyperparameters.contextTokens),
+    contextTokens: contextLength(spec.hyperparameters, contextTokens),
     stepTokens: Math.max(stepTokens ?? 512, blockTokens),
     kvDtype: kvCache.dtype ?? 'auto',
   };

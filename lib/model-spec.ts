@@ -74,6 +74,11 @@ export type RopeScaling =
       highFrequencyFactor: number;
       originalContextTokens: number;
     }
+  /**
+   * Dynamic NTK: an engine whose context is s times the original one, s > 1, raises `base` to
+   * `base * (factor s - factor + 1) ** (dimension / (dimension - 2))`.
+   */
+  | { kind: 'dynamic'; factor: number; originalContextTokens: number }
   /** Frequency i is divided by element i of the tensor `ropeFactors`, [dimension / 2] of f32 (GGUF). */
   | { kind: 'factors' }
   /**
@@ -128,7 +133,7 @@ export interface Hyperparameters {
   ffnWidth: number;
   /** Rows of `embedding` and `output`. May exceed the tokenizer's vocabulary (padding). */
   vocabularySize: number;
-  /** The longest context that the model was made for. */
+  /** The longest context that the model was made for, or that its positions reach when they are stretched. */
   contextTokens: number;
   /** Added to the mean square, or the variance, in each norm. */
   normEpsilon: number;
@@ -206,7 +211,15 @@ export interface TensorSpec {
   file: number;
   /** Bytes from the start of the file. Safetensors files promise no alignment, not even to the element. */
   offset: number;
+  /** Of the tensor, all of it in a row. */
   byteLength: number;
+  /** Row r is the file's row r * rowStep from the offset on; of a vector, the element. Default 1. */
+  rowStep?: number;
+  /**
+   * MXFP4 as safetensors have it: at `offset` are codes alone, two neighbours in a byte, 16 bytes for 32 elements; their scales are
+   * here, row by row like the codes.
+   */
+  scales?: { file: number; offset: number };
 }
 
 /** A plain value: it can be passed to the addon and printed as JSON. */

@@ -79,7 +79,10 @@ export interface LoadOptions {
   policy?: PolicyName;
   /** New requests against those that were begun, where memory is short. Default: both alike. */
   slo?: SloWeights;
-  /** The longest context of one sequence, in tokens. Default and maximum: what the model was made for. */
+  /**
+   * The longest context of one sequence, in tokens. Default and maximum: what the model was made for; dynamic NTK reaches
+   * further when it is asked to. Positions that stretch with the context (dynamic NTK, LongRoPE) follow it.
+   */
   contextTokens?: number;
   /** Threads that compute, the engine's own included. Default 0: one per core. */
   threads?: number;

@@ -30,6 +30,7 @@ RopeScaling ToScaling(const ObjectReader& reader) {
                              {{"none", Kind::kNone},
                               {"linear", Kind::kLinear},
                               {"llama3", Kind::kLlama3},
+                              {"dynamic", Kind::kDynamic},
                               {"factors", Kind::kFactors},
                               {"yarn", Kind::kYarn},
                               {"longrope", Kind::kLongRope}});
@@ -157,6 +158,11 @@ TensorSpec ToTensor(const ObjectReader& reader, const Napi::Object& object) {
   tensor.file = reader.Int<uint32_t>("file");
   tensor.offset = reader.Int<uint64_t>("offset");
   tensor.byte_length = reader.Int<uint64_t>("byteLength");
+  if (reader.Has("rowStep")) tensor.row_step = reader.Int<uint32_t>("rowStep");
+  if (reader.Has("scales")) {
+    const ObjectReader scales = reader.Object("scales");
+    tensor.scales = {scales.Int<uint32_t>("file"), scales.Int<uint64_t>("offset")};
+  }
   return tensor;
 }
 

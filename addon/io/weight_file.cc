@@ -54,19 +54,24 @@ Result<WeightFiles> WeightFiles::Open(std::span<const std::string> paths) {
 }
 
 Result<std::span<const std::byte>> WeightFiles::Window(const TensorSpec& tensor) const {
-  if (tensor.file >= files_.size()) {
-    return TensorError(tensor, "lies in file " + std::to_string(tensor.file) + " of " +
-                                   std::to_string(files_.size()));
-  }
   if (Status status = CheckShape(tensor); !status.ok()) return status;
-  const std::span<const std::byte> bytes = files_[tensor.file].bytes();
-  if (tensor.offset > bytes.size() || tensor.byte_length > bytes.size() - tensor.offset) {
-    return TensorError(tensor, "bytes [" + std::to_string(tensor.offset) + ", +" +
-                                   std::to_string(tensor.byte_length) + ") are beyond the end of " +
-                                   paths_[tensor.file] + " (" + std::to_string(bytes.size()) +
+  return Bytes(tensor, tensor.file, tensor.offset, tensor.byte_length);
+}
+
+Result<std::span<const std::byte>> WeightFiles::Bytes(const TensorSpec& tensor, uint32_t file,
+                                                      uint64_t offset, uint64_t length) const {
+  if (file >= files_.size()) {
+    return TensorError(
+        tensor, "lies in file " + std::to_string(file) + " of " + std::to_string(files_.size()));
+  }
+  const std::span<const std::byte> bytes = files_[file].bytes();
+  if (offset > bytes.size() || length > bytes.size() - offset) {
+    return TensorError(tensor, "bytes [" + std::to_string(offset) + ", +" + std::to_string(length) +
+                                   ") are beyond the end of " + paths_[file] + " (" +
+                                   std::to_string(bytes.size()) +
                                    " bytes); the file may be truncated");
   }
-  return bytes.subspan(tensor.offset, tensor.byte_length);
+  return bytes.subspan(offset, length);
 }
 
 void WeightFiles::Forget(std::span<const std::byte> window) {

@@ -21,6 +21,11 @@ class WeightFiles {
   // kModelFormat: no such file, empty shape, wrong length, out of the file's bounds, misaligned.
   Result<std::span<const std::byte>> Window(const TensorSpec& tensor) const;
 
+  // Some bytes of a file for a tensor that is not one window. kModelFormat: no such file, out of
+  // its bounds.
+  Result<std::span<const std::byte>> Bytes(const TensorSpec& tensor, uint32_t file, uint64_t offset,
+                                           uint64_t length) const;
+
   // Tells the system that these bytes of a window need no memory any more (they were packed). Who
   // reads them all the same gets them from the file.
   static void Forget(std::span<const std::byte> window);

@@ -27,6 +27,9 @@ Status CheckRope(const Hyperparameters& h, const RopeSpec& rope) {
     return FormatError("rope base must be positive");
   }
   const RopeScaling& scaling = rope.scaling;
+  if (scaling.kind == RopeScaling::Kind::kDynamic && dimension <= 2) {
+    return FormatError("rope dimension 2 cannot be stretched by another base");
+  }
   if (scaling.kind == RopeScaling::Kind::kLongRope &&
       (scaling.short_factors.size() != dimension / 2 ||
        scaling.long_factors.size() != dimension / 2)) {

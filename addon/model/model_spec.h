@@ -15,13 +15,13 @@
 namespace infercept {
 
 struct RopeScaling {
-  enum class Kind : uint8_t { kNone, kLinear, kLlama3, kFactors, kYarn, kLongRope };
+  enum class Kind : uint8_t { kNone, kLinear, kLlama3, kDynamic, kFactors, kYarn, kLongRope };
   Kind kind = Kind::kNone;
-  double factor = 1;  // kLinear, kLlama3, kYarn
+  double factor = 1;  // kLinear, kLlama3, kDynamic, kYarn
   // kLlama3 only.
   double low_frequency_factor = 1;
   double high_frequency_factor = 4;
-  double original_context_tokens = 8192;  // kLlama3, kYarn, kLongRope
+  double original_context_tokens = 8192;  // kLlama3, kDynamic, kYarn, kLongRope
   // kYarn: pairs that turn more than fast_turns times over the original context stay, those that
   // turn less than slow_turns times are stretched.
   double fast_turns = 32;

@@ -52,6 +52,16 @@ double YarnShare(const RopeSpec& rope, uint32_t pair) {
   return std::clamp((pair - first) / (last - first), 0.0, 1.0);
 }
 
+// The base that stretches the slowest pair with the context and leaves the fastest as it is
+// ("dynamic NTK"; transformers' rope type "dynamic" in one call of that many tokens).
+double DynamicBase(const RopeSpec& rope, uint32_t context_tokens) {
+  const RopeScaling& scaling = rope.scaling;
+  const double times = context_tokens / scaling.original_context_tokens;
+  if (times <= 1) return rope.base;
+  const double stretch = scaling.factor * times - (scaling.factor - 1);
+  return rope.base * std::pow(stretch, rope.dimension / (rope.dimension - 2.0));
+}
+
 double Frequency(const RopeSpec& rope, uint32_t pair, uint32_t context_tokens,
                  std::span<const float> factors) {
   const RopeScaling& scaling = rope.scaling;
@@ -63,6 +73,8 @@ double Frequency(const RopeSpec& rope, uint32_t pair, uint32_t context_tokens,
       return frequency / scaling.factor;
     case RopeScaling::Kind::kLlama3:
       return Llama3Frequency(scaling, frequency);
+    case RopeScaling::Kind::kDynamic:
+      return std::pow(DynamicBase(rope, context_tokens), -2.0 * pair / rope.dimension);
     case RopeScaling::Kind::kFactors:
       return frequency / static_cast<double>(factors[pair]);
     case RopeScaling::Kind::kYarn: {

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "base/rng.h"
 #include "kernels/half.h"
 #include "kernels/random_blocks.h"
+#include "model/repacked_tensor.h"
 
 namespace infercept {
 namespace {
@@ -17,12 +20,21 @@ class FileSource final : public TensorSource {
  public:
   explicit FileSource(WeightFiles files) : files_(std::move(files)) {}
   Result<std::span<const std::byte>> Read(const TensorSpec& tensor) override {
-    return files_.Window(tensor);
+    if (!IsRepacked(tensor)) return files_.Window(tensor);
+    Arena& target = repacked_[tensor.name];
+    if (target.size() == 0) {
+      Result<Arena> repacked = RepackTensor(tensor, files_);
+      if (!repacked.ok()) return repacked.status();
+      target = std::move(repacked).Take();
+    }
+    return std::span<const std::byte>(target.data(), target.size());
   }
+  // What was repacked is gone then.
   void Forget(std::span<const std::byte> bytes) override { WeightFiles::Forget(bytes); }
 
  private:
   WeightFiles files_;
+  std::map<std::string, Arena> repacked_;  // those that have been read
 };
 
 class MemorySource final : public TensorSource {

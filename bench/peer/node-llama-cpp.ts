@@ -22,6 +22,10 @@ interface ContextOptions {
   sequences: number;
   threads: number;
   batchSize: number;
+  flashAttention?: boolean;
+  /** Elements of cached keys and values. Default: F16. */
+  experimentalKvCacheKeyType?: string;
+  experimentalKvCacheValueType?: string;
 }
 
 export interface PeerContext {
@@ -37,6 +41,10 @@ export interface PeerSequence {
   adaptStateToTokens(tokens: readonly number[], allowShift?: boolean): Promise<void>;
   evaluate(tokens: readonly number[], options: EvaluateOptions): AsyncGenerator<number, void, undefined | number[]>;
   evaluateWithoutGeneratingNewTokens(tokens: readonly number[]): Promise<void>;
+  /** Per token what was asked for. */
+  controlledEvaluate(
+    tokens: readonly [number, { generateNext: { logits: true } }][],
+  ): Promise<{ next: { logits: Map<number, number> } }[]>;
   /** Not part of the public interface. */
   _sequenceId: number;
   _copyStateFromOtherSequence(other: PeerSequence, tokens: number): Promise<boolean>;

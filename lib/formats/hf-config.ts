@@ -15,9 +15,12 @@ export interface HuggingFaceConfig {
 export async function readHuggingFaceConfig(directory: string): Promise<HuggingFaceConfig> {
   const path = join(directory, 'config.json');
   const json = await readJsonFile(path);
-  refuseQuantized(path, json.quantization_config);
+  const quantization = json.quantization_config;
+  const isPacked = isJsonObject(quantization) && quantization.quant_method === 'mxfp4';
+  if (!isPacked) refuseQuantized(path, quantization);
   const names = Array.isArray(json.architectures) ? json.architectures.map(String) : [];
   const architecture = architectureOfHuggingFace(path, names);
+  if (!architecture.packedExperts) refuseQuantized(path, quantization);
   return { architecture, fields: createFields(path, (key) => nested(json, key)), json };
 }
 

@@ -9,6 +9,7 @@ const methods: Readonly<Record<string, string>> = {
   bitsandbytes: 'bitsandbytes',
   'compressed-tensors': 'compressed-tensors',
   fp8: 'FP8',
+  mxfp4: 'MXFP4',
 };
 
 /** Files in which older checkpoints say that they are quantized, and by what. */

@@ -124,6 +124,7 @@ function readEntry(path: string, name: string, entry: unknown, dataStart: number
   return {
     type: dtype,
     shape: matrixShape(shape),
+    dimensions: shape,
     file: 0,
     offset: dataStart + begin,
     byteLength: end - begin,

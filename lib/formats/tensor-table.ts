@@ -8,7 +8,7 @@ import {
   type TensorType,
   tensorTypes,
 } from '../model-spec.js';
-import type { ArchitectureRow, TensorRow } from './architectures/index.js';
+import type { ArchitectureRow, TensorRow, TensorRows } from './architectures/index.js';
 
 /** A tensor as a file describes it. */
 export interface FoundTensor {
@@ -16,6 +16,8 @@ export interface FoundTensor {
   type: string;
   /** [rows, columns]; vectors have one row. Undefined for more than two dimensions. */
   shape: [rows: number, columns: number] | undefined;
+  /** As the file gives them; GGUF's are folded into `shape`. */
+  dimensions?: readonly number[];
   /** Index into the model's files. */
   file: number;
   /** Bytes from the start of the file. */
@@ -46,7 +48,9 @@ export function resolveTensors(
     const tensor = name === undefined ? undefined : found.tensors.get(name);
     if (name === undefined || tensor === undefined) throw missing(found, name ?? row.name);
     known.add(name);
-    return resolve(row, name, tensor, found);
+    if (found.format === 'gguf' || row.huggingFaceRows === undefined) return resolve(row, name, tensor, found);
+    if (row.huggingFaceRows.scales !== undefined) known.add(row.huggingFaceRows.scales);
+    return resolveRows(row, row.huggingFaceRows, found);
   });
   // Writers may repeat the shared matrix of tied embeddings.
   if (hyperparameters.tiedEmbeddings) known.add('lm_head.weight');
@@ -84,6 +88,51 @@ function resolve(row: TensorRow, name: string, tensor: FoundTensor, found: Found
   }
   const offset = tensor.offset + firstRow * rowBytes;
   return { name: row.name, dtype, shape: row.shape, file: tensor.file, offset, byteLength: rows * rowBytes };
+}
+
+/** Bytes of codes for a block of MXFP4; its scale is one more. */
+const codeBytes = 16;
+
+/** A tensor that the native side gathers from rows of others. */
+function resolveRows(
+  row: TensorRow,
+  { dimensions, firstRow, step, scales }: TensorRows,
+  found: FoundTensors,
+): TensorSpec {
+  const tensor = find(found, row.huggingFace!, dimensions);
+  const [rows, columns] = row.shape;
+  const place = { file: tensor.file, rowStep: step };
+  if (scales === undefined) {
+    const dtype = supportedType(tensor.type, `${found.files[tensor.file]!.path}: tensor "${row.huggingFace}"`);
+    const { blockBytes } = tensorTypes[dtype];
+    const offset = tensor.offset + firstRow * blockBytes;
+    return { name: row.name, dtype, shape: row.shape, ...place, offset, byteLength: columns * blockBytes };
+  }
+  const blocks = columns / tensorTypes.mxfp4.blockElements;
+  const scaleTensor = find(found, scales, dimensions.slice(0, -1));
+  for (const { type } of [tensor, scaleTensor]) {
+    if (type !== 'U8')
+      throw broken(`${row.huggingFace} and ${scales} are ${type}, not the U8 of codes and scales of MXFP4.`);
+  }
+  return {
+    name: row.name,
+    dtype: 'mxfp4',
+    shape: row.shape,
+    ...place,
+    offset: tensor.offset + firstRow * blocks * codeBytes,
+    byteLength: rows * blocks * (codeBytes + 1),
+    scales: { file: scaleTensor.file, offset: scaleTensor.offset + firstRow * blocks },
+  };
+}
+
+function find(found: FoundTensors, name: string, dimensions: readonly number[]): FoundTensor {
+  const tensor = found.tensors.get(name);
+  if (tensor === undefined) throw missing(found, name);
+  if (String(tensor.dimensions) === String(dimensions)) return tensor;
+  const path = found.files[tensor.file]!.path;
+  throw broken(
+    `${path}: tensor "${name}" has shape [${tensor.dimensions?.slice(0, 8)}], but the hyperparameters call for [${dimensions}].`,
+  );
 }
 
 function supportedType(type: string, where: string): TensorType {

@@ -1,17 +1,19 @@
 // Goal: every model family computes what transformers computes in float32, on every path. Method: checkpoints that
 // test/fixtures/make_architectures.py and this test draw alike, from Hugging Face directories and from GGUF files that the
 // gguf package wrote; the engine's log probabilities against transformers' logits.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Engine, type LoadOptions, type PolicyName, type TokenLogprob } from '../../lib/index.js';
 import { fixture, fixtureJson } from '../unit/support/fixtures.js';
-import { type Checkpoint, writeCheckpoint } from './support/checkpoints.js';
+import { type Checkpoint, writeCheckpoint, writeDirectory } from './support/checkpoints.js';
 import { wait } from './support/engines.js';
 
 interface Variant extends Checkpoint {
   hasGguf: boolean;
+  /** Where frequencies depend on the engine's limit: what the prompt's logits, and those of decoding, were computed for. */
+  contexts?: [prompt: number, decode: number];
   /** Of the prompt's `positions`: float32 rows, base64. */
   logits: string;
   /** What comes after the prompt's first `decodeFrom` tokens, and the logits it was chosen from. */
@@ -83,8 +85,8 @@ async function withModel(path: string, options: LoadOptions, body: (engine: Engi
   }
 }
 
-/** LongRoPE's factors depend on the engine's limit: prompts were computed beyond the original context, decoding within. */
-const decodeContext = (name: string) => (name.includes('longrope') ? { contextTokens: 32 } : {});
+const promptContext = ({ contexts }: Variant) => (contexts ? { contextTokens: contexts[0] } : {});
+const decodeContext = ({ contexts }: Variant) => (contexts ? { contextTokens: contexts[1] } : {});
 
 async function checkPrefill(engine: Engine, name: string, path: string, logits: number[][], used = positions) {
   for (const position of used) {
@@ -138,7 +140,7 @@ async function checkPolicy(path: string, name: string, policy: PolicyName, varia
   // Too little for all four contexts at once, unless the context is to stay.
   const bytes = await poolBytes(path, policy === 'preserve' ? 400 : 80);
   const options: LoadOptions = {
-    ...decodeContext(name),
+    ...decodeContext(variant),
     policy,
     kvCache: { bytes, dtype: 'f32', blockTokens: 4, prefixCache: false },
     swap: { hostBytes: policy === 'swap' ? bytes : 0 },
@@ -154,17 +156,18 @@ describe.each(published)('%s', (name, variant) => {
   const logits = rowsOf(variant.logits);
 
   it('from a directory', async () => {
-    await withModel(directory, {}, (engine) => checkPrefill(engine, name, 'prefill', logits));
-    await withModel(directory, { stepTokens: 5 }, (engine) =>
+    const options = promptContext(variant);
+    await withModel(directory, options, (engine) => checkPrefill(engine, name, 'prefill', logits));
+    await withModel(directory, { ...options, stepTokens: 5 }, (engine) =>
       checkPrefill(engine, name, 'chunked', logits, positions.slice(-3)),
     );
-    await withModel(directory, decodeContext(name), (engine) => checkDecode(engine, name, 'decode', variant));
+    await withModel(directory, decodeContext(variant), (engine) => checkDecode(engine, name, 'decode', variant));
   });
 
   it.skipIf(!variant.hasGguf)('from a GGUF file', async () => {
     const path = fixture(`architectures/${name}.gguf`);
-    await withModel(path, {}, (engine) => checkPrefill(engine, name, 'GGUF', logits));
-    await withModel(path, decodeContext(name), (engine) => checkDecode(engine, name, 'GGUF', variant));
+    await withModel(path, promptContext(variant), (engine) => checkPrefill(engine, name, 'GGUF', logits));
+    await withModel(path, decodeContext(variant), (engine) => checkDecode(engine, name, 'GGUF', variant));
   });
 
   it.each<PolicyName>(['preserve', 'swap', 'discard'])('intercepted under %s', async (policy) => {
@@ -172,7 +175,7 @@ describe.each(published)('%s', (name, variant) => {
   });
 });
 
-// Its directories hold transposed or packed experts, which are refused.
+// Its directories hold experts packed as MXFP4, or transposed, which is refused.
 describe.each(Object.entries(variants).filter(([name]) => name.startsWith('gpt-oss')))('%s', (name, variant) => {
   const path = fixture(`architectures/${name}.gguf`);
 
@@ -189,10 +192,39 @@ describe.each(Object.entries(variants).filter(([name]) => name.startsWith('gpt-o
     },
   );
 
-  it('not from a directory', async () => {
+  it.runIf(name.includes('mxfp4'))('from a directory', async () => {
+    const directory = join(temporary, name);
+    writeDirectory(directory, variant);
+    copyFileSync(fixture(`architectures/${name}.safetensors`), join(directory, 'model.safetensors'));
+    const logits = rowsOf(variant.logits);
+    await withModel(directory, {}, (engine) => checkPrefill(engine, name, 'prefill', logits));
+    await withModel(directory, { stepTokens: 5 }, (engine) => checkPrefill(engine, name, 'chunked', logits));
+  });
+
+  it.skipIf(name.includes('mxfp4'))('not from a directory', async () => {
     const directory = join(temporary, name);
     writeCheckpoint(directory, variant);
     const loading = withModel(directory, {}, async () => {});
     await expect(loading).rejects.toMatchObject({ code: 'ERR_MODEL_UNSUPPORTED' });
+  });
+});
+
+describe('contexts that the positions do not reach', () => {
+  const directory = join(temporary, 'beyond');
+  writeCheckpoint(directory, variants['llama-dynamic-long']!);
+
+  it('are refused unless they are asked for', async () => {
+    await withModel(directory, {}, async (engine) => {
+      const run = engine.generate({ tokens: prompt.slice(0, 40), maxTokens: 1 });
+      await expect(run).rejects.toMatchObject({
+        code: 'ERR_CONTEXT_TOO_LONG',
+        message: expect.stringMatching(/40.* 32;.*longer context/),
+      });
+    });
+  });
+
+  it('are refused while loading', async () => {
+    const loading = withModel(directory, { contextTokens: 129 }, async () => {});
+    await expect(loading).rejects.toThrow(/`contextTokens` is 129.* reach 128\. Give at most that/);
   });
 });

@@ -467,6 +467,10 @@ TEST(Model, RefusesSpecsThatDoNotFit) {
   spec = file.spec;
   spec.hyperparameters.rope.scaling.kind = RopeScaling::Kind::kLongRope;
   EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
+  spec = file.spec;
+  spec.hyperparameters.rope.dimension = 2;
+  spec.hyperparameters.rope.scaling.kind = RopeScaling::Kind::kDynamic;
+  EXPECT_EQ(LoadCode(spec, tiny.pool), StatusCode::kModelFormat);
 }
 
 TEST(Model, AClaimedContextIsBounded) {

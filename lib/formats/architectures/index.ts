@@ -32,6 +32,17 @@ export interface TensorRow {
   part?: TensorPart;
   /** The same in GGUF alone. */
   ggufPart?: TensorPart;
+  /** Where Hugging Face's file has it among others in one tensor of more dimensions. */
+  huggingFaceRows?: TensorRows;
+}
+
+/** Every `step`-th row of a tensor whose last dimensions are a row. */
+export interface TensorRows {
+  dimensions: number[];
+  firstRow: number;
+  step: number;
+  /** Of a tensor of MXFP4's codes, [..., rows, blocks, 16]: where the scales are, [..., rows, blocks]. */
+  scales?: string;
 }
 
 export interface TensorPart {
@@ -47,6 +58,8 @@ export interface ArchitectureRow {
   gguf?: string;
   /** Values of `architectures` in config.json. */
   huggingFace: string[];
+  /** Whether Hugging Face's files hold experts as MXFP4. */
+  packedExperts?: true;
   /** @param fields metadata, keys without the architecture's prefix */
   fromGguf(fields: Fields, facts: TensorFacts): Hyperparameters;
   /** @param fields config.json, nested keys joined by dots */

@@ -46,9 +46,9 @@ function huggingFaceScaling(fields: Fields, parent: string, contextTokens: numbe
     );
   switch (kind) {
     case 'default':
-    // Nothing is stretched up to max_position_embeddings, and longer contexts are refused.
-    case 'dynamic':
       return { kind: 'none' };
+    case 'dynamic':
+      return { kind, factor: fields.positive(`${parent}.factor`), originalContextTokens: contextTokens };
     case 'linear':
       return { kind, factor: fields.positive(`${parent}.factor`) };
     case 'llama3':
@@ -187,6 +187,6 @@ function ggufLongRope(
 
 /** The context that stretched positions reach, where that is more than the file says. */
 export function stretchedContext({ scaling }: RopeSpec, contextTokens: number): number {
-  if (scaling.kind !== 'yarn') return contextTokens;
+  if (scaling.kind !== 'yarn' && scaling.kind !== 'dynamic') return contextTokens;
   return Math.max(contextTokens, Math.floor(scaling.factor * scaling.originalContextTokens));
 }

@@ -14,11 +14,16 @@ export interface Checkpoint {
   shapes: Record<string, number[]>;
 }
 
-/** Writes a Hugging Face directory. */
-export function writeCheckpoint(directory: string, { config, normCentre, salt, shapes }: Checkpoint): void {
+/** Writes a Hugging Face directory without weights. */
+export function writeDirectory(directory: string, { config }: Pick<Checkpoint, 'config'>): void {
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'config.json'), JSON.stringify(config));
   symlinkSync(fixture('architectures/tokenizer.json'), join(directory, 'tokenizer.json'));
+}
+
+/** Writes a Hugging Face directory. */
+export function writeCheckpoint(directory: string, { config, normCentre, salt, shapes }: Checkpoint): void {
+  writeDirectory(directory, { config });
   const header: Record<string, object> = {};
   const parts: Buffer[] = [];
   let offset = 0;
