@@ -124,22 +124,23 @@ function plainPatterns(find: Search): PlainPatterns {
 }
 
 function replaceGraphemes(text: string, replace: (grapheme: string) => string, { run, begin }: PlainPatterns): string {
-  let out = '';
+  // Joined at the end: a string of hundreds of thousands that were added one by one takes long to read.
+  const parts: string[] = [];
   let position = 0;
   while (position < text.length) {
     run.lastIndex = position;
     const plain = run.exec(text)?.[0];
     if (plain !== undefined) {
-      out += plain;
+      parts.push(plain);
       position += plain.length;
       continue;
     }
     begin.lastIndex = position + 1;
     const end = begin.exec(text)?.index ?? text.length;
-    for (const { segment } of graphemes.segment(text.slice(position, end))) out += replace(segment);
+    for (const { segment } of graphemes.segment(text.slice(position, end))) parts.push(replace(segment));
     position = end;
   }
-  return out;
+  return parts.join('');
 }
 
 function replaceGrapheme(grapheme: string, find: Search): string {

@@ -22,8 +22,11 @@ function wellFormed(text: string): string {
   return (text as string & { toWellFormed(): string }).toWellFormed();
 }
 
-/** Words between two steps: some tens of microseconds, if they were met before. */
-const wordsPerStep = 256;
+/** Added tokens between two steps. */
+const tokensPerStep = 256;
+/** Characters between two steps, a word counted as some more: some tens of microseconds if the words were met before. */
+const charactersPerStep = 2048;
+const charactersOfWord = 4;
 
 /**
  * @param model as {@link createWordModel} makes it of this definition, or of one that differs in what comes before words
@@ -47,11 +50,14 @@ export function createEncoder(definition: TokenizerDefinition, model: WordModel)
   );
 
   function* encodePiece(piece: Piece, ids: IdList): Generator<void> {
-    let words = 0;
+    let characters = 0;
     for (const { text } of cut([piece])) {
       const steps = model.encode(text, ids);
       if (steps !== undefined) while (!steps.next().done) yield;
-      if (++words % wordsPerStep === 0) yield;
+      characters += text.length + charactersOfWord;
+      if (characters < charactersPerStep) continue;
+      characters = 0;
+      yield;
     }
   }
 
@@ -64,7 +70,7 @@ export function createEncoder(definition: TokenizerDefinition, model: WordModel)
           if (section === '') continue;
           if (typeof section === 'string') yield* encodePiece({ text: section, first }, ids);
           else ids.push(section);
-          if (++tokens % wordsPerStep === 0) yield;
+          if (++tokens % tokensPerStep === 0) yield;
           first = false;
         }
       }

@@ -8,7 +8,7 @@ import { byteTokens, type WordModel } from './model.js';
 const rememberedLengthMax = 48;
 /** Remembered words; when there are more, all are forgotten. About 10 MB. */
 const rememberedMax = 65_536;
-/** Merges, parts and characters between two steps of a long word: each some tenths of a millisecond. */
+/** Merges, parts, and characters or symbols between two steps of a long word: each some tenths of a millisecond. */
 const mergesPerStep = 1024;
 const partsPerStep = 256;
 const lettersPerStep = 4096;
@@ -26,7 +26,9 @@ export function createMergingModel(model: TokenizerModel, bytesAsLetters: boolea
   const lettersOf = bytesAsLetters ? byteLetters : (text: string): string => text;
   // Without tokens for bytes, neighbouring unknown characters may become one.
   const isAlikeInParts = affixes.prefix === '' && affixes.suffix === '' && (bytesAsLetters || bytes !== undefined);
-  const partsOf = isAlikeInParts ? createSeamFinder(model.merges ?? []) : (text: string): Iterable<string> => [text];
+  const partsOf = isAlikeInParts
+    ? createSeamFinder(model.merges ?? [])
+    : (text: string): Iterable<string | undefined> => [text];
   /** Ids by word, and by part of a long word; they differ where words are taken whole. */
   const words = createMemory();
   const parts = createMemory();
@@ -57,6 +59,10 @@ export function createMergingModel(model: TokenizerModel, bytesAsLetters: boolea
     }
     let count = 0;
     for (const part of partsOf(letters)) {
+      if (part === undefined) {
+        yield;
+        continue;
+      }
       if (part.length > rememberedLengthMax) yield* mergeInSteps(part, ids);
       else for (const id of parts.get(part, mergeAtOnce)) ids.push(id);
       if (++count % partsPerStep === 0) yield;
@@ -71,7 +77,10 @@ export function createMergingModel(model: TokenizerModel, bytesAsLetters: boolea
       if (++count % mergesPerStep === 0) yield;
     }
     while (!merging.advance(mergesPerStep)) yield;
-    for (const id of merging.result()) ids.push(id);
+    for (let begin = 0; begin < count; begin += lettersPerStep) {
+      for (const id of merging.result(begin, begin + lettersPerStep)) ids.push(id);
+      yield;
+    }
   }
 
   return {
@@ -152,15 +161,16 @@ function createSymbols(model: TokenizerModel, { vocabulary, affixes, bytes }: Sy
 
 /**
  * Finds where no merge can ever join two characters: no token has them side by side. A text without words (families of
- * SentencePiece do not cut it) falls into short parts there, and the result is the same.
+ * SentencePiece do not cut it) falls into short parts there, and the result is the same. Undefined where none was found for long.
  */
-function createSeamFinder(merges: readonly Merge[]): (text: string) => Iterable<string> {
+function createSeamFinder(merges: readonly Merge[]): (text: string) => Iterable<string | undefined> {
   let neighbours: ReadonlySet<number> | undefined;
   return function* (text) {
     // Byte-level vocabularies meet long words seldom, and some never.
     neighbours ??= neighboursIn(merges);
     let start = 0;
     for (let index = 1; index < text.length; index++) {
+      if ((index - start) % lettersPerStep === 0) yield undefined;
       if (neighbours.has(pairOf(text, index)) || isLowSurrogate(text.charCodeAt(index))) continue;
       yield text.slice(start, index);
       start = index;

@@ -39,7 +39,8 @@ export interface Merging {
   add(symbol: number): void;
   /** Does at most that many merges; true when there are no more. */
   advance(mergesMax: number): boolean;
-  result(): number[];
+  /** What there is in place of the symbols from one position to another. */
+  result(begin?: number, end?: number): number[];
 }
 
 /** Ranks are below this, and so are positions: both together are an exact number. */
@@ -90,7 +91,7 @@ export function createMerging({ rankOf, results }: Merges): Merging {
       }
       return false;
     },
-    result: () => symbols.filter((symbol) => symbol >= 0),
+    result: (begin, end) => symbols.slice(begin, end).filter((symbol) => symbol >= 0),
   };
 }
 

@@ -1,6 +1,7 @@
 import { byteLetters } from '../token-bytes.js';
 import type { TokenizerPart } from '../tokenizer-source.js';
 import { createCharsmap } from './charsmap.js';
+import { matchesOf } from './matches.js';
 import { literalPattern, translatePattern } from './pattern.js';
 
 /** What happens to a text before it is cut into words. In steps, for long texts. */
@@ -22,24 +23,49 @@ function atOnce(change: (text: string) => string): Normalizer {
   };
 }
 
-/** About a millisecond's work. */
-const blockLength = 16_384;
+/** Less than a millisecond's work: on some scripts several passes take a tenth of a microsecond for a character. */
+const plainBlockLength = 4096;
+/** The same where graphemes are looked at one by one. */
+const graphemeBlockLength = 1024;
 
 /** Slow work on characters and their neighbours. Between two plain letters, or two ideographs, nothing happens: there, blocks end. */
-function inBlocks(change: (text: string) => string): Normalizer {
+function inBlocks(change: (text: string) => string, blockLength = plainBlockLength): Normalizer {
   return function* (text) {
     if (text.length <= blockLength) return change(text);
     const seam = /[A-Za-z0-9](?=[A-Za-z0-9])|[\u4e00-\u9fff](?=[\u4e00-\u9fff])/g;
-    let changed = '';
+    const blocks: string[] = [];
     for (let start = 0; start < text.length; ) {
       seam.lastIndex = start + blockLength;
       const match = seam.exec(text);
       const end = match === null ? text.length : match.index + 1;
-      changed += change(text.slice(start, end));
+      blocks.push(change(text.slice(start, end)));
       start = end;
       yield;
     }
-    return changed;
+    return blocks.join('');
+  };
+}
+
+/** Matches between two steps: some tenths of a millisecond. */
+const matchesPerStep = 1024;
+
+/** What a pattern matches becomes `content`. */
+function replaced(pattern: RegExp, content: string): Normalizer {
+  // What looks around itself may have to see the whole text.
+  if (/[\^$]|\(\?[<=!]|\\b/i.test(pattern.source)) return atOnce((text) => text.replace(pattern, () => content));
+  return function* (text) {
+    const blocks: string[] = [];
+    let parts: string[] = [];
+    let end = 0;
+    for (const match of matchesOf(text, pattern)) {
+      parts.push(text.slice(end, match.index), content);
+      end = match.index + match.text.length;
+      if (parts.length < 2 * matchesPerStep) continue;
+      blocks.push(parts.join(''));
+      parts = [];
+      yield;
+    }
+    return `${blocks.join('')}${parts.join('')}${text.slice(end)}`;
   };
 }
 
@@ -67,11 +93,10 @@ const makers: Readonly<Record<string, (part: TokenizerPart) => Normalizer>> = {
     }),
   Prepend: ({ prepend }) => atOnce((text) => (text.length > 0 ? `${String(prepend)}${text}` : text)),
   Replace({ pattern, content }) {
-    const search = patternOf(pattern);
-    return atOnce((text) => text.replace(search, () => String(content)));
+    return replaced(patternOf(pattern), String(content));
   },
   ByteLevel: () => inBlocks(byteLetters),
-  Precompiled: (part) => inBlocks(createCharsmap(part)),
+  Precompiled: (part) => inBlocks(createCharsmap(part), graphemeBlockLength),
   BertNormalizer: (part) => inBlocks(bertNormalizer(part)),
 };
 

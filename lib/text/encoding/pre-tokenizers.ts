@@ -88,7 +88,21 @@ function metaspace(part: TokenizerPart): PreTokenizer {
   });
   if (part.split === false) return mark;
   const words = splitter(patternOf({ String: sign }), 'MergedWithNext');
-  return (pieces) => words(mark(pieces));
+  return (pieces) => words(mark(cutAtSpaces(pieces)));
+}
+
+/** Characters that are marked at a time. */
+const markedLength = 16_384;
+
+/** Long texts in parts. Words begin at spaces, so parts do. */
+function* cutAtSpaces(pieces: Iterable<Piece>): Iterable<Piece> {
+  for (const { text, first } of pieces) {
+    for (let start = 0, end = 0; start < text.length; start = end) {
+      const space = text.indexOf(' ', start + markedLength);
+      end = space < 0 ? text.length : space;
+      yield { text: text.slice(start, end), first: first && start === 0 };
+    }
+  }
 }
 
 function mapped(change: (text: string, first: boolean) => string): PreTokenizer {

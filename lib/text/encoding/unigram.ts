@@ -8,6 +8,9 @@ const unknownPenalty = 10;
 /** Characters between two steps of a long word: well below a millisecond. */
 const charactersPerStep = 2048;
 
+/** Elements of an array that are set between two steps. */
+const filledPerStep = 65_536;
+
 /** Finds all tokens that a text goes on with. */
 interface Trie {
   root: number;
@@ -40,7 +43,11 @@ export function createUnigramModel(model: TokenizerModel): WordModel {
 
   /** Token and beginning of the best way to each position. */
   function* spell(word: string, out: IdList): Iterator<void> {
-    const best = new Float64Array(word.length + 1).fill(Number.NEGATIVE_INFINITY);
+    const best = new Float64Array(word.length + 1);
+    for (let begin = 0; begin < best.length; begin += filledPerStep) {
+      if (begin > 0) yield;
+      best.fill(Number.NEGATIVE_INFINITY, begin, begin + filledPerStep);
+    }
     const begins = new Int32Array(word.length + 1);
     const tokens = new Int32Array(word.length + 1);
     best[0] = 0;
@@ -66,18 +73,26 @@ export function createUnigramModel(model: TokenizerModel): WordModel {
       if (!hasCharacter) offer(start + length, -1, unknownScore);
       if (++count % charactersPerStep === 0) yield;
     }
-    append(word, { begins, tokens }, out);
+    yield* append(word, { begins, tokens }, out);
   }
 
-  function append(word: string, { begins, tokens }: { begins: Int32Array; tokens: Int32Array }, out: IdList): void {
+  function* append(
+    word: string,
+    { begins, tokens }: { begins: Int32Array; tokens: Int32Array },
+    out: IdList,
+  ): Generator<void> {
     const ends: number[] = [];
-    for (let end = word.length; end > 0; end = begins[end]!) ends.push(end);
+    for (let end = word.length; end > 0; end = begins[end]!) {
+      if (ends.push(end) % charactersPerStep === 0) yield;
+    }
     let unknownFrom = -1;
     const endUnknown = (end: number): void => {
       if (unknownFrom >= 0) appendUnknown(word.slice(unknownFrom, end), out);
       unknownFrom = -1;
     };
-    for (const end of ends.reverse()) {
+    for (let index = ends.length - 1; index >= 0; index--) {
+      if (index % charactersPerStep === 0 && index > 0) yield;
+      const end = ends[index]!;
       const isUnknown = tokens[end] === -1 || tokens[end] === unknown;
       if (isUnknown && unknownFrom < 0) unknownFrom = begins[end]!;
       if (isUnknown) continue;

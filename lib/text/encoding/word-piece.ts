@@ -26,8 +26,9 @@ export function createWordPieceModel(model: TokenizerModel): WordModel {
 
   return {
     encode(word, ids) {
-      const characters = Array.from(word);
-      const found = characters.length > charactersMax ? undefined : spell(characters);
+      // A character has at most two units: what is much too long need not be taken apart.
+      const characters = word.length > 2 * charactersMax ? undefined : Array.from(word);
+      const found = characters && characters.length <= charactersMax ? spell(characters) : undefined;
       for (const id of found ?? [unknown]) ids.push(id);
       return undefined;
     },
