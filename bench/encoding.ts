@@ -10,7 +10,7 @@ const megabyte = 1 << 20;
 /** One of each kind: byte-level merging with two patterns, merging without words, Unigram, WordPiece. */
 const families = ['llama3', 'qwen2', 'gemma', 't5', 'bert-uncased'];
 
-/** Milliseconds of this thread on a processor; elsewhere than on Linux, of time. */
+/** Milliseconds of this thread on a processor, as of the kernel's last tick: up to 4 ms too few or too many. Elsewhere than on Linux, of time. */
 function threadMs(): number {
   if (process.platform !== 'linux') return performance.now();
   return Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]) / 1e6;
