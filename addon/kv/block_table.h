@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -103,7 +104,8 @@ class BlockTable {
   uint32_t backed_index_ = 0;  // in KvManager::backed_; valid iff backed_ > 0
   // [full blocks] Of a context that was given up when its beginning was released already: the cache
   // finds its window by what it held, for the blocks before it may be gone.
-  std::vector<Known> known_;
+  // Seldom there, and a pointer, so that tables stay small.
+  std::unique_ptr<std::vector<Known>> known_;
 };
 
 }  // namespace infercept

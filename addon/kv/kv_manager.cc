@@ -193,8 +193,8 @@ uint32_t KvManager::FindWindow(BlockTable& table, std::span<const TokenId> token
   BlockTable::Other last;
   while ((table.size() + 1) * config_.block_tokens < tokens.size()) {
     const uint32_t i = table.size();
-    if (i < table.known_.size()) {
-      last = {kNoBlock, table.known_[i].key, table.known_[i].content};
+    if (table.known_ && i < table.known_->size()) {
+      last = {kNoBlock, (*table.known_)[i].key, (*table.known_)[i].content};
     } else {
       last.key = PrefixCache::KeyOf(last.key, TokensOf(tokens, i));
       last.content = cache_.Find(last.content, last.key, TokensOf(tokens, i)).content;
@@ -310,9 +310,11 @@ void KvManager::ReleaseBlocks(BlockTable& table, uint32_t first) {
 }
 
 void KvManager::Remember(BlockTable& table) const {
-  if (table.known_.size() < table.sealed_) table.known_.resize(table.sealed_);
+  if (!table.known_) table.known_ = std::make_unique<std::vector<BlockTable::Known>>();
+  std::vector<BlockTable::Known>& known = *table.known_;
+  if (known.size() < table.sealed_) known.resize(table.sealed_);
   for (uint32_t i = 0; i < table.sealed_; ++i) {
-    table.known_[i] = {table.other_[i].key, table.other_[i].content};
+    known[i] = {table.other_[i].key, table.other_[i].content};
   }
 }
 
@@ -437,7 +439,8 @@ void KvManager::Share(BlockTable& parent, BlockTable& child) {
   }
   child.sealed_ = parent.sealed_;
   child.released_ = parent.released_;
-  child.known_ = parent.known_;
+  if (parent.known_)
+    child.known_ = std::make_unique<std::vector<BlockTable::Known>>(*parent.known_);
   parent.forked_ = child.forked_ = true;
 }
 

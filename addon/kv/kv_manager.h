@@ -107,7 +107,7 @@ class KvManager {
   }
   // Other tokens than before will follow after the first `blocks` blocks.
   void Forget(BlockTable& table, uint32_t blocks) const {
-    if (table.known_.size() > blocks) table.known_.resize(blocks);
+    if (table.known_ && table.known_->size() > blocks) table.known_->resize(blocks);
   }
   // `computed` tokens are valid: gives up the blocks that nobody sees any more.
   void Release(BlockTable& table, uint32_t computed) {
