@@ -61,6 +61,7 @@ function nativeOptions(
     kvFillsDevice: settings.kvCache?.bytes === undefined,
     hostBytes: plan.hostBytes,
     device: settings.device ?? 'auto',
+    deterministic: settings.deterministic ?? false,
     quantize: settings.quantize ?? 'none',
     policy: settings.policy ?? 'adaptive',
     slo: toNativeSlo(settings.slo),

@@ -150,6 +150,7 @@ export interface NativeInfo {
 
 export interface NativeOptions {
   device: string;
+  deterministic: boolean;
   kvBytes: number;
   /** Instead of `kvBytes` what the weights leave, where the device has memory of its own. */
   kvFillsDevice: boolean;

@@ -322,6 +322,7 @@ RuntimeOptions ToRuntimeOptions(Napi::Value value) {
   const ObjectReader reader(value, "options");
   RuntimeOptions options;
   options.device = reader.String("device");
+  options.deterministic = reader.Bool("deterministic");
   options.kv_bytes = reader.Int<size_t>("kvBytes");
   options.kv_fills_device = reader.Bool("kvFillsDevice");
   options.kv_dtype = reader.String("kvDtype");

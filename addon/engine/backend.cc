@@ -45,16 +45,8 @@ Result<Backend> OpenCuda(std::unique_ptr<Device> device, const Hyperparameters& 
                          const RuntimeOptions& options) {
   Result<std::unique_ptr<Stream>> stream = device->CreateStream(StreamUse::kCompute);
   if (!stream.ok()) return stream.status();
-  const uint32_t slices_max = std::min(options.step_tokens, kCudaSlicesMax);
-  Result<std::unique_ptr<Ops>> ops =
-      CreateCudaOps(*device, *stream.value(),
-                    {.rows = options.step_tokens,
-                     .slices = slices_max,
-                     .context_tokens = ContextTokens(h, options.context_tokens),
-                     .block_tokens = options.block_tokens,
-                     .heads = h.heads,
-                     .kv_heads = h.kv_heads,
-                     .head_dim = h.head_dim});
+  const CudaOpsLimits limits = CudaLimits(h, options);
+  Result<std::unique_ptr<Ops>> ops = CreateCudaOps(*device, *stream.value(), limits);
   if (!ops.ok()) return ops.status();
   Backend backend;
   backend.own_device = std::move(device);
@@ -63,7 +55,7 @@ Result<Backend> OpenCuda(std::unique_ptr<Device> device, const Hyperparameters& 
   backend.device = backend.own_device.get();
   backend.stream = backend.own_stream.get();
   backend.ops = backend.own_ops.get();
-  backend.slices_max = slices_max;
+  backend.slices_max = limits.slices;
   return backend;
 }
 
@@ -103,6 +95,17 @@ std::string CudaLacks(const Hyperparameters& h, const RuntimeOptions& options) {
                  "; set it to a multiple of 16");
   }
   return "";
+}
+
+CudaOpsLimits CudaLimits(const Hyperparameters& h, const RuntimeOptions& options) {
+  return {.rows = options.step_tokens,
+          .slices = std::min(options.step_tokens, kCudaSlicesMax),
+          .context_tokens = ContextTokens(h, options.context_tokens),
+          .block_tokens = options.block_tokens,
+          .heads = h.heads,
+          .kv_heads = h.kv_heads,
+          .head_dim = h.head_dim,
+          .deterministic = options.deterministic};
 }
 
 Result<Backend> OpenBackend(const Hyperparameters& h, const RuntimeOptions& options) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "device/cuda_ops.h"
 #include "device/device.h"
 #include "kernels/ops.h"
 #include "model/model_spec.h"
@@ -35,6 +36,9 @@ Result<Backend> OpenBackend(const Hyperparameters& hyperparameters, const Runtim
 // What the CUDA kernels lack for this model and these options, with what to do about it; empty:
 // nothing.
 std::string CudaLacks(const Hyperparameters& hyperparameters, const RuntimeOptions& options);
+
+// What calls to the CUDA kernels are bounded by for this model and these options.
+CudaOpsLimits CudaLimits(const Hyperparameters& hyperparameters, const RuntimeOptions& options);
 
 // The type of keys and values that an option names ("auto": F16). kInvalidArgument.
 Result<DType> KvType(const std::string& name);

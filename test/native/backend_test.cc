@@ -34,6 +34,17 @@ TEST(Backend, SaysWhyADeviceCannotBeUsed) {
   EXPECT_NE(status.message().find("'cuda:4000000000' is not available: "), std::string::npos);
 }
 
+TEST(Backend, BoundsWhatTheCudaKernelsAreCalledWith) {
+  const CudaOpsLimits limits =
+      CudaLimits(RunnableHyperparameters(),
+                 {.deterministic = true, .context_tokens = 32, .step_tokens = 4096});
+  EXPECT_TRUE(limits.deterministic);
+  EXPECT_FALSE(CudaLimits(RunnableHyperparameters(), {}).deterministic);
+  EXPECT_EQ(limits.rows, 4096u);
+  EXPECT_EQ(limits.slices, 1024u);
+  EXPECT_EQ(limits.context_tokens, 32u);
+}
+
 TEST(Backend, KnowsWhatTheCudaKernelsLack) {
   EXPECT_EQ(CudaLacks(RunnableHyperparameters(), {}), "");
   EXPECT_EQ(CudaLacks(RunnableHyperparameters(), {.kv_dtype = "bf16", .block_tokens = 32}), "");
