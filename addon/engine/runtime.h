@@ -27,7 +27,7 @@ struct RuntimeOptions {
   std::string device = "auto";  // "auto", "cpu", "cuda", "cuda:N"
   // A token's bits do not depend on what else is in its step, on any device.
   bool deterministic = false;
-  size_t kv_bytes = 0;          // of the device tier; at least one block
+  size_t kv_bytes = 0;  // of the device tier; at least one block
   // Instead of kv_bytes what is left, where the device has memory of its own.
   bool kv_fills_device = false;
   std::string kv_dtype = "auto";  // "auto", "f32", "f16", "bf16", "q8_0"

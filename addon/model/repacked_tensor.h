@@ -1,5 +1,5 @@
-// Tensors that a file holds in another order than kernels take them: gpt-oss's own safetensors, where
-// gates and ups alternate, and where blocks of MXFP4 and their scales are two tensors.
+// Tensors that a file holds in another order than kernels take them: gpt-oss's own safetensors,
+// where gates and ups alternate, and where blocks of MXFP4 and their scales are two tensors.
 #pragma once
 
 #include "base/status.h"

@@ -1,6 +1,6 @@
-// Goal: rows are gathered from where they lie, codes of MXFP4 land beside their scales in the order of
-// GGUF's blocks, and nothing is read that the file does not have. Method: codes that say where they
-// are; numbers that are wrong by one.
+// Goal: rows are gathered from where they lie, codes of MXFP4 land beside their scales in the order
+// of GGUF's blocks, and nothing is read that the file does not have. Method: codes that say where
+// they are; numbers that are wrong by one.
 #include "model/repacked_tensor.h"
 
 #include <numeric>
@@ -12,8 +12,8 @@
 namespace infercept {
 namespace {
 
-// Two rows of a block each, alternating with two others: 16 bytes of codes, of which byte i of row r
-// holds elements 2i and 2i + 1 as their low and high half; then a scale for each row.
+// Two rows of a block each, alternating with two others: 16 bytes of codes, of which byte i of row
+// r holds elements 2i and 2i + 1 as their low and high half; then a scale for each row.
 constexpr uint32_t kRows = 4;
 constexpr uint32_t kCodeBytes = 16;
 
