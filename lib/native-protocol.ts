@@ -244,6 +244,8 @@ export interface NativeCostProfile {
 export interface NativePolicyOptions {
   policy: string;
   blockTokens: number;
+  /** 0: attention looks back to the beginning. */
+  windowTokens: number;
   bytesPerToken: number;
   /** 0: from the profile. */
   saturationTokens: number;

@@ -28,6 +28,11 @@ export interface PolicyCoreOptions {
   profile: CostProfile;
   /** Tokens per block. Default 16. */
   blockTokens?: number;
+  /**
+   * How far back attention looks in every layer. Contexts are then known to have given up the blocks behind it, though their tokens
+   * count among `tokens`, and to be computed again as a whole. Default 0: to the beginning.
+   */
+  windowTokens?: number;
   /** What another core, or an engine, has learnt about durations. Default: nothing. */
   estimates?: Estimates;
 }
@@ -73,7 +78,13 @@ const seconds = real(0, secondsMax);
 const kind = { kind: nonEmptyString, shape: string };
 
 const readOptions = required(
-  { policy: oneOf(...policyNames), profile: costProfile, blockTokens: integer(1, 1024), estimates },
+  {
+    policy: oneOf(...policyNames),
+    profile: costProfile,
+    blockTokens: integer(1, 1024),
+    windowTokens: integer(0, 2 ** 24),
+    estimates,
+  },
   'profile',
 );
 const readStep = required({ queryTokens: tokens, kvTokens: integer(0) }, 'queryTokens', 'kvTokens');
@@ -129,6 +140,7 @@ export class PolicyCore {
     const native = {
       policy: checked.policy ?? 'adaptive',
       blockTokens: this.#blockTokens,
+      windowTokens: checked.windowTokens ?? 0,
       bytesPerToken: checked.profile.bytesPerToken,
       saturationTokens: checked.profile.saturationTokens ?? 0,
       profile: toNativeProfile(checked.profile, this.#blockTokens),

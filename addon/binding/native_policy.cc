@@ -7,6 +7,7 @@
 #include "binding/convert_in.h"
 #include "binding/convert_out.h"
 #include "engine/dump.h"
+#include "kv/kv_manager.h"
 #include "sched/waste.h"
 
 namespace infercept {
@@ -98,7 +99,10 @@ NativePolicy::NativePolicy(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Na
   block_tokens_ = options.Int<uint32_t>("blockTokens", 1, 1024);
   saturation_tokens_ = options.Int<uint32_t>("saturationTokens", 0, kTokensMax);
   bytes_per_token_ = options.Double("bytesPerToken", 1, 1e9);
-  cost_ = CostModel(ToCostProfile(options.Object("profile")));
+  window_tokens_ = options.Int<uint32_t>("windowTokens", 0, kTokensMax);
+  CostProfile profile = ToCostProfile(options.Object("profile"));
+  profile.window_tokens = window_tokens_;
+  cost_ = CostModel(profile);
   durations_.Import(ToDurations(options, "durations"));
 }
 
@@ -145,6 +149,7 @@ std::vector<PausedContext> NativePolicy::ReadPaused(const ObjectReader& columns)
     context.device_blocks = device_blocks[i];
     context.backed_blocks = std::min(backed_blocks[i], device_blocks[i]);
     context.host_blocks = host_blocks[i];
+    context.released_blocks = FirstVisibleBlock(tokens[i], window_tokens_, block_tokens_);
     context.block_tokens = block_tokens_;
     context.elapsed_seconds = elapsed[i];
     context.residual_seconds = expected[i];

@@ -43,6 +43,7 @@ class NativePolicy : public Napi::ObjectWrap<NativePolicy> {
   // Constant after construction.
   PolicyKind policy_ = PolicyKind::kAdaptive;
   uint32_t block_tokens_ = 1;
+  uint32_t window_tokens_ = 0;
   uint32_t saturation_tokens_ = 0;  // 0: from the cost model
   double bytes_per_token_ = 0;
 

@@ -25,6 +25,13 @@
 
 namespace infercept {
 
+// The first block that the token at this position sees through a window; 0: it sees all.
+inline uint32_t FirstVisibleBlock(uint32_t position, uint32_t window_tokens,
+                                  uint32_t block_tokens) {
+  if (window_tokens == 0 || position < window_tokens) return 0;
+  return (position + 1 - window_tokens) / block_tokens;
+}
+
 struct KvConfig {
   uint32_t device_blocks = 0;
   uint32_t host_blocks = 0;  // 0: the host tier does not exist
@@ -46,8 +53,7 @@ class KvManager {
   uint32_t BlocksFor(uint32_t tokens) const { return DivCeil(tokens, config_.block_tokens); }
   // The first block that the token at this position, or one after it, sees.
   uint32_t FirstVisibleBlock(uint32_t position) const {
-    const uint32_t window = config_.window_tokens;
-    return window == 0 || position < window ? 0 : (position + 1 - window) / config_.block_tokens;
+    return infercept::FirstVisibleBlock(position, config_.window_tokens, config_.block_tokens);
   }
   // Device blocks beyond those on the device that a table of `computed` tokens takes until it has
   // `tokens`; a copy of a shared one not counted. With a window: at any one time, in chunks.

@@ -61,6 +61,15 @@ describe('waste', () => {
     expect(weigh([twenty], { swapOutBlocks: 20, hostBlocksFree: 19 })[0]!.waste.swap).toBeGreaterThan(0);
   });
 
+  it('of recomputing is of the whole context where blocks behind a window were released', () => {
+    const windowed = { ...twenty, tokens: 3520 };
+    const { preserve, discard } = weigh([windowed], {}, { windowTokens: 320 })[0]!.waste;
+    expect(preserve).toBeCloseTo(3 * 320 * 100, 6);
+    // Its memory grows to the window's 320 tokens and stays there; that of the 10,000 others is lost all the time.
+    const held = 320 - (320 * 320) / (2 * 3520);
+    expect(discard).toBeCloseTo(3520 * 50e-6 * (held + 10_000) * 100, 3);
+  });
+
   it('counts other paused contexts, and those that are not asked about', () => {
     const paused = [twenty, context('ten', 10, { expected: 1 })];
     const [weighed] = weigh(paused, { otherPausedTokens: 5000 });
