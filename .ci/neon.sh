@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=build-neon
+# Tests that use kernels or what lies in memory as kernels take it, and end within a minute or two.
 seconds='ops_attention;ops_elementwise;ops_matmul;attention_plan;dequantize;quantize;quantizing_source;kv_storage;model_executor;weights;thread_pool;copy_engine'
 prefix=aarch64-linux-gnu
 emulator=qemu-aarch64-static

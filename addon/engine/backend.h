@@ -7,13 +7,13 @@
 #include <string>
 
 #include "base/status.h"
-#include "device/cuda_ops.h"
 #include "device/device.h"
 #include "kernels/ops.h"
 #include "model/model_spec.h"
 
 namespace infercept {
 
+struct CudaOpsLimits;
 struct RuntimeOptions;
 
 struct Backend {

@@ -25,7 +25,8 @@
 
 namespace infercept {
 
-// The first block that the token at this position sees through a window; 0: it sees all.
+// The first block that the token at this position, or one after it, sees through a window of so
+// many tokens; of 0: there is none.
 inline uint32_t FirstVisibleBlock(uint32_t position, uint32_t window_tokens,
                                   uint32_t block_tokens) {
   if (window_tokens == 0 || position < window_tokens) return 0;
@@ -51,7 +52,6 @@ class KvManager {
 
   const KvConfig& config() const { return config_; }
   uint32_t BlocksFor(uint32_t tokens) const { return DivCeil(tokens, config_.block_tokens); }
-  // The first block that the token at this position, or one after it, sees.
   uint32_t FirstVisibleBlock(uint32_t position) const {
     return infercept::FirstVisibleBlock(position, config_.window_tokens, config_.block_tokens);
   }

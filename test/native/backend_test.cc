@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "device/cuda_ops.h"
 #include "engine/runtime.h"
 #include "test.h"
 #include "tiny_model.h"

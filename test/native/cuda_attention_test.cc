@@ -363,20 +363,7 @@ TEST(CudaAttention, OneTokenAgreesWithTheReferenceOverSplits) {
 // Windows that begin inside a block, at its ends, and before the sequence; caps; sinks.
 std::vector<AttentionShape> RuledShapes(DType dtype) {
   const AttentionShape plain{.dtype = dtype, .heads = 4, .kv_heads = 2, .head_dim = 32};
-  std::vector<AttentionShape> shapes;
-  for (const uint32_t window : {1u, 5u, 16u, 33u, 512u, 600u, 2000u}) {
-    shapes.push_back(plain);
-    shapes.back().window_tokens = window;
-  }
-  shapes.push_back(plain);
-  shapes.back().soft_cap = 2;
-  shapes.push_back(plain);
-  shapes.back().sinks = {-3, 0.5, 4, 200};
-  shapes.push_back(plain);
-  shapes.back().window_tokens = 40;
-  shapes.back().soft_cap = 5;
-  shapes.back().sinks = {1, -200, 0, 6};
-  return shapes;
+  return WithEachRule(plain, {1u, 5u, 16u, 33u, 512u, 600u, 2000u});
 }
 
 TEST(CudaAttention, AgreesWithTheReferenceUnderEveryRule) {

@@ -122,4 +122,22 @@ std::string Describe(const Ops& ops, const AttentionShape& shape) {
          std::to_string(shape.head_dim) + ", blocks of " + std::to_string(shape.block_tokens);
 }
 
+std::vector<AttentionShape> WithEachRule(const AttentionShape& plain,
+                                         std::initializer_list<uint32_t> windows) {
+  std::vector<AttentionShape> shapes;
+  for (const uint32_t window : windows) {
+    shapes.push_back(plain);
+    shapes.back().window_tokens = window;
+  }
+  shapes.push_back(plain);
+  shapes.back().soft_cap = 2;
+  shapes.push_back(plain);
+  shapes.back().sinks = {-3, 0.5, 4, 200};
+  shapes.push_back(plain);
+  shapes.back().window_tokens = 40;
+  shapes.back().soft_cap = 5;
+  shapes.back().sinks = {1, -200, 0, 6};
+  return shapes;
+}
+
 }  // namespace infercept::test

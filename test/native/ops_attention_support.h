@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cmath>
+#include <initializer_list>
+#include <vector>
 
 #include "ops_support.h"
 
@@ -77,5 +79,10 @@ class PagedSequences {
 };
 
 std::string Describe(const Ops& ops, const AttentionShape& shape);
+
+// The shape with each of these windows; with capped scores; with scores that no value belongs to,
+// up to some that outweigh all others; with all three. REQUIRES: four heads.
+std::vector<AttentionShape> WithEachRule(const AttentionShape& plain,
+                                         std::initializer_list<uint32_t> windows);
 
 }  // namespace infercept::test

@@ -133,20 +133,7 @@ TEST(OpsAttention, AgreesWithTheReferenceOverManySplits) {
 // scores; scores that no value belongs to, up to some that outweigh all others.
 std::vector<AttentionShape> RuledShapes(DType dtype) {
   const AttentionShape plain{.dtype = dtype, .head_dim = HeadDimOf(dtype)};
-  std::vector<AttentionShape> shapes;
-  for (const uint32_t window : {1u, 5u, 64u, 255u, 256u, 300u, 2000u}) {
-    shapes.push_back(plain);
-    shapes.back().window_tokens = window;
-  }
-  shapes.push_back(plain);
-  shapes.back().soft_cap = 2;
-  shapes.push_back(plain);
-  shapes.back().sinks = {-3, 0.5, 4, 200};
-  shapes.push_back(plain);
-  shapes.back().window_tokens = 40;
-  shapes.back().soft_cap = 5;
-  shapes.back().sinks = {1, -200, 0, 6};
-  return shapes;
+  return WithEachRule(plain, {1u, 5u, 64u, 255u, 256u, 300u, 2000u});
 }
 
 TEST(OpsAttention, AgreesWithTheReferenceUnderEveryRule) {
