@@ -35,6 +35,7 @@ std::string Decision::DebugString() const {
 void StepPlan::Clear() {
   slices.clear();
   tokens.clear();
+  awaited.clear();
   block_tables.clear();
   copies.clear();
   swap_out.clear();

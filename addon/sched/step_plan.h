@@ -51,12 +51,23 @@ struct Decision {
   std::string DebugString() const;
 };
 
+// Stands for a token that the step before has not sampled yet.
+inline constexpr TokenId kAwaitedToken = -1;
+
+// Where such a token comes from.
+struct AwaitedToken {
+  uint32_t row = 0;     // in StepPlan::tokens
+  uint32_t sample = 0;  // which one of the step before, in the order of StepResult::sampled
+};
+
 struct StepPlan {
   uint64_t step = 0;
   std::vector<Slice> slices;    // the oldest sequence's, then decodes, then prefill and recompute
   std::vector<TokenId> tokens;  // of all slices, concatenated
+  // Those that are kAwaitedToken, by row. None, unless the plan was made while the step before ran.
+  std::vector<AwaitedToken> awaited;
   // [slices] The device blocks of each slice's sequence, up to its last token. They are the
-  // sequences' own: valid until the plan is committed.
+  // sequences' own: valid until the plan is committed, or one is planned ahead of its end.
   std::vector<std::span<const BlockId>> block_tables;
   // Device -> device (copy-on-write); complete before any slice reads
   std::vector<BlockCopy> copies;
@@ -81,6 +92,9 @@ enum class Outcome : uint8_t {
   kContinue,
   kPause,   // an interception begins: a trigger matched
   kFinish,  // the turn ended: stop token, stop text, token limit
+  // The token was never said: the turn had paused or ended with the step before, which was not
+  // known when this one was planned.
+  kVoid,
 };
 
 enum class PauseReason : uint8_t { kTrigger, kCode, kPreviousMatch };
