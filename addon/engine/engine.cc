@@ -6,7 +6,6 @@
 
 #include "engine/dump.h"
 #include "engine/json_writer.h"
-#include "engine/step.h"
 
 namespace infercept {
 namespace {
@@ -86,6 +85,7 @@ void Engine::Load() {
   runtime_.emplace(std::move(loaded).Take());
   handler_.emplace(*runtime_->scheduler, *runtime_->generations, runtime_->sequences_max);
   recorder_.emplace(*runtime_->executor);
+  if (recorder_->runs_ahead()) ahead_.emplace(*runtime_->scheduler, *recorder_, steady_clock);
   Publish();
   outbox_.Publish(LoadedNotice{runtime_->info});
 }
@@ -104,7 +104,10 @@ void Engine::Serve() {
     Guard([this, &busy] {
       busy = false;
       if (!failure_.ok()) return Status();
-      ApplyCommands();
+      if (!incoming_.commands.empty()) {
+        if (Status status = FinishStep(); !status.ok()) return status;
+        ApplyCommands();
+      }
       busy = Step();
       // A step that failed left its plan open: what it prepared is in no agreement with what is
       // done.
@@ -119,7 +122,7 @@ void Engine::Serve() {
 
 void Engine::ApplyCommands() {
   const Nanos now = steady_clock.Now();
-  if (!incoming_.commands.empty()) checked_ = false;
+  checked_ = false;
   for (; applied_ < incoming_.commands.size(); ++applied_) {
     handler_->Apply(std::move(incoming_.commands[applied_]), now, events_);
   }
@@ -127,7 +130,8 @@ void Engine::ApplyCommands() {
 }
 
 bool Engine::Step() {
-  Result<StepOutcome> outcome = StepOnce(*runtime_->scheduler, *recorder_, steady_clock, result_);
+  const Result<StepOutcome> outcome =
+      ahead_ ? ahead_->Step() : StepOnce(*runtime_->scheduler, *recorder_, steady_clock, result_);
   handler_->TakeEvents(events_);
   if (!outcome.ok()) {
     Fail(outcome.status());
@@ -136,6 +140,13 @@ bool Engine::Step() {
   if (outcome.value() == StepOutcome::kIdle) return false;
   checked_ = false;
   return true;
+}
+
+Status Engine::FinishStep() {
+  if (!ahead_) return Status();
+  Status status = ahead_->Finish();
+  handler_->TakeEvents(events_);
+  return status;
 }
 
 void Engine::CheckIdle() {

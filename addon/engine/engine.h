@@ -24,6 +24,7 @@
 #include "engine/inbox.h"
 #include "engine/outbox.h"
 #include "engine/runtime.h"
+#include "engine/step.h"
 #include "engine/step_recorder.h"
 
 namespace infercept {
@@ -65,6 +66,8 @@ class Engine {
   void Serve();
   // True if a step ran: there may be more to do.
   bool Step();
+  // Commands are about a state that is known: waits for the step under way, if there is one.
+  Status FinishStep();
   void ApplyCommands();
   void RefuseCommands();
   void AnswerDumps();
@@ -84,7 +87,8 @@ class Engine {
   std::optional<Runtime> runtime_;
   std::optional<CommandHandler> handler_;
   std::optional<StepRecorder> recorder_;
-  Status failure_;  // Not ok: failed.
+  std::optional<StepsAhead> ahead_;  // where the executor runs ahead
+  Status failure_;                   // Not ok: failed.
   Inbox::Content incoming_;
   size_t applied_ = 0;  // Commands of incoming_ before this one are done with.
   StepResult result_;

@@ -25,4 +25,32 @@ enum class StepOutcome : uint8_t { kRan, kIdle };
 Result<StepOutcome> StepOnce(Scheduler& scheduler, Executor& executor, Clock& clock,
                              StepResult& result);
 
+// The same where the executor runs ahead: while the device computes a step, the host plans the next
+// one and enqueues it, and then looks at what the one before has said.
+//
+//   host    | plan k+1, begin it | .... waits for k | judge and commit k | plan k+2, begin it | ...
+//   device  | step k ............................. | step k+1 .....................................
+class StepsAhead {
+ public:
+  // All outlive this.
+  StepsAhead(Scheduler& scheduler, Executor& executor, Clock& clock)
+      : scheduler_(scheduler), executor_(executor), clock_(clock) {}
+
+  // Begins a step, if there is something to do, and finishes the one before, if there is one. Idle:
+  // neither. An error comes from the executor and is final.
+  Result<StepOutcome> Step();
+  // Finishes the step under way, if there is one. Before commands are applied: they are about a
+  // state that is known.
+  Status Finish();
+
+ private:
+  Status FinishOldest();
+
+  Scheduler& scheduler_;
+  Executor& executor_;
+  Clock& clock_;
+  StepResult result_;
+  bool under_way_ = false;  // A step has begun and is not committed.
+};
+
 }  // namespace infercept

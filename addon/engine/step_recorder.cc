@@ -5,7 +5,8 @@
 namespace infercept {
 namespace {
 
-StepRecord MakeRecord(const StepPlan& plan, const StepResult& result) {
+// What is known before the step has run.
+StepRecord MakeRecord(const StepPlan& plan) {
   StepRecord record;
   record.step = plan.step;
   record.slices = static_cast<uint32_t>(plan.slices.size());
@@ -15,8 +16,6 @@ StepRecord MakeRecord(const StepPlan& plan, const StepResult& result) {
                     [](const Slice& slice) { return slice.sample && slice.count == 1; }));
   record.swap_out_blocks = static_cast<uint32_t>(plan.swap_out.size());
   record.swap_in_blocks = static_cast<uint32_t>(plan.swap_in.size());
-  record.compute = result.compute;
-  record.total = result.total;
   return record;
 }
 
@@ -24,12 +23,30 @@ StepRecord MakeRecord(const StepPlan& plan, const StepResult& result) {
 
 Status StepRecorder::Execute(const StepPlan& plan, StepResult& result) {
   Status status = executor_.Execute(plan, result);
-  if (!status.ok()) return status;
-  const StepRecord record = MakeRecord(plan, result);
+  if (status.ok()) Keep(MakeRecord(plan), result);
+  return status;
+}
+
+Status StepRecorder::Begin(const StepPlan& plan) {
+  begun_[0] = begun_[1];
+  begun_[1] = MakeRecord(plan);
+  ++under_way_;
+  return executor_.Begin(plan);
+}
+
+Status StepRecorder::Finish(StepResult& result) {
+  Status status = executor_.Finish(result);
+  if (status.ok()) Keep(begun_[2 - under_way_], result);
+  --under_way_;
+  return status;
+}
+
+void StepRecorder::Keep(StepRecord record, const StepResult& result) {
+  record.compute = result.compute;
+  record.total = result.total;
   fresh_.push_back(record);
   ring_[count_ % kStepRecordsKept] = record;
   ++count_;
-  return status;
 }
 
 std::vector<StepRecord> StepRecorder::Recent() const {

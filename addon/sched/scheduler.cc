@@ -289,66 +289,145 @@ void Scheduler::EndTurn(Sequence& sequence, FinishReason reason, Nanos now) {
 }
 
 const StepPlan& Scheduler::Plan(Nanos now) {
+  IC_CHECK(!assumed_);
   account_.ChargeIdle(now);
-  plan_.Clear();
-  plan_.step = ++planned_;
+  return BuildPlan(now);
+}
+
+const StepPlan& Scheduler::PlanAhead(Nanos now) {
+  IC_CHECK(open_ && !assumed_);
+  Assume(steps_[newest_]);
+  assumed_ = true;
+  newest_ = 1 - newest_;
+  return BuildPlan(now);
+}
+
+const StepPlan& Scheduler::BuildPlan(Nanos now) {
+  auto& [plan, notes] = steps_[newest_];
+  plan.Clear();
+  plan.step = ++planned_;
   const StepContext context{config_,    cost_,  durations_, kv_,      kinds_,
                             sequences_, stats_, events_,    buffers_, now};
-  StepBuilder(context, plan_, notes_).Build();
-  return plan_;
+  StepBuilder(context, plan, notes).Build();
+  open_ = !plan.empty();
+  return plan;
+}
+
+// What is known of a step before its answer is.
+void Scheduler::Assume(PlannedStep& step) {
+  kv_.CompleteCopies();
+  uint32_t samples = 0;
+  for (size_t i = 0; i < kAhead; ++i) PrepareCommit(step, i);
+  for (size_t i = 0; i < step.plan.slices.size(); ++i) {
+    PrepareCommit(step, i + kAhead);
+    Sequence& sequence = *step.notes.sequences[i];
+    const Slice& slice = step.plan.slices[i];
+    const uint32_t sample = slice.sample ? samples++ : 0;
+    if (IsVoid(sequence)) continue;
+    CommitSlice(sequence, slice);
+    if (slice.sample) {
+      sequences_.AppendToken(sequence, kAwaitedToken);
+      sequence.awaited_sample = sample;
+    }
+    sequences_.Update(sequence);
+  }
 }
 
 void Scheduler::Commit(const StepResult& result, Nanos now) {
-  CheckAnswers(result);
-  account_.ChargeStep(result, notes_, now);
+  PlannedStep& step = steps_[assumed_ ? 1 - newest_ : newest_];
+  CheckAnswers(step, result);
+  account_.ChargeStep(result, step.notes, now);
   ++stats_.steps;
+  if (assumed_) {
+    CommitAwaited(step, result, now);
+  } else {
+    CommitSlices(step, result, now);
+  }
+  ReleaseEnded();
+  CommitOutcomes(step, result, now);
+  stats_.query_tokens += step.notes.query_tokens;
+  stats_.recomputed_tokens += step.notes.recompute_tokens;
+  ObserveCosts(step, result);
+}
+
+void Scheduler::CommitSlices(PlannedStep& step, const StepResult& result, Nanos now) {
+  open_ = false;
   kv_.CompleteCopies();
-  for (size_t i = 0; i < kAhead; ++i) PrepareCommit(i);
+  for (size_t i = 0; i < kAhead; ++i) PrepareCommit(step, i);
   auto sampled = result.sampled.begin();
-  for (size_t i = 0; i < plan_.slices.size(); ++i) {
-    PrepareCommit(i + kAhead);
-    Sequence& sequence = *notes_.sequences[i];
-    CommitSlice(sequence, plan_.slices[i]);
-    if (plan_.slices[i].sample) CommitToken(sequence, *sampled++, now);
+  for (size_t i = 0; i < step.plan.slices.size(); ++i) {
+    PrepareCommit(step, i + kAhead);
+    Sequence& sequence = *step.notes.sequences[i];
+    const Slice& slice = step.plan.slices[i];
+    const SampledToken* answer = slice.sample ? &*sampled++ : nullptr;
+    if (IsVoid(sequence)) continue;
+    CommitSlice(sequence, slice);
+    if (answer != nullptr) {
+      IC_CHECK(sequence.status == SequenceStatus::kRunning && sequence.pending() == 0);
+      sequences_.AppendToken(sequence, answer->token);
+      NoteToken(sequence, now);
+    }
     sequences_.Update(sequence);
   }
-  plan_.block_tables.clear();  // The tables change from here on.
-  CommitOutcomes(result, now);
-  stats_.query_tokens += notes_.query_tokens;
-  stats_.recomputed_tokens += notes_.recompute_tokens;
-  ObserveCosts(result);
+  step.plan.block_tables.clear();  // The tables change from here on.
 }
 
-void Scheduler::ObserveCosts(const StepResult& result) {
-  if (notes_.query_tokens > 0) {
+// The rest of a step that was assumed: the tokens, in the places that were kept for them.
+void Scheduler::CommitAwaited(PlannedStep& step, const StepResult& result, Nanos now) {
+  assumed_ = false;
+  auto sampled = result.sampled.begin();
+  for (size_t i = 0; i < step.plan.slices.size(); ++i) {
+    if (!step.plan.slices[i].sample) continue;
+    const TokenId token = sampled++->token;
+    Sequence& sequence = *step.notes.sequences[i];
+    if (IsVoid(sequence)) continue;
+    IC_CHECK(sequence.tokens.back() == kAwaitedToken);
+    sequence.tokens.back() = token;
+    NoteToken(sequence, now);
+  }
+}
+
+void Scheduler::NoteToken(Sequence& sequence, Nanos now) {
+  ++sequence.turn.generated_tokens;
+  if (sequence.turn.first_token < 0) sequence.turn.first_token = now;
+}
+
+void Scheduler::ObserveCosts(const PlannedStep& step, const StepResult& result) {
+  const auto& [plan, notes] = step;
+  if (notes.query_tokens > 0) {
     stats_.predicted_seconds +=
-        cost_.Forward(notes_.query_tokens, static_cast<double>(notes_.kv_tokens));
+        cost_.Forward(notes.query_tokens, static_cast<double>(notes.kv_tokens));
     stats_.measured_seconds += static_cast<double>(result.compute) / kNanosPerSecond;
   }
-  cost_.Observe(ForwardSample{notes_.query_tokens, notes_.kv_tokens, result.compute});
+  cost_.Observe(ForwardSample{notes.query_tokens, notes.kv_tokens, result.compute});
   cost_.Observe(CopyDirection::kOut,
-                {static_cast<uint32_t>(plan_.swap_out.size()), result.swap_out});
-  cost_.Observe(CopyDirection::kIn, {static_cast<uint32_t>(plan_.swap_in.size()), result.swap_in});
+                {static_cast<uint32_t>(plan.swap_out.size()), result.swap_out});
+  cost_.Observe(CopyDirection::kIn, {static_cast<uint32_t>(plan.swap_in.size()), result.swap_in});
 }
 
-void Scheduler::CheckAnswers(const StepResult& result) const {
+void Scheduler::CheckAnswers(const PlannedStep& step, const StepResult& result) const {
   const uint32_t longest = context_tokens_max();
   auto sampled = result.sampled.begin();
-  for (size_t i = 0; i < plan_.slices.size(); ++i) {
-    if (!plan_.slices[i].sample) continue;
-    IC_CHECK(sampled != result.sampled.end() && sampled->seq == plan_.slices[i].seq);
-    IC_CHECK(plan_.slices[i].first_position + plan_.slices[i].count < longest);
+  for (size_t i = 0; i < step.plan.slices.size(); ++i) {
+    const Slice& slice = step.plan.slices[i];
+    if (!slice.sample) continue;
+    IC_CHECK(sampled != result.sampled.end() && sampled->seq == slice.seq);
+    const bool is_void = sampled->outcome == Outcome::kVoid;
+    IC_CHECK(is_void == IsVoid(*step.notes.sequences[i]));
+    IC_CHECK(is_void || slice.first_position + slice.count < longest);
     ++sampled;
   }
   IC_CHECK(sampled == result.sampled.end());
 }
 
 // Fetches what the commit of a slice will look at: many sequences are more than a cache holds.
-void Scheduler::PrepareCommit(size_t slice) {
-  if (slice + kAhead < plan_.slices.size()) notes_.sequences[slice + kAhead]->Prefetch();
-  if (slice >= plan_.slices.size()) return;
-  Sequence& sequence = *notes_.sequences[slice];
-  kv_.PrepareSeal(sequence.blocks, sequence.tokens, sequence.computed + plan_.slices[slice].count);
+void Scheduler::PrepareCommit(const PlannedStep& step, size_t slice) const {
+  const std::vector<Slice>& slices = step.plan.slices;
+  if (slice + kAhead < slices.size()) step.notes.sequences[slice + kAhead]->Prefetch();
+  if (slice >= slices.size()) return;
+  Sequence& sequence = *step.notes.sequences[slice];
+  if (IsVoid(sequence)) return;
+  kv_.PrepareSeal(sequence.blocks, sequence.tokens, sequence.computed + slices[slice].count);
 }
 
 void Scheduler::CommitSlice(Sequence& sequence, const Slice& slice) {
@@ -359,30 +438,43 @@ void Scheduler::CommitSlice(Sequence& sequence, const Slice& slice) {
   kv_.Release(sequence.blocks, sequence.computed);
 }
 
-void Scheduler::CommitToken(Sequence& sequence, const SampledToken& sampled, Nanos now) {
-  IC_CHECK(sequence.status == SequenceStatus::kRunning && sequence.pending() == 0);
-  sequences_.AppendToken(sequence, sampled.token);
-  ++sequence.turn.generated_tokens;
-  if (sequence.turn.first_token < 0) sequence.turn.first_token = now;
-}
-
 // After all tokens: what ends gives its memory back.
-void Scheduler::CommitOutcomes(const StepResult& result, Nanos now) {
+void Scheduler::CommitOutcomes(PlannedStep& step, const StepResult& result, Nanos now) {
   auto sampled = result.sampled.begin();
-  for (size_t i = 0; i < plan_.slices.size(); ++i) {
-    if (!plan_.slices[i].sample) continue;
-    if (sampled->outcome != Outcome::kContinue) CommitOutcome(*notes_.sequences[i], *sampled, now);
+  for (size_t i = 0; i < step.plan.slices.size(); ++i) {
+    if (!step.plan.slices[i].sample) continue;
+    const Outcome outcome = sampled->outcome;
+    if (outcome == Outcome::kPause || outcome == Outcome::kFinish)
+      CommitOutcome(*step.notes.sequences[i], *sampled, now);
     ++sampled;
   }
 }
 
 void Scheduler::CommitOutcome(Sequence& sequence, const SampledToken& sampled, Nanos now) {
+  DropVoidSlice(sequence);
   if (sampled.outcome == Outcome::kPause) {
     BeginPause(sequence, sampled.pause_reason, now);
     return;
   }
   EndTurn(sequence, sampled.finish_reason, now);
-  if (!sequence.keep) IC_CHECK(Release(sampled.seq).ok());
+  if (sequence.keep) return;
+  kv_.Truncate(sequence.blocks, 0);
+  sequence.computed = 0;
+  ended_.push_back(sampled.seq);
+  // Else the notes of the next step may speak of it.
+  if (!open_) ReleaseEnded();
+}
+
+// What the step under way computes for a sequence that does not go on has no place in its table:
+// its newest token stays to be computed, so that there is something to sample from when it does.
+void Scheduler::DropVoidSlice(Sequence& sequence) {
+  if (!open_ || sequence.planned_step != steps_[newest_].plan.step) return;
+  kv_.Truncate(sequence.blocks, kv_.BlocksFor(sequence.computed));
+}
+
+void Scheduler::ReleaseEnded() {
+  for (const SeqId seq : ended_) sequences_.Remove(seq);
+  ended_.clear();
 }
 
 std::vector<SchedulerEvent>& Scheduler::TakeEvents() {
@@ -416,15 +508,28 @@ void Scheduler::ReadStats(SchedulerStats& stats) const {
   stats.cost = cost_.profile();
 }
 
-const Sequence* Scheduler::Find(SeqId seq) const { return sequences_.Find(seq); }
+const Sequence* Scheduler::Find(SeqId seq) const {
+  const Sequence* sequence = sequences_.Find(seq);
+  const bool ended = sequence != nullptr && sequence->status == SequenceStatus::kFinished;
+  return ended ? nullptr : sequence;
+}
 
 std::vector<const Sequence*> Scheduler::Sequences() const { return sequences_.All(); }
+
+// Tokens that the sequence's table has blocks for: with those that a step under way computes.
+uint32_t Scheduler::CoveredTokens(const Sequence& sequence) const {
+  const StepPlan& plan = steps_[newest_].plan;
+  if (!open_ || IsVoid(sequence) || sequence.planned_step != plan.step) return sequence.computed;
+  const auto slice = std::ranges::find(plan.slices, sequence.id, &Slice::seq);
+  IC_CHECK(slice != plan.slices.end() && slice->first_position == sequence.computed);
+  return sequence.computed + slice->count;
+}
 
 void Scheduler::CheckIntegrity() const {
   std::vector<const BlockTable*> tables;
   for (const Sequence* sequence : sequences_.All()) {
     IC_CHECK(sequence->computed <= sequence->tokens.size());
-    IC_CHECK(sequence->blocks.size() == kv_.BlocksFor(sequence->computed));
+    IC_CHECK(sequence->blocks.size() == kv_.BlocksFor(CoveredTokens(*sequence)));
     IC_CHECK(sequence->blocks.released() == kv_.FirstVisibleBlock(sequence->computed));
     tables.push_back(&sequence->blocks);
   }
@@ -438,7 +543,7 @@ std::string Scheduler::DebugString() const {
                      std::to_string(config_.kv.device_blocks) + " device blocks, host free " +
                      std::to_string(kv_.host_free()) + "\n";
   for (const Sequence* sequence : sequences_.All()) text += sequence->DebugString() + "\n";
-  return text + plan_.DebugString();
+  return text + steps_[newest_].plan.DebugString();
 }
 
 }  // namespace infercept

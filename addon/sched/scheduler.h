@@ -26,6 +26,7 @@
 // arrived within a bounded time after it (QueueOrder) can be put before it.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <span>
@@ -53,7 +54,7 @@ class Scheduler {
   Scheduler(const SchedulerConfig& config, const CostModel& cost);
   ~Scheduler();
 
-  // Facts from outside, taken at step boundaries: REQUIRES that no plan is being executed. What
+  // Facts from outside, taken at step boundaries: REQUIRES that every plan is committed. What
   // cannot be done is an error and changes nothing: kInvalidArgument for a sequence that is unknown
   // or in another state.
 
@@ -78,13 +79,22 @@ class Scheduler {
   // Frees the sequence in any state.
   Status Release(SeqId seq);
 
-  // The next step. The plan belongs to the scheduler and is valid until the next Plan. An empty
-  // plan means that nothing can be done until a command arrives.
+  // The next step. The plan belongs to the scheduler and is valid until the next one but one is
+  // made. An empty plan means that nothing can be done until a command arrives.
   const StepPlan& Plan(Nanos now);
 
-  // Records what the executor did. `now` is the time at which the step ended. A result that does
-  // not answer the plan (a sample for each slice that asked for one, in plan order, and no context
-  // longer than context_tokens_max) throws InternalError, and nothing is recorded.
+  // The step after the planned one, while that is being executed: assumes that every sequence goes
+  // on after it. Tokens that it samples stand in the plan as kAwaitedToken. REQUIRES: there is a
+  // planned step, it is not empty, and all before it are committed. Empty: nothing can be done
+  // until that step is committed.
+  const StepPlan& PlanAhead(Nanos now);
+
+  // Records what the executor did in the oldest step that is planned and not committed. `now` is
+  // the time at which the step ended. A result that does not answer the plan (a sample for each
+  // slice that asked for one, in plan order, and no context longer than context_tokens_max) throws
+  // InternalError, and nothing is recorded. If the next step is planned already, a sequence that
+  // did not go on after all is void there: it computes a token that nobody asked for, and its
+  // answer is Outcome::kVoid.
   void Commit(const StepResult& result, Nanos now);
 
   // Events since the last call, oldest first (pauses, resumes, finishes, decisions). Valid until
@@ -98,7 +108,7 @@ class Scheduler {
   const DurationPredictor& durations() const { return durations_; }
   // What an earlier scheduler learnt about how long interceptions last.
   void ImportDurations(std::span<const LearnedDurations> learned) { durations_.Import(learned); }
-  // nullptr when unknown.
+  // nullptr when unknown, or finished and not kept.
   const Sequence* Find(SeqId seq) const;
   // Tokens that one sequence can have: the model's limit, or what the whole pool holds; where the
   // pool holds a window and more, the model's.
@@ -113,6 +123,11 @@ class Scheduler {
   std::string DebugString() const;
 
  private:
+  struct PlannedStep {
+    StepPlan plan;
+    PlanNotes notes;  // What planning learnt that Commit accounts.
+  };
+
   Status CheckFits(uint64_t tokens) const;
   Nanos PlaceOf(const Sequence& sequence, bool new_turn, Nanos now) const;
   size_t HeldTokens(const Sequence& sequence) const;
@@ -121,13 +136,21 @@ class Scheduler {
   void BeginPause(Sequence& sequence, PauseReason reason, Nanos now);
   void EndTurn(Sequence& sequence, FinishReason reason, Nanos now);
   void CutBack(Sequence& sequence, uint32_t tokens);
-  void CheckAnswers(const StepResult& result) const;
-  void PrepareCommit(size_t slice);
+  const StepPlan& BuildPlan(Nanos now);
+  void Assume(PlannedStep& step);
+  void CheckAnswers(const PlannedStep& step, const StepResult& result) const;
+  static bool IsVoid(const Sequence& sequence) { return !sequence.active(); }
+  void PrepareCommit(const PlannedStep& step, size_t slice) const;
+  void CommitSlices(PlannedStep& step, const StepResult& result, Nanos now);
   void CommitSlice(Sequence& sequence, const Slice& slice);
-  void CommitToken(Sequence& sequence, const SampledToken& sampled, Nanos now);
-  void CommitOutcomes(const StepResult& result, Nanos now);
+  static void NoteToken(Sequence& sequence, Nanos now);
+  void CommitAwaited(PlannedStep& step, const StepResult& result, Nanos now);
+  void CommitOutcomes(PlannedStep& step, const StepResult& result, Nanos now);
   void CommitOutcome(Sequence& sequence, const SampledToken& sampled, Nanos now);
-  void ObserveCosts(const StepResult& result);
+  void DropVoidSlice(Sequence& sequence);
+  void ReleaseEnded();
+  uint32_t CoveredTokens(const Sequence& sequence) const;
+  void ObserveCosts(const PlannedStep& step, const StepResult& result);
 
   const SchedulerConfig config_;
   CostModel cost_;
@@ -136,8 +159,12 @@ class Scheduler {
   KindAccount kinds_;
   SequenceTable sequences_;
   QueueOrder queue_;
-  StepPlan plan_;
-  PlanNotes notes_;  // What Plan learnt that Commit accounts.
+  std::array<PlannedStep, 2> steps_;  // the newest one, and the one before it
+  size_t newest_ = 0;
+  bool open_ = false;     // The newest one is not committed, and has something to do.
+  bool assumed_ = false;  // The one before it is not committed: all go on after it, it is assumed.
+  // Ended by the last commit, and in the notes of a step that was planned then.
+  std::vector<SeqId> ended_;
   PlanBuffers buffers_;
   SchedulerStats stats_;
   std::vector<SchedulerEvent> events_;

@@ -79,8 +79,9 @@ struct SequenceShare {
 
 // Members that every step of a running sequence looks at come first.
 struct alignas(64) Sequence {
-  std::vector<TokenId> tokens;  // the whole context: prompt, sampled and returned tokens
-  uint32_t computed = 0;        // prefix whose keys and values exist, on the device or on the host
+  // The whole context: prompt, sampled and returned tokens; the last one may be kAwaitedToken.
+  std::vector<TokenId> tokens;
+  uint32_t computed = 0;  // prefix whose keys and values exist, on the device or on the host
   // Prefix that was computed at any time: below it, prefill is recompute
   uint32_t computed_once = 0;
   uint64_t planned_step = 0;  // last step whose plan has a slice of this sequence
@@ -92,8 +93,9 @@ struct alignas(64) Sequence {
   bool listed_active = false;
   bool listed_paused = false;
   bool listed_decode = false;
-  BlockTable blocks;    // covers at least [0, computed)
-  SequenceShare share;  // SequenceTable's: what the sequence adds to its sums
+  uint32_t awaited_sample = 0;  // AwaitedToken::sample, if the last token is awaited
+  BlockTable blocks;            // covers at least [0, computed)
+  SequenceShare share;          // SequenceTable's: what the sequence adds to its sums
   TurnState turn;
 
   int32_t priority = 0;

@@ -261,6 +261,10 @@ void StepBuilder::AddSlice(Sequence& sequence, uint32_t count) {
     plan_.tokens.insert(plan_.tokens.end(), sequence.tokens.begin() + first + 1,
                         sequence.tokens.begin() + end);
   }
+  if (plan_.tokens.back() == kAwaitedToken) {
+    const auto row = static_cast<uint32_t>(plan_.tokens.size()) - 1;
+    plan_.awaited.push_back({row, sequence.awaited_sample});
+  }
   const std::span<const BlockId> blocks = sequence.blocks.device();
   plan_.block_tables.push_back(as_it_is ? blocks : blocks.first(kv_.BlocksFor(end)));
   notes_.sequences.push_back(&sequence);

@@ -3,10 +3,14 @@
 // state.
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <mutex>
+#include <tuple>
+#include <utility>
 
 #include "base/rng.h"
 #include "engine/json_writer.h"
@@ -22,6 +26,20 @@ class ScriptedExecutor final : public Executor {
  public:
   static constexpr uint32_t kTokens = 3;
 
+  bool runs_ahead() const override { return ahead; }
+  Status Begin(const StepPlan& plan) override {
+    StepResult result;
+    Status status = Execute(plan, result);
+    begun_.emplace_back(std::move(result), std::move(status));
+    return Status();
+  }
+  Status Finish(StepResult& result) override {
+    Status status;
+    std::tie(result, status) = std::move(begun_.front());
+    begun_.pop_front();
+    return status;
+  }
+
   Status Execute(const StepPlan& plan, StepResult& result) override {
     {
       std::unique_lock lock(mutex_);
@@ -33,6 +51,10 @@ class ScriptedExecutor final : public Executor {
     if (steps == silent_at) return Status();
     for (const Slice& slice : plan.slices) {
       if (!slice.sample) continue;
+      if (Leaves(slice.seq)) {
+        result.sampled.push_back({slice.seq, 1, Outcome::kVoid});
+        continue;
+      }
       const bool short_one = varied && Index(slice.seq) % 3 == 0;
       const bool last = ++sampled_[slice.seq] == (short_one ? 1 : kTokens);
       const bool pause = !last && varied && Index(slice.seq) % 2 == 0;
@@ -56,8 +78,19 @@ class ScriptedExecutor final : public Executor {
   uint32_t silent_at = 0;  // Likewise: in this step it samples nothing.
   // Likewise: every third sequence finishes with its first token, even ones pause after it.
   bool varied = false;
+  // Likewise: every step begins before the one before it has finished.
+  bool ahead = false;
 
  private:
+  // It does not go on after the step under way.
+  bool Leaves(SeqId seq) const {
+    if (begun_.empty()) return false;
+    const std::vector<SampledToken>& samples = begun_.back().first.sampled;
+    const auto sampled = std::ranges::find(samples, seq, &SampledToken::seq);
+    return sampled != samples.end() && sampled->outcome != Outcome::kContinue;
+  }
+
+  std::deque<std::pair<StepResult, Status>> begun_;
   std::map<SeqId, uint32_t> sampled_;
   std::mutex mutex_;
   std::condition_variable gate_;
@@ -95,6 +128,7 @@ class Harness {
       EventBatch batch = engine_.Take();
       for (const Event& event : batch.events) {
         if (const auto* finish = std::get_if<FinishEvent>(&event)) ++finishes[finish->seq];
+        if (const auto* pause = std::get_if<PauseEvent>(&event)) ++pauses[pause->seq];
         if (const auto* failure = std::get_if<FailureEvent>(&event)) {
           ++failures[failure->seq];
           last_code = failure->status.code();
@@ -112,6 +146,7 @@ class Harness {
   }
 
   std::map<SeqId, int> finishes;
+  std::map<SeqId, uint32_t> pauses;
   std::map<SeqId, int> failures;
   StatusCode last_code = StatusCode::kOk;
   StatusCode failed_code = StatusCode::kOk;
@@ -155,6 +190,38 @@ TEST(Engine, FinishesEverySequenceOnceAndFreesItsBlocks) {
   EXPECT_EQ(stats.device_blocks_free + stats.device_blocks_cached, stats.device_blocks);
 }
 
+// Commands come at any time, pauses and ends where the step under way expects a sequence to go on.
+TEST(Engine, StepsThatBeginAheadEndEverySequenceOnce) {
+  auto executor = std::make_unique<ScriptedExecutor>();
+  executor->ahead = executor->varied = true;
+  Harness harness(std::move(executor));
+  Rng random(1);
+  std::map<SeqId, int> expected;
+  for (uint32_t first = 1; first < 400; first += 8) {
+    const size_t ended = harness.finishes.size();
+    for (uint32_t seq = first; seq < first + 8; ++seq) {
+      EXPECT_TRUE(harness.Submit(seq).ok());
+      expected[SeqId{seq}] = 1;
+    }
+    std::map<SeqId, uint32_t> told;
+    harness.TakeUntil([&](Harness& h) {
+      for (uint32_t seq = first; seq < first + 8; ++seq) {
+        if (h.pauses[SeqId{seq}] == told[SeqId{seq}]) continue;
+        told[SeqId{seq}] = h.pauses[SeqId{seq}];
+        if (random.Below(4) == 0) {
+          EXPECT_TRUE(harness.engine().Post(AbortCommand{SeqId{seq}, {}}).ok());
+        } else {
+          EXPECT_TRUE(harness.engine().Post(ResumeCommand{SeqId{seq}, {1, 2}, {}}).ok());
+        }
+      }
+      return h.finishes.size() == ended + 8;
+    });
+  }
+  EXPECT_TRUE(harness.finishes == expected);
+  EXPECT_TRUE(harness.failures.empty());
+  EXPECT_EQ(harness.failed_code, StatusCode::kOk);
+}
+
 TEST(Engine, AFailedStepFailsEverybodyOnceAndStaysFailed) {
   auto executor = std::make_unique<ScriptedExecutor>();
   executor->fail_at = 2;
@@ -196,6 +263,7 @@ TEST(Engine, AFaultAtAnyStepEndsEverySequenceOnce) {
     executor->throw_at = fault == 1 ? step : 0;
     executor->silent_at = fault == 2 ? step : 0;
     executor->varied = true;
+    executor->ahead = seed % 2 == 1;
     executor->SetOpen(false);
     Harness harness(std::move(executor));
     const uint32_t count = 1 + random.Below(8);

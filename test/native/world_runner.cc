@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <deque>
 #include <memory>
 #include <queue>
 #include <span>
@@ -42,7 +43,11 @@ struct Life {
   bool interrupted = false;    // paused within a segment, which goes on afterwards
   bool between_turns = false;  // its last turn has finished
   bool resumed = false;        // its first slice since the resume is to come
-  uint32_t resumes_due = 0;    // ResumeEvents to come
+  // The device has sampled its newest token, but the scheduler does not know it yet; then it
+  // leaves if it does not go on after it.
+  bool unsaid = false;
+  bool leaves = false;
+  uint32_t resumes_due = 0;  // ResumeEvents to come
   // PauseEvents and FinishEvents to come: the tokens of the context that each will tell.
   std::vector<uint32_t> pauses_due;
   std::vector<uint32_t> finishes_due;
@@ -163,6 +168,7 @@ class WorldRunner final : private Executor, private Clock {
   void Live() {
     for (; outcome_.steps < kStepsMax; ++outcome_.steps) {
       while (!happenings_.empty() && happenings_.top().time <= now_) {
+        FinishStep();
         const Happening next = happenings_.top();
         happenings_.pop();
         Deliver(next);
@@ -183,14 +189,24 @@ class WorldRunner final : private Executor, private Clock {
   // False: nothing could be done.
   bool Step() {
     allowance_ = MeasureAllowance();
-    const Result<StepOutcome> outcome = StepOnce(*scheduler_, *this, *this, result_);
+    const Result<StepOutcome> outcome =
+        options_.ahead ? ahead_.Step() : StepOnce(*scheduler_, *this, *this, result_);
     Require(outcome.ok(), "a step succeeds");
     const bool ran = outcome.value() == StepOutcome::kRan;
     Require(ran || allowance_.head < 0, "there is a step while somebody is runnable");
-    if (ran) Record();
+    Record();
     TakeEvents();
     CheckStates();
     return ran;
+  }
+
+  // What happens to lives is told the scheduler when no step is under way.
+  void FinishStep() {
+    if (!options_.ahead) return;
+    Require(ahead_.Finish().ok(), "a step succeeds");
+    Record();
+    TakeEvents();
+    CheckStates();
   }
 
   // ---- What happens to lives.
@@ -418,9 +434,22 @@ class WorldRunner final : private Executor, private Clock {
   // What the scheduler is told of a time.
   Nanos Told(Nanos time) const { return time + clock_offset_; }
 
+  bool runs_ahead() const override { return options_.ahead; }
+  Status Begin(const StepPlan& plan) override { return Execute(plan, begun_.emplace_back()); }
+  Status Finish(StepResult& result) override {
+    result_ = result = std::move(begun_.front());
+    begun_.pop_front();
+    took_ = result.total;
+    return {};
+  }
+
   Status Execute(const StepPlan& plan, StepResult& result) override {
-    CheckBudgets(plan);
-    CheckLiveness(plan);
+    Require(plan.slices.size() <= world_.config.slices_max, "a step has at most slices_max");
+    // The state that a plan was made for ahead of time is not there to be measured.
+    if (!options_.ahead) {
+      CheckBudgets(plan);
+      CheckLiveness(plan);
+    }
     contexts_.clear();
     uint64_t kv_tokens = 0;
     size_t first_token = 0;
@@ -433,6 +462,7 @@ class WorldRunner final : private Executor, private Clock {
     }
     Require(first_token == plan.tokens.size(), "a plan has the tokens of its slices");
     memory_.Execute(plan, contexts_, world_.copies_first);
+    for (const SampledToken& sampled : result.sampled) Say(sampled);
     Time(plan, kv_tokens, result);
     outcome_.plans = Digest(plan);
     return {};
@@ -473,7 +503,9 @@ class WorldRunner final : private Executor, private Clock {
     SampledToken sampled;
     sampled.seq = life.id;
     sampled.token = NextToken(life, Size(life.tokens));
-    if (life.tokens.size() + 1 == ContextMax()) {
+    if (life.leaves) {
+      sampled.outcome = Outcome::kVoid;
+    } else if (life.tokens.size() + 1 == ContextMax()) {
       sampled.outcome = Outcome::kFinish;
       sampled.finish_reason = FinishReason::kContextLength;
     } else if (life.decoded + 1 >= life.spec->segments[life.segment].decode_tokens) {
@@ -489,26 +521,71 @@ class WorldRunner final : private Executor, private Clock {
 
   // ---- What the scheduler must have recorded of the step.
 
-  void Record() {
-    for (const SampledToken& sampled : result_.sampled) RecordSample(sampled);
-  }
-
-  void RecordSample(const SampledToken& sampled) {
+  void Say(const SampledToken& sampled) {
+    if (sampled.outcome == Outcome::kVoid) return;
     Life& life = LifeOf(sampled.seq);
     life.Append(sampled.token);
     ++life.decoded;
     ++life.generated;
+    life.unsaid = true;
+    life.leaves = sampled.outcome != Outcome::kContinue;
+  }
+
+  // Pauses from code come last: facts are told when no step is under way.
+  void Record() {
+    std::vector<uint32_t> paused;
+    for (const SampledToken& sampled : std::exchange(result_.sampled, {})) {
+      if (sampled.outcome == Outcome::kVoid) continue;
+      Life& life = LifeOf(sampled.seq);
+      // Still there, if it has a sample in the step under way.
+      life.unsaid = life.leaves = false;
+      if (RecordSample(life, sampled)) paused.push_back(Number(life));
+    }
+    for (const StepResult& result : begun_) {
+      for (const SampledToken& sampled : result.sampled) NoteUnsaid(sampled);
+    }
+    if (paused.empty()) return;
+    FinishStep();
+    for (const uint32_t number : paused) PauseFromCode(lives_[number]);
+  }
+
+  bool HasSampleUnderWay(const Life& life) const {
+    return std::ranges::any_of(begun_, [&](const StepResult& result) {
+      const auto sampled = std::ranges::find(result.sampled, life.id, &SampledToken::seq);
+      return sampled != result.sampled.end() && sampled->outcome != Outcome::kVoid;
+    });
+  }
+
+  void NoteUnsaid(const SampledToken& sampled) {
+    if (sampled.outcome == Outcome::kVoid) return;
+    LifeOf(sampled.seq).unsaid = true;
+    LifeOf(sampled.seq).leaves = sampled.outcome != Outcome::kContinue;
+  }
+
+  // True: it is to be paused from code.
+  bool RecordSample(Life& life, const SampledToken& sampled) {
+    const uint32_t tokens = Size(life.tokens) - HasSampleUnderWay(life);
     if (sampled.outcome == Outcome::kFinish) {
-      life.finishes_due.push_back(Size(life.tokens));
-      if (life.spec->keep) return EndTurn(life, now_);
-      return End(life, now_);
+      life.finishes_due.push_back(tokens);
+      if (life.spec->keep) {
+        EndTurn(life, now_);
+      } else {
+        End(life, now_);
+      }
+      return false;
     }
-    const bool over = life.decoded >= life.spec->segments[life.segment].decode_tokens;
-    if (!over) return;
+    if (sampled.outcome == Outcome::kContinue)
+      return life.decoded >= life.spec->segments[life.segment].decode_tokens;
+    life.pauses_due.push_back(tokens);
+    BeginInterception(life, now_);
+    return false;
+  }
+
+  // Meanwhile it may have said more.
+  void PauseFromCode(Life& life) {
+    if (life.phase != Phase::kActive) return;
     life.pauses_due.push_back(Size(life.tokens));
-    if (sampled.outcome == Outcome::kContinue) {
-      Require(scheduler_->Pause(life.id, {}, Told(now_)).ok(), "whoever lives can be paused");
-    }
+    Require(scheduler_->Pause(life.id, {}, Told(now_)).ok(), "whoever lives can be paused");
     BeginInterception(life, now_);
   }
 
@@ -640,9 +717,22 @@ class WorldRunner final : private Executor, private Clock {
     Require(end <= life.tokens.size(), "a slice lies within its context");
     Require(slice.sample == (end == life.tokens.size()), "the newest token is sampled from");
     const auto tokens = std::span(plan.tokens).subspan(first_token, slice.count);
-    Require(std::ranges::equal(tokens,
-                               std::span(life.tokens).subspan(slice.first_position, slice.count)),
+    const size_t known = slice.count - (tokens.back() == kAwaitedToken);
+    Require(std::ranges::equal(tokens.first(known),
+                               std::span(life.tokens).subspan(slice.first_position, known)),
             "a slice has the tokens of its context");
+    Require((known < slice.count) == (slice.sample && life.unsaid),
+            "what is not known is what the step under way samples");
+    if (known < slice.count) CheckAwaited(plan, life, static_cast<uint32_t>(first_token + known));
+  }
+
+  void CheckAwaited(const StepPlan& plan, const Life& life, uint32_t row) const {
+    const auto awaited = std::ranges::find(plan.awaited, row, &AwaitedToken::row);
+    Require(awaited != plan.awaited.end(), "a token that is not known is awaited");
+    // The newest one is the step at hand.
+    const std::vector<SampledToken>& samples = begun_[begun_.size() - 2].sampled;
+    Require(awaited->sample < samples.size() && samples[awaited->sample].seq == life.id,
+            "who awaits a token awaits its own");
   }
 
   // scheduler.h: what the head of the queue may have to wait for.
@@ -680,7 +770,7 @@ class WorldRunner final : private Executor, private Clock {
       Require((sequence != nullptr) == alive, "whoever lives has a sequence, and nobody else");
       if (!alive) continue;
       Require(sequence->active() == (life.phase == Phase::kActive), "statuses agree");
-      Require(sequence->tokens.size() == life.tokens.size(), "contexts agree");
+      Require(sequence->tokens.size() + life.unsaid == life.tokens.size(), "contexts agree");
       Require(sequence->blocks.on_device() <= blocks_most_, "nobody keeps more than a window");
     }
   }
@@ -752,7 +842,9 @@ class WorldRunner final : private Executor, private Clock {
   int64_t last_head_ = -1;
   uint32_t waited_ = 0;
   uint32_t waited_for_copies_ = 0;  // steps in which the head neither ran nor came back
-  StepResult result_;
+  StepResult result_;               // of the step that finished last
+  std::deque<StepResult> begun_;    // of the steps under way
+  StepsAhead ahead_{*scheduler_, *this, *this};
   std::vector<std::span<const uint64_t>> contexts_;
   std::array<double, kDispositions> regret_{};  // of all ResumeEvents
   WorldOutcome outcome_;

@@ -35,6 +35,8 @@ struct RunOptions {
   // Not 0: other allocations come between, so that objects lie elsewhere.
   uint64_t scatter_seed = 0;
   TimeFault time_fault = TimeFault::kNone;
+  // Every step is planned while the one before it runs.
+  bool ahead = false;
   // Stop at this time; 0: when everybody's life is over.
   Nanos until = 0;
 };
