@@ -287,7 +287,8 @@ Result<std::unique_ptr<Device>> OpenCudaDevice(uint32_t index) {
 
 Result<std::unique_ptr<Ops>> CreateCudaOps(Device& device, Stream& stream,
                                            const CudaOpsLimits& limits) {
-  Result<std::unique_ptr<CudaOps>> ops = CudaOps::Create(device, stream, limits);
+  Result<std::unique_ptr<CudaOps>> ops =
+      CudaOps::Create(device, stream, limits, cuda::FindCublasLt());
   if (!ops.ok()) return ops.status();
   return std::unique_ptr<Ops>(std::move(ops).Take());
 }

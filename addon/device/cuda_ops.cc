@@ -29,12 +29,6 @@ cuda::AttentionPlanShape PlanShape(const CudaOpsLimits& limits) {
   return shape;
 }
 
-// For the device that this thread used last: its arrays were allocated just now.
-std::unique_ptr<cuda::CublasLt> OpenLibrary() {
-  const std::optional<cuda::CublasLtFunctions> functions = cuda::FindCublasLt();
-  return functions ? cuda::CublasLt::Create(*functions) : nullptr;
-}
-
 // BF16 values from one row of a product's inputs to the next.
 size_t InputStride(uint32_t columns) { return cuda::PaddedColumns(columns); }
 
@@ -114,8 +108,9 @@ void EnqueueActivation(Stream& stream, cuda::Activation activation, const cuda::
 
 }  // namespace
 
-Result<std::unique_ptr<CudaOps>> CudaOps::Create(Device& device, Stream& stream,
-                                                 const CudaOpsLimits& limits) {
+Result<std::unique_ptr<CudaOps>> CudaOps::Create(
+    Device& device, Stream& stream, const CudaOpsLimits& limits,
+    const std::optional<cuda::CublasLtFunctions>& library) {
   IC_CHECK(limits.kv_heads > 0 && limits.heads % limits.kv_heads == 0);
   const cuda::AttentionPlanShape shape = PlanShape(limits);
   const size_t table_blocks = DivCeil(limits.context_tokens, limits.block_tokens);
@@ -126,9 +121,11 @@ Result<std::unique_ptr<CudaOps>> CudaOps::Create(Device& device, Stream& stream,
                           .block_tokens = limits.block_tokens,
                           .list_bytes = cuda::AttentionPlanBytes(limits.rows, shape)});
   if (!arrays.ok()) return arrays.status();
-  const bool uses_library = !limits.deterministic && !device.properties().matrix_library.empty();
+  // Its handle is for the device that this thread used last: the arrays were allocated just now.
+  std::unique_ptr<cuda::CublasLt> multiplier;
+  if (library && !limits.deterministic) multiplier = cuda::CublasLt::Create(*library);
   return std::unique_ptr<CudaOps>(
-      new CudaOps(stream, std::move(arrays).Take(), shape, uses_library ? OpenLibrary() : nullptr));
+      new CudaOps(stream, std::move(arrays).Take(), shape, std::move(multiplier)));
 }
 
 CudaOps::CudaOps(Stream& stream, StepArrays arrays, const cuda::AttentionPlanShape& shape,

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "device/step_arrays.h"
 #include "kernels/cuda/attention_plan.h"
@@ -33,9 +34,11 @@ struct CudaOpsLimits {
 
 class CudaOps final : public Ops {
  public:
-  // kOutOfMemory, kDevice. Device and stream outlive the ops.
-  static Result<std::unique_ptr<CudaOps>> Create(Device& device, Stream& stream,
-                                                 const CudaOpsLimits& limits);
+  // kOutOfMemory, kDevice. Device and stream outlive the ops. `library` multiplies where it takes
+  // less time, unless `limits.deterministic`.
+  static Result<std::unique_ptr<CudaOps>> Create(
+      Device& device, Stream& stream, const CudaOpsLimits& limits,
+      const std::optional<cuda::CublasLtFunctions>& library);
 
   std::string_view isa() const override { return "cuda"; }
   size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const override;

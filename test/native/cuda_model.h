@@ -21,29 +21,33 @@ struct CudaModelOptions {
   uint64_t seed = 0;
   DType weights = DType::kF32;
   Hyperparameters hyperparameters = TinyCudaHyperparameters();
+  uint32_t rows = 64;  // of a step
+  std::optional<cuda::CublasLtFunctions> library = {};
+  bool deterministic = false;
 };
 
 struct CudaModel {
-  static constexpr uint32_t kRowsMax = 64;
   static constexpr uint32_t kBlockTokens = 16;
 
   explicit CudaModel(const CudaModelOptions& options)
       : device(OpenTestDevice(options.seed)),
         stream(device->CreateStream(StreamUse::kCompute).Take()),
         ops(CudaOps::Create(*device, *stream,
-                            {.rows = kRowsMax,
-                             .slices = kRowsMax,
+                            {.rows = options.rows,
+                             .slices = options.rows,
                              .context_tokens = options.hyperparameters.context_tokens,
                              .block_tokens = kBlockTokens,
                              .heads = options.hyperparameters.heads,
                              .kv_heads = options.hyperparameters.kv_heads,
-                             .head_dim = options.hyperparameters.head_dim})
+                             .head_dim = options.hyperparameters.head_dim,
+                             .deterministic = options.deterministic},
+                            options.library)
                 .Take()),
         model(Model::CreateRandom(options.hyperparameters, options.weights, 1,
                                   {.ops = ops.get(),
                                    .device = device.get(),
                                    .stream = stream.get(),
-                                   .step_tokens_max = kRowsMax,
+                                   .step_tokens_max = options.rows,
                                    .progress = {}},
                                   pool)
                   .Take()) {}

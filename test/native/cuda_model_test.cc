@@ -6,9 +6,11 @@
 #include "cuda_model.h"
 
 #include <array>
+#include <bit>
 #include <cmath>
 
 #include "device/arena_writer.h"
+#include "kernels/cuda/matmul_library.h"
 #include "kernels/half.h"
 #include "ops_support.h"
 #include "stories.h"
@@ -113,6 +115,63 @@ void ExpectSameLogits(const Hyperparameters& h, DType weights,
   EXPECT_GT(LaunchedGraphs(*cuda.device).value_or(1), 0u);
 }
 
+// Two stories whose prompts begin alike and are long enough for the library, in steps of up to 256
+// tokens, under memory for one and a half of them: chunks differ from those of each story alone.
+constexpr uint32_t kLongContext = 240;
+std::vector<Story> LongStories(Rng& random) {
+  const std::vector<TokenId> prefix = stories::RandomTokens(random, 150);
+  std::vector<Story> all(2);
+  for (Story& story : all) {
+    story.prompt = prefix;
+    for (const TokenId token : stories::RandomTokens(random, 10 + random.Below(40)))
+      story.prompt.push_back(token);
+    story.max_tokens = 4;
+    story.pauses.push_back({2, stories::RandomTokens(random, 5), 2});
+  }
+  return all;
+}
+constexpr World kLongWorld = {.policy = PolicyKind::kDiscard,
+                              .block_tokens = kBlockTokens,
+                              .device_blocks = 20,
+                              .host_blocks = 0,
+                              .step_tokens_max = 256,
+                              .saturation_tokens = 256,
+                              .prefix_cache = false,
+                              .context_max = kLongContext};
+
+// Told together, and each alone.
+struct Told {
+  std::vector<stories::Transcript> together;
+  std::vector<stories::Transcript> alone;
+};
+Told TellLongStories(CudaModel& cuda, uint64_t seed) {
+  Rng random(seed);
+  const std::vector<Story> told = LongStories(random);
+  Teller teller(*cuda.model, DType::kF16, cuda.pool, kLongWorld, told);
+  Told found;
+  found.together = teller.Tell();
+  World ample = kLongWorld;
+  ample.device_blocks = 64;
+  // Prompts in chunks that are too short for the library.
+  ample.step_tokens_max = ample.saturation_tokens = cuda::kLibraryTokens / 2;
+  for (const Story& story : told) {
+    found.alone.push_back(
+        Teller(*cuda.model, DType::kF16, cuda.pool, ample, std::span(&story, 1)).Tell().front());
+  }
+  EXPECT_EQ(FirstViolation(*cuda.device), "");
+  return found;
+}
+
+float Logprob(const stories::Sampled& sampled, size_t place) {
+  return std::bit_cast<float>(sampled.logprob_bits[place]);
+}
+
+CudaModelOptions WithLibrary() {
+  CudaModelOptions options = {.weights = DType::kBF16, .rows = 256, .library = TestMatrixLibrary()};
+  options.hyperparameters.context_tokens = kLongContext;
+  return options;
+}
+
 }  // namespace
 
 // Query, key and value may be of three types: Q4_K_M has such.
@@ -211,6 +270,41 @@ TEST(CudaModel, TellsTheSameStoriesWhateverTheScheduler) {
     swapped += teller.Stats().swapped_in_blocks;
   }
   EXPECT_GT(swapped, 5u);
+}
+
+// A library that adds up in another order than our kernels: the same stories within a tolerance,
+// up to a token that was as likely as the one that was sampled instead.
+TEST(CudaModel, TellsNearlyTheSameStoriesWithALibrary) {
+  if (!TestMatrixLibrary()) return;
+  size_t compared = 0;
+  size_t other_bits = 0;
+  for (uint64_t seed = 0; seed < 2; ++seed) {
+    CudaModel cuda(WithLibrary());
+    const Told told = TellLongStories(cuda, seed);
+    for (size_t story = 0; story < told.alone.size(); ++story) {
+      for (size_t i = 0; i < told.alone[story].size(); ++i) {
+        const stories::Sampled& expected = told.alone[story][i];
+        const stories::Sampled& found = told.together[story][i];
+        ++compared;
+        other_bits += found.logprob_bits != expected.logprob_bits;
+        EXPECT_NEAR(Logprob(found, 0), Logprob(expected, 0), kTolerance);
+        if (found.token == expected.token) continue;
+        EXPECT_LE(Logprob(expected, 0) - Logprob(expected, 1), kTolerance);
+        break;  // From here on they are other stories.
+      }
+    }
+  }
+  EXPECT_GT(compared, 10u);
+  EXPECT_GT(other_bits, 0u);
+}
+
+// And bit for bit with the option that leaves the library alone.
+TEST(CudaModel, TellsTheSameStoriesIfDeterministic) {
+  CudaModelOptions options = WithLibrary();
+  options.deterministic = true;
+  CudaModel cuda(options);
+  const Told told = TellLongStories(cuda, 0);
+  EXPECT_TRUE(told.together == told.alone);
 }
 
 }  // namespace infercept::test

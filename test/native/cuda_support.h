@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/stream.h"
 #include "ops_support.h"
 
@@ -30,6 +31,8 @@ void ForEachOrder(const std::function<void(const std::string& order)>& body);
 std::unique_ptr<Device> OpenTestDevice(uint64_t seed);
 // What went wrong with the order of its work, in words; empty where nobody looks.
 std::string FirstViolation(const Device& device);
+// cuBLASLt, if it is there; in emulation one that is (fake_cublaslt.h).
+std::optional<cuda::CublasLtFunctions> TestMatrixLibrary();
 // How many graphs were launched, where somebody counts.
 std::optional<uint64_t> LaunchedGraphs(const Device& device);
 

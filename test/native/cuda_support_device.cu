@@ -42,6 +42,8 @@ std::unique_ptr<Device> OpenTestDevice(uint64_t) { return OpenCudaDevice(0).Take
 
 std::string FirstViolation(const Device&) { return ""; }
 
+std::optional<cuda::CublasLtFunctions> TestMatrixLibrary() { return cuda::FindCublasLt(); }
+
 std::optional<uint64_t> LaunchedGraphs(const Device&) { return std::nullopt; }
 
 }  // namespace infercept::test

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "cuda_support.h"
+#include "fake_cublaslt.h"
 #include "fake_device.h"
 #include "kernels/cuda/emulation/emulator.h"
 
@@ -42,6 +43,8 @@ std::string FirstViolation(const Device& device) {
   const auto& violations = static_cast<const FakeDevice&>(device).violations();
   return violations.empty() ? "" : violations.front();
 }
+
+std::optional<cuda::CublasLtFunctions> TestMatrixLibrary() { return FakeCublasLtFunctions(); }
 
 std::optional<uint64_t> LaunchedGraphs(const Device& device) {
   return static_cast<const FakeDevice&>(device).launched_graphs();
