@@ -21,7 +21,8 @@ constexpr size_t kStateBytesMax = size_t{128} << 20;
 cuda::AttentionPlanShape PlanShape(const CudaOpsLimits& limits) {
   cuda::AttentionPlanShape shape = {.kv_heads = limits.kv_heads,
                                     .group_heads = limits.heads / limits.kv_heads,
-                                    .head_dim = limits.head_dim};
+                                    .head_dim = limits.head_dim,
+                                    .block_tokens = limits.block_tokens};
   const uint64_t splits = DivCeil(limits.context_tokens, cuda::kSplitTokens);
   const uint64_t wanted = splits == 1 ? 0 : splits * limits.rows * shape.group_heads;
   const size_t row_bytes = cuda::AttentionStateBytes(1, shape.kv_heads, shape.head_dim);
@@ -150,8 +151,8 @@ void CudaOps::Pack(const WeightView& source, std::span<std::byte> target, Thread
 }
 
 // Steps of one token per slice may be enqueued again as a graph.
-void CudaOps::Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
-                   std::span<const AttentionSlice> slices, uint32_t context_tokens) const {
+uint32_t CudaOps::Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
+                       std::span<const AttentionSlice> slices, uint32_t context_tokens) const {
   cuda::AttentionPlan& plan = bound_->plan;
   plan.Make(slices, shape_);
   if (slices.size() == tokens.size()) {
@@ -161,6 +162,7 @@ void CudaOps::Bind(std::span<const TokenId> tokens, std::span<const uint32_t> po
                             Bytes(plan.runs)};
   // If it fails, so has the stream: whoever waits for that is told.
   static_cast<void>(bound_->arrays.Bind(tokens, positions, slices, lists));
+  return plan.shares_many ? 1 : 0;
 }
 
 template <typename T>

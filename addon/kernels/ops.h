@@ -126,10 +126,14 @@ class Ops {
 
   // The arrays that the calls to come refer to, as a whole or in parts. They stay as they are until
   // the next Bind: ops that compute on another device bring them there. What such ops enqueue
-  // depends on the numbers of rows and slices and on `context_tokens`, which no slice reaches
-  // beyond, and not on the content: it may be enqueued again with other content (decode_graphs.h).
-  virtual void Bind(std::span<const TokenId> /*tokens*/, std::span<const uint32_t> /*positions*/,
-                    std::span<const AttentionSlice> /*slices*/, uint32_t /*context_tokens*/) const {
+  // depends on the numbers of rows and slices, on `context_tokens`, which no slice reaches beyond,
+  // and on the form that this returns, and not on the content: it may be enqueued again with other
+  // content (decode_graphs.h).
+  virtual uint32_t Bind(std::span<const TokenId> /*tokens*/,
+                        std::span<const uint32_t> /*positions*/,
+                        std::span<const AttentionSlice> /*slices*/,
+                        uint32_t /*context_tokens*/) const {
+    return 0;
   }
 
   // Scratch that MatMul needs for `tokens` tokens of `columns` inputs, when all its matrices are of

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 namespace infercept {
 namespace {
@@ -71,10 +72,8 @@ ForwardInput DecodeGraphs::Pad(const ForwardInput& input, const KvStorage& stora
           .logit_rows = std::span(logit_rows_).first(rows)};
 }
 
-DecodeGraphs::Entry* DecodeGraphs::Find(uint32_t rows, uint32_t context_tokens,
-                                        const KvStorage& storage) {
+DecodeGraphs::Entry* DecodeGraphs::Find(const GraphKey& key, const KvStorage& storage) {
   if (std::exchange(storage_, &storage) != &storage) entries_.clear();
-  const std::pair key(rows, context_tokens);
   const auto found = entries_.find(key);
   if (found != entries_.end()) return &found->second;
   return entries_.size() < kGraphsMax ? &entries_[key] : nullptr;

@@ -2,15 +2,16 @@
 // for the arrays that Ops::Bind brings to the device: so it is captured once and launched again,
 // which takes the host microseconds instead of a call per kernel.
 //
-// A graph is for a number of rows and a longest context. Both are rounded up to buckets; rows that
-// are missing are filled with tokens that nobody asked for, in a block that belongs to nobody.
+// A graph is for a number of rows, a longest context and a form (Ops::Bind). The first two are
+// rounded up to buckets; rows that are missing are filled with tokens that nobody asked for, in a
+// block that belongs to nobody.
 // Owner and thread: the model's.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "device/kv_storage.h"
@@ -25,6 +26,15 @@ uint32_t ContextBucket(uint32_t tokens);
 // At the end of the longest slice.
 uint32_t LongestContext(std::span<const AttentionSlice> slices);
 
+// What a graph is for: a padded input that has been bound.
+struct GraphKey {
+  uint32_t rows = 0;
+  uint32_t context_tokens = 0;
+  uint32_t form = 0;
+
+  auto operator<=>(const GraphKey&) const = default;
+};
+
 class DecodeGraphs {
  public:
   DecodeGraphs() = default;
@@ -38,13 +48,12 @@ class DecodeGraphs {
   // write to storage.padding_block().
   ForwardInput Pad(const ForwardInput& input, const KvStorage& storage);
 
-  // Enqueues what `enqueue` enqueues for a padded input, as a graph if there is one. The first time
-  // it is enqueued as it is, the second time captured: steps that happen once are not worth it, and
-  // kernels are loaded by then.
+  // Enqueues what `enqueue` enqueues for an input of this key, as a graph if there is one. The
+  // first time it is enqueued as it is, the second time captured: steps that happen once are not
+  // worth it, and kernels are loaded by then.
   template <typename Enqueue>
-  void Run(const ForwardInput& padded, uint32_t context_tokens, const KvStorage& storage,
-           Stream& stream, const Enqueue& enqueue) {
-    Entry* entry = Find(static_cast<uint32_t>(padded.tokens.size()), context_tokens, storage);
+  void Run(const GraphKey& key, const KvStorage& storage, Stream& stream, const Enqueue& enqueue) {
+    Entry* entry = Find(key, storage);
     if (entry == nullptr || entry->uses++ == 0 || !usable_) return enqueue();
     if (entry->graph == nullptr) {
       stream.BeginCapture();
@@ -68,12 +77,12 @@ class DecodeGraphs {
   };
 
   // nullptr: there are enough already.
-  Entry* Find(uint32_t rows, uint32_t context_tokens, const KvStorage& storage);
+  Entry* Find(const GraphKey& key, const KvStorage& storage);
 
   uint32_t rows_max_ = 0;
   bool usable_ = true;
-  const KvStorage* storage_ = nullptr;                      // whose addresses stand in the graphs
-  std::map<std::pair<uint32_t, uint32_t>, Entry> entries_;  // by rows and context
+  const KvStorage* storage_ = nullptr;  // whose addresses stand in the graphs
+  std::map<GraphKey, Entry> entries_;
 
   // The padded input.
   std::vector<TokenId> tokens_;

@@ -219,8 +219,9 @@ void Model::Forward(const ForwardInput& input, const KvStorage& storage, ThreadP
   if (device_->properties().graphs && graphs_.Takes(input)) {
     const ForwardInput padded = graphs_.Pad(input, storage);
     const uint32_t context = ContextBucket(LongestContext(input.slices));
-    ops_->Bind(padded.tokens, padded.positions, padded.slices, context);
-    graphs_.Run(padded, context, storage, *stream_, [&] { RunLayers(padded, storage, caller_); });
+    const uint32_t form = ops_->Bind(padded.tokens, padded.positions, padded.slices, context);
+    graphs_.Run({static_cast<uint32_t>(padded.tokens.size()), context, form}, storage, *stream_,
+                [&] { RunLayers(padded, storage, caller_); });
     return;
   }
   ops_->Bind(input.tokens, input.positions, input.slices, LongestContext(input.slices));

@@ -97,13 +97,41 @@ class DeviceSequences {
     Write(all);
   }
 
+  // Has the first tokens of a sequence in the blocks of another one, as far as those are full.
+  void Fork(uint32_t sequence, uint32_t from, uint32_t tokens) {
+    const uint32_t blocks = tokens / shape_.block_tokens;
+    const auto values = static_cast<ptrdiff_t>(blocks * shape_.block_tokens * shape_.kv_width());
+    std::copy_n(tables_[from].begin(), blocks, tables_[sequence].begin());
+    std::copy_n(sequences_[from].key.begin(), values, sequences_[sequence].key.begin());
+    std::copy_n(sequences_[from].value.begin(), values, sequences_[sequence].value.begin());
+  }
+
   std::vector<float> Attend(std::span<const Piece> pieces, DType out_dtype = DType::kF32,
                             uint32_t states_max = kStatesMax) {
-    const Batch batch = Gather(pieces);
-    cuda::AttentionPlan plan;
     cuda::AttentionPlanShape plan_shape = PlanShape();
     plan_shape.state_rows_max = states_max;
+    const Batch batch = Gather(pieces);
+    cuda::AttentionPlan plan;
     plan.Make(batch.slices, plan_shape);
+    return Attend(pieces, plan, out_dtype);
+  }
+  // Blocks that pieces share are read once.
+  std::vector<float> AttendShared(std::span<const Piece> pieces) {
+    const std::vector<AttentionSlice> slices = HostSlices(Gather(pieces), pieces);
+    cuda::AttentionPlan plan;
+    plan.Make(slices, PlanShape());
+    shared_tokens_ = 0;
+    for (const std::vector<cuda::AttentionTask>& list : {plan.few, plan.many}) {
+      for (const cuda::AttentionTask& task : list) shared_tokens_ += task.shared_tokens;
+    }
+    return Attend(pieces, plan, DType::kF32);
+  }
+  // Of the tasks of the last AttendShared.
+  uint32_t shared_tokens() const { return shared_tokens_; }
+
+  std::vector<float> Attend(std::span<const Piece> pieces, const cuda::AttentionPlan& plan,
+                            DType out_dtype) {
+    const Batch batch = Gather(pieces);
     const DeviceArray<float> query(batch.query);
     const DeviceArray<AttentionSlice> slices(DeviceSlices(batch, pieces));
     const DeviceArray<cuda::AttentionTask> few(plan.few);
@@ -164,7 +192,8 @@ class DeviceSequences {
 
  private:
   cuda::AttentionPlanShape PlanShape() const {
-    return {shape_.kv_heads, shape_.heads / shape_.kv_heads, shape_.head_dim, kStatesMax};
+    return {shape_.kv_heads, shape_.heads / shape_.kv_heads, shape_.head_dim, kStatesMax,
+            shape_.block_tokens};
   }
   PagedKv Cache(std::byte* keys, std::byte* values) const {
     return {shape_.dtype,    keys,           values, block_stride_, shape_.block_tokens,
@@ -214,6 +243,7 @@ class DeviceSequences {
   std::vector<SequenceInput> sequences_;
   std::vector<std::vector<BlockId>> tables_;
   std::vector<DeviceArray<BlockId>> device_tables_;  // [slices]
+  uint32_t shared_tokens_ = 0;
   size_t block_stride_ = 0;
   std::vector<std::byte> keys_;
   std::vector<std::byte> values_;
@@ -491,6 +521,54 @@ TEST(CudaAttention, IsTheSameBitsHoweverItIsCut) {
                   1045, 1020);
 }
 
+// Sequences that fork at 600 and at 1,100, with `rows` rows each.
+void CheckSharing(Random& random, const AttentionShape& shape, uint32_t count, uint32_t rows) {
+  std::vector<SequenceInput> inputs;
+  std::vector<Piece> pieces;
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t tokens = 1130 + 70 * (i % 3);
+    inputs.push_back(MakeRounded(random, shape, tokens));
+    pieces.push_back({i, tokens - rows, rows});
+  }
+  DeviceSequences sequences(random, shape, std::move(inputs));
+  for (uint32_t i = 1; i < count; ++i) sequences.Fork(i, 0, i % 2 == 0 ? 1100 : 600);
+  sequences.WriteAll();
+  const std::vector<float> shared = sequences.AttendShared(pieces);
+  EXPECT_GT(sequences.shared_tokens(), 0u) << Describe(shape);
+  ExpectSameBits(sequences.Attend(pieces), shared, Describe(shape) + " shared");
+  ExpectClose(sequences.Reference(pieces), shared, Tolerance(sequences, pieces),
+              Describe(shape) + " shared");
+}
+
+TEST(CudaAttention, SharedBeginningsAreTheSameBits) {
+  Random random(66);
+  for (const DType dtype : kCacheDTypes) {  // one warp for 4 tokens; a block for 10
+    CheckSharing(random, {.dtype = dtype, .heads = 8, .kv_heads = 2, .head_dim = 32}, 4, 1);
+    CheckSharing(random, {.dtype = dtype, .heads = 8, .kv_heads = 2, .head_dim = 32}, 10, 1);
+  }
+  CheckSharing(random, {.heads = 2, .kv_heads = 1, .head_dim = 256}, 40, 1);  // two blocks
+  CheckSharing(random, {.heads = 5, .kv_heads = 1, .head_dim = 64, .block_tokens = 48}, 5, 7);
+  CheckSharing(random, {.heads = 20, .kv_heads = 1, .head_dim = 32}, 3, 1);
+  // The least far one sees what others do not.
+  for (const uint32_t window : {400u, 1000u}) {
+    CheckSharing(random,
+                 {.heads = 4,
+                  .kv_heads = 1,
+                  .head_dim = 32,
+                  .soft_cap = 9,
+                  .window_tokens = window,
+                  .sinks = {0, 2, -1, 5}},
+                 6, 1);
+  }
+}
+
+TEST(CudaAttention, SharedBeginningsAgreeInEveryOrderOfThreads) {
+  ForEachOrder([](const std::string&) {
+    Random random(67);
+    CheckSharing(random, {.heads = 4, .kv_heads = 1, .head_dim = 64}, 6, 1);
+  });
+}
+
 TEST(CudaAttention, WritesBF16ForTheTensorCores) {
   Random random(62);
   const AttentionShape shape{.heads = 4, .kv_heads = 2, .head_dim = 64};
@@ -502,87 +580,6 @@ TEST(CudaAttention, WritesBF16ForTheTensorCores) {
     std::vector<float> expected = sequences.Attend(ends.pieces);
     for (float& value : expected) value = ToFloat(ToBF16(value));
     ExpectSameBits(expected, sequences.Attend(ends.pieces, DType::kBF16), "rows");
-  }
-}
-
-size_t ListBytes(const cuda::AttentionPlan& plan) {
-  return (plan.few.size() + plan.many.size()) * sizeof(cuda::AttentionTask) +
-         plan.merges.size() * sizeof(cuda::AttentionMerge) + plan.runs.size() * sizeof(cuda::KvRun);
-}
-
-TEST(CudaAttentionPlan, CutsByPositionsWhereStatesFit) {
-  // One token at 1,100; 100 tokens behind 2,000; nothing; the first 3 tokens.
-  const AttentionSlice slices[] = {
-      {0, 1, 1099, nullptr}, {1, 100, 2000, nullptr}, {101, 0, 5, nullptr}, {101, 3, 0, nullptr}};
-  cuda::AttentionPlan plan;
-  plan.Make(slices, {.kv_heads = 8, .group_heads = 4, .head_dim = 128, .state_rows_max = 10000});
-  EXPECT_EQ(plan.few.size(), 4u);  // 3 splits, and the short slice
-  EXPECT_EQ(plan.few[2].split_begin, 2u);
-  EXPECT_EQ(plan.few[3].first_state, cuda::kNoState);
-  EXPECT_EQ(plan.many.size(), 19u);  // 3 times 128 queries by 5 splits, the first by 4
-  EXPECT_EQ(plan.many[0].first_query, 384u);
-  EXPECT_EQ(plan.state_rows, 3 * 4 + 5 * 400u);
-  EXPECT_EQ(plan.merges.size(), 101u);
-  EXPECT_EQ(plan.runs.size(), 1 + 7 + 1u);
-  // No room for the 2,000 states; then for none.
-  plan.Make(slices, {.kv_heads = 8, .group_heads = 4, .head_dim = 128, .state_rows_max = 100});
-  EXPECT_EQ(plan.many.size(), 4u);
-  EXPECT_EQ(plan.many[0].split_end, 5u);
-  EXPECT_EQ(plan.state_rows, 12u);
-  plan.Make(slices, {.kv_heads = 8, .group_heads = 4, .head_dim = 128, .state_rows_max = 0});
-  EXPECT_EQ(plan.few.size(), 1u);
-  EXPECT_EQ(plan.many.size(), 5u);
-  EXPECT_EQ(plan.state_rows, 0u);
-  // Blocks enough without cutting.
-  plan.Make(slices, {.kv_heads = 64, .group_heads = 4, .head_dim = 128, .state_rows_max = 10000});
-  EXPECT_EQ(plan.many.size(), 4u);
-}
-
-// Graphs are launched again with other contexts: the numbers of blocks may not depend on them.
-TEST(CudaAttentionPlan, PaddedDecodesOfOneBucketAreAlike) {
-  Random random(64);
-  for (int round = 0; round < 300; ++round) {
-    const cuda::AttentionPlanShape shape = {.kv_heads = 1 + random.Below(8),
-                                            .group_heads = 1 + random.Below(40),
-                                            .head_dim = 64u << random.Below(3),
-                                            .state_rows_max = random.Below(5) * 1000};
-    const uint32_t count = 1 + random.Below(40);
-    const uint32_t context = 200u << random.Below(6);
-    std::vector<std::array<size_t, 4>> lengths;
-    for (int content = 0; content < 4; ++content) {
-      std::vector<AttentionSlice> slices;
-      for (uint32_t i = 0; i < count; ++i) slices.push_back({i, 1, random.Below(context), nullptr});
-      cuda::AttentionPlan plan;
-      plan.Make(slices, shape);
-      const size_t few = plan.few.size();
-      plan.Pad(count, context, shape);
-      lengths.push_back({plan.few.size(), plan.many.size(), plan.merges.size(), plan.runs.size()});
-      ASSERT_TRUE(lengths.back() == lengths.front()) << "round " << round;
-      for (size_t i = few; i < plan.few.size(); ++i) {
-        ASSERT_EQ(plan.few[i].split_begin, plan.few[i].split_end);
-      }
-      ASSERT_LE(ListBytes(plan), cuda::AttentionPlanBytes(count, shape));
-    }
-  }
-}
-
-TEST(CudaAttentionPlan, AnyStepFitsWhereItSaysSo) {
-  Random random(65);
-  for (int round = 0; round < 300; ++round) {
-    const cuda::AttentionPlanShape shape = {.kv_heads = 1 + random.Below(8),
-                                            .group_heads = 1 + random.Below(40),
-                                            .head_dim = 64u << random.Below(3),
-                                            .state_rows_max = random.Below(5) * 10000};
-    std::vector<AttentionSlice> slices;
-    uint32_t rows = 0;
-    while (random.Below(10) > 0) {
-      slices.push_back(
-          {rows, random.Below(2) == 0 ? 1 : random.Below(300), random.Below(20000), nullptr});
-      rows += slices.back().rows;
-    }
-    cuda::AttentionPlan plan;
-    plan.Make(slices, shape);
-    ASSERT_LE(ListBytes(plan), cuda::AttentionPlanBytes(rows, shape)) << "round " << round;
   }
 }
 

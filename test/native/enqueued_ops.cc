@@ -22,10 +22,11 @@ void EnqueuedOps::Pack(const WeightView& source, std::span<std::byte> target,
   }
 }
 
-void EnqueuedOps::Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
-                       std::span<const AttentionSlice> slices, uint32_t context_tokens) const {
+uint32_t EnqueuedOps::Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
+                           std::span<const AttentionSlice> slices, uint32_t context_tokens) const {
   IC_CHECK(LongestContext(slices) <= context_tokens);
   IC_CHECK(arrays_.Bind(tokens, positions, slices).ok());
+  return 0;
 }
 
 void EnqueuedOps::MatMul(std::span<const MatMulProduct> products, const float* x, uint32_t tokens,

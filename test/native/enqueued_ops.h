@@ -17,8 +17,8 @@ class EnqueuedOps final : public Ops {
   size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const override;
   void Pack(const WeightView& source, std::span<std::byte> target, ThreadPool& pool) const override;
   uint32_t PackRows(DType dtype) const override { return inner_.PackRows(dtype); }
-  void Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
-            std::span<const AttentionSlice> slices, uint32_t context_tokens) const override;
+  uint32_t Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
+                std::span<const AttentionSlice> slices, uint32_t context_tokens) const override;
   size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const override {
     return inner_.MatMulScratchBytes(dtype, tokens, columns);
   }

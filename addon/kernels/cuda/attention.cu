@@ -98,6 +98,7 @@ void Attend(const PagedAttention& attention, Stream stream) {
   call.query = attention.query;
   call.query_stride = attention.query_stride;
   call.slices = attention.slices;
+  call.merges = attention.merges;
   call.cache = cache;
   call.plane_bytes = KvPlaneBytes(cache);
   call.group_heads = attention.heads / cache.kv_heads;

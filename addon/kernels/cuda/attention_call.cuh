@@ -18,6 +18,7 @@ struct AttentionCall {
   size_t query_stride;
   const AttentionSlice* slices;
   const AttentionTask* tasks;
+  const AttentionMerge* merges;
   PagedKv cache;
   size_t plane_bytes;
   uint32_t group_heads;
@@ -66,35 +67,72 @@ struct AttentionCall {
   }
 };
 
+// One token of a task.
+struct TaskToken {
+  uint32_t position;
+  uint32_t row;            // of the batch
+  uint32_t first_state;    // of its slice
+  uint32_t slice_queries;  // likewise
+  uint32_t slice_row;
+
+  __device__ __forceinline__ TaskToken(const AttentionCall& call, const AttentionTask& task,
+                                       uint32_t number) {
+    AttentionMerge place = {task.slice, number, task.first_state};
+    if (task.shared_tokens != 0) place = call.merges[number];
+    const AttentionSlice slice = call.slices[place.slice];
+    position = slice.first_position + place.row;
+    row = slice.first_row + place.row;
+    first_state = place.first_state;
+    slice_queries = slice.rows * call.group_heads;
+    slice_row = place.row;
+  }
+};
+
+// Some queries of a task that follow each other.
+struct QueryRange {
+  uint32_t end;          // of the task's queries
+  uint32_t first_seen;   // position that any of the range sees
+  uint32_t behind_seen;  // behind the last; 0: there are none
+
+  __device__ __forceinline__ QueryRange(const AttentionCall& call, const AttentionTask& task,
+                                        const AttentionSlice& slice, uint32_t first,
+                                        uint32_t count) {
+    const uint32_t group = call.group_heads;
+    const bool shares = task.shared_tokens != 0;
+    end = shares ? task.first_query + task.shared_tokens * group : slice.rows * group;
+    const uint32_t last = (first + count < end ? first + count : end) - 1;
+    // Of those who share, the slice is the one that sees the first position, and all see the last.
+    const uint32_t first_row = shares ? 0 : first / group;
+    const uint32_t last_row = shares ? 0 : last / group;
+    first_seen = call.FirstSeen(slice.first_position + first_row);
+    behind_seen = first < end ? slice.first_position + last_row + 1 : 0;
+  }
+};
+
 // Which queries a warp has, and what this lane knows of its two.
 struct WarpQueries {
-  uint32_t queries;  // of the slice
-  uint32_t query[2];
-  uint32_t row[2];  // of the slice
-  uint32_t head[2];
+  uint32_t query[2];  // of the task
   bool exists[2];
   Sight sight;
   uint32_t begin;  // the first position that any query of the warp sees
   uint32_t end;    // behind the last; 0: the warp has no queries
 
-  __device__ __forceinline__ WarpQueries(const AttentionCall& call, const AttentionSlice& slice,
-                                         uint32_t kv_head, uint32_t first_query, uint32_t lane) {
-    const uint32_t group = call.group_heads;
-    queries = slice.rows * group;
+  __device__ __forceinline__ WarpQueries(const AttentionCall& call, const AttentionTask& task,
+                                         const AttentionSlice& slice, uint32_t first_query,
+                                         uint32_t lane) {
+    const QueryRange range(call, task, slice, first_query, kWarpQueries);
+    begin = range.first_seen;
+    end = range.behind_seen;
 #pragma unroll
     for (uint32_t half = 0; half < 2; ++half) {
       query[half] = first_query + lane / 4 + 8 * half;
-      row[half] = query[half] / group;
-      head[half] = kv_head * group + query[half] % group;
-      exists[half] = query[half] < queries;
-      const uint32_t position = slice.first_position + row[half];
+      exists[half] = query[half] < range.end;
+      sight.begin[half] = sight.end[half] = 0;
+      if (!exists[half]) continue;
+      const uint32_t position = TaskToken(call, task, query[half] / call.group_heads).position;
       sight.begin[half] = call.FirstSeen(position);
-      sight.end[half] = exists[half] ? position + 1 : 0;
+      sight.end[half] = position + 1;
     }
-    begin = call.FirstSeen(slice.first_position + first_query / group);
-    const uint32_t last =
-        first_query + kWarpQueries < queries ? first_query + kWarpQueries : queries;
-    end = first_query < queries ? slice.first_position + (last - 1) / group + 1 : 0;
   }
 
   __device__ __forceinline__ bool See(uint32_t start) const {
@@ -103,44 +141,35 @@ struct WarpQueries {
 };
 
 template <uint32_t columns>
-__device__ __forceinline__ void StoreState(const AttentionCall& call, const AttentionTask& task,
-                                           uint32_t split, const WarpQueries& place,
-                                           uint32_t kv_head, uint32_t first_column, uint32_t lane,
+__device__ __forceinline__ void StoreState(const AttentionCall& call, const TaskToken& token,
+                                           uint32_t split, uint32_t kv_head, uint32_t group_head,
+                                           uint32_t first_column, uint32_t lane, uint32_t half,
                                            const AttentionState<columns>& state) {
+  const size_t row = call.StateRow(token.first_state, split, token.slice_queries,
+                                   token.slice_row * call.group_heads + group_head, kv_head);
+  float* to = call.state_values + row * call.cache.head_dim + first_column + lane % 4 * 2;
 #pragma unroll
-  for (uint32_t half = 0; half < 2; ++half) {
-    if (!place.exists[half]) continue;
-    const size_t row =
-        call.StateRow(task.first_state, split, place.queries, place.query[half], kv_head);
-    float* to = call.state_values + row * call.cache.head_dim + first_column + lane % 4 * 2;
-#pragma unroll
-    for (uint32_t n = 0; n < columns / 8; ++n) {
-      StoreVector(to + n * 8,
-                  Vector<float, 2>{state.values[n][2 * half], state.values[n][2 * half + 1]});
-    }
-    if (first_column == 0 && lane % 4 == 0) {
-      StoreVector(call.state_softmax + row * 2,
-                  Vector<float, 2>{state.largest[half], state.total[half]});
-    }
+  for (uint32_t n = 0; n < columns / 8; ++n) {
+    StoreVector(to + n * 8,
+                Vector<float, 2>{state.values[n][2 * half], state.values[n][2 * half + 1]});
+  }
+  if (first_column == 0 && lane % 4 == 0) {
+    StoreVector(call.state_softmax + row * 2,
+                Vector<float, 2>{state.largest[half], state.total[half]});
   }
 }
 
 template <uint32_t columns>
-__device__ __forceinline__ void WriteOut(const AttentionCall& call, const AttentionSlice& slice,
-                                         const WarpQueries& place, uint32_t first_column,
-                                         uint32_t lane, const AttentionState<columns>& state) {
+__device__ __forceinline__ void WriteOut(const AttentionCall& call, const TaskToken& token,
+                                         uint32_t head, uint32_t first_column, uint32_t lane,
+                                         uint32_t half, const AttentionState<columns>& state) {
+  const float factor = OutputFactor(state.largest[half], state.total[half], call.Sink(head));
+  const size_t to = size_t{token.row} * call.out_stride + size_t{head} * call.cache.head_dim +
+                    first_column + lane % 4 * 2;
 #pragma unroll
-  for (uint32_t half = 0; half < 2; ++half) {
-    if (!place.exists[half]) continue;
-    const uint32_t head = place.head[half];
-    const float factor = OutputFactor(state.largest[half], state.total[half], call.Sink(head));
-    const size_t to = (size_t{slice.first_row} + place.row[half]) * call.out_stride +
-                      size_t{head} * call.cache.head_dim + first_column + lane % 4 * 2;
-#pragma unroll
-    for (uint32_t n = 0; n < columns / 8; ++n) {
-      call.StoreOut(to + n * 8, __fmul_rn(state.values[n][2 * half], factor),
-                    __fmul_rn(state.values[n][2 * half + 1], factor));
-    }
+  for (uint32_t n = 0; n < columns / 8; ++n) {
+    call.StoreOut(to + n * 8, __fmul_rn(state.values[n][2 * half], factor),
+                  __fmul_rn(state.values[n][2 * half + 1], factor));
   }
 }
 
@@ -153,12 +182,18 @@ __device__ __forceinline__ void StoreResult(const AttentionCall& call, uint32_t 
                                             uint32_t first_column, uint32_t lane,
                                             const AttentionState<columns>& state) {
   const AttentionTask task = call.tasks[blockIdx.x];
-  const AttentionSlice slice = call.slices[task.slice];
-  const WarpQueries place(call, slice, kv_head, first_query, lane);
-  if (split == kAllSplits) {
-    WriteOut(call, slice, place, first_column, lane, state);
-  } else {
-    StoreState(call, task, split, place, kv_head, first_column, lane, state);
+  const WarpQueries place(call, task, call.slices[task.slice], first_query, lane);
+#pragma unroll
+  for (uint32_t half = 0; half < 2; ++half) {
+    if (!place.exists[half]) continue;
+    const TaskToken token(call, task, place.query[half] / call.group_heads);
+    const uint32_t group_head = place.query[half] % call.group_heads;
+    if (split == kAllSplits) {
+      WriteOut(call, token, kv_head * call.group_heads + group_head, first_column, lane, half,
+               state);
+    } else {
+      StoreState(call, token, split, kv_head, group_head, first_column, lane, half, state);
+    }
   }
 }
 
@@ -169,16 +204,12 @@ struct TileRange {
 
   __device__ __forceinline__ TileRange(const AttentionCall& call, const AttentionSlice& slice,
                                        const AttentionTask& task, uint32_t block_queries) {
-    const uint32_t queries = slice.rows * call.group_heads;
-    const uint32_t left = queries - task.first_query;
-    const uint32_t last = task.first_query + (left < block_queries ? left : block_queries) - 1;
-    const uint32_t first_seen =
-        call.FirstSeen(slice.first_position + task.first_query / call.group_heads);
-    const uint32_t last_seen = slice.first_position + last / call.group_heads;
+    const QueryRange range(call, task, slice, task.first_query, block_queries);
     begin = task.split_begin * kSplitTiles;
-    if (first_seen / kTileTokens > begin) begin = first_seen / kTileTokens;
+    if (range.first_seen / kTileTokens > begin) begin = range.first_seen / kTileTokens;
     end = task.split_end * kSplitTiles;
-    if (last_seen / kTileTokens + 1 < end) end = last_seen / kTileTokens + 1;
+    const uint32_t seen = (range.behind_seen - 1) / kTileTokens + 1;
+    if (seen < end) end = seen;
   }
 };
 
@@ -199,7 +230,7 @@ __global__ void __launch_bounds__(warps* kWarp, 1)
   const uint32_t warp = threadIdx.x / kWarp;
   const uint32_t first_column = warp % parts * kColumns;
   const uint32_t first_query = task.first_query + warp / parts * kWarpQueries;
-  const WarpQueries place(call, slice, kv_head, first_query, lane);
+  const WarpQueries place(call, task, slice, first_query, lane);
   const PagedHead head = call.Head(slice, kv_head);
   auto* stages = reinterpret_cast<KvTile<head_dim>*>(DynamicShared());
   BeginTile<head_dim, warps * kWarp>(head, tiles.begin * kTileTokens, stages[tiles.begin % 2]);
@@ -208,9 +239,12 @@ __global__ void __launch_bounds__(warps* kWarp, 1)
   const float* rows[2];
 #pragma unroll
   for (uint32_t half = 0; half < 2; ++half) {
-    rows[half] = call.query + (size_t{slice.first_row} + place.row[half]) * call.query_stride +
-                 size_t{place.head[half]} * head_dim;
-    if (!place.exists[half]) rows[half] = nullptr;
+    rows[half] = nullptr;
+    if (!place.exists[half]) continue;
+    const uint32_t token = place.query[half] / call.group_heads;
+    const uint32_t query_head = kv_head * call.group_heads + place.query[half] % call.group_heads;
+    rows[half] = call.query + size_t{TaskToken(call, task, token).row} * call.query_stride +
+                 size_t{query_head} * head_dim;
   }
   QueryFragments<head_dim> queries;
   queries.template Load<T>(rows,

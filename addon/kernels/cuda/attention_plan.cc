@@ -19,6 +19,12 @@ uint32_t Parts(uint64_t blocks) {
   return static_cast<uint32_t>(DivCeil<uint64_t>(kBlocksWanted, blocks + 1));
 }
 
+// Tasks of shared splits for the kernel for many, of slices of so many rows together. There is a
+// chunk of tokens for each row at most (shared_prefixes.cc), and what cutting adds.
+uint32_t SharedManyMax(uint32_t rows, const AttentionPlanShape& shape) {
+  return rows + DivCeil(kBlocksWanted, shape.kv_heads);
+}
+
 template <typename T>
 void FillUp(std::vector<T>& list, uint64_t count) {
   IC_CHECK(list.size() <= count);
@@ -36,14 +42,14 @@ void AddRuns(const AttentionSlice& slice, uint32_t index, std::vector<KvRun>& ru
 
 }  // namespace
 
-uint32_t ManyQueries(uint32_t head_dim) { return head_dim <= 128 ? 128 : 64; }
-
-// Few: a slice has one task, or one for each split whose states it reserved. Many: one for each 128
-// (or 64) queries, and what cutting them into parts adds is less than kBlocksWanted.
+// Few: a slice has one task, or one for each split whose states it reserved; shared splits take the
+// place of two such tasks at least. Many: one for each 128 (or 64) queries, and what cutting them
+// into parts adds is less than kBlocksWanted; and those of shared splits.
 size_t AttentionPlanBytes(uint32_t rows, const AttentionPlanShape& shape) {
   const size_t queries = size_t{rows} * shape.group_heads;
   const size_t few = rows + shape.state_rows_max / shape.group_heads;
-  const size_t many = rows + DivCeil<size_t>(queries, ManyQueries(shape.head_dim)) + kBlocksWanted;
+  const size_t many = rows + DivCeil<size_t>(queries, ManyQueries(shape.head_dim)) + kBlocksWanted +
+                      SharedManyMax(rows, shape);
   return (few + many) * sizeof(AttentionTask) + rows * (sizeof(AttentionMerge) + sizeof(KvRun));
 }
 
@@ -57,6 +63,7 @@ void AttentionPlan::Make(std::span<const AttentionSlice> slices, const Attention
   merges.clear();
   runs.clear();
   state_rows = 0;
+  AddShared(slices, shape);
   uint64_t blocks = 0;
   for (const AttentionSlice& slice : slices) {
     IC_CHECK(slice.rows <= UINT32_MAX / shape.group_heads);
@@ -79,15 +86,53 @@ void AttentionPlan::Pad(uint32_t slices, uint32_t context_tokens, const Attentio
   const uint32_t group = shape.group_heads;
   const uint64_t splits = DivCeil(context_tokens, kSplitTokens);
   const uint64_t states = splits == 1 ? 0 : slices * splits * group;
+  const uint32_t shared = shares_many ? SharedManyMax(slices, shape) : 0;
   IC_CHECK(runs.size() == slices);
   FillUp(merges, splits == 1 ? 0 : slices);
   if (group <= kFewQueries) {
     FillUp(few, std::min(slices * splits, uint64_t{slices} + shape.state_rows_max / group));
-    FillUp(many, states > shape.state_rows_max ? slices : 0);
+    FillUp(many, (states > shape.state_rows_max ? slices : 0) + shared);
     return;
   }
   const uint64_t tasks = uint64_t{slices} * DivCeil(group, ManyQueries(shape.head_dim));
-  FillUp(many, tasks * std::min<uint64_t>(Parts(tasks * shape.kv_heads), splits));
+  FillUp(many, tasks * std::min<uint64_t>(Parts(tasks * shape.kv_heads), splits) + shared);
+}
+
+// Tokens that share blocks are the first merges, in the order of prefixes. One warp has a prefix of
+// at most 16 queries, split by split; blocks of the kernel for many have others.
+void AttentionPlan::AddShared(std::span<const AttentionSlice> slices,
+                              const AttentionPlanShape& shape) {
+  prefixes_.Find(slices, shape);
+  shared_states_.assign(slices.size(), kNoState);
+  for (const uint32_t i : prefixes_.slices()) {
+    const uint32_t splits = DivCeil(slices[i].first_position + slices[i].rows, kSplitTokens);
+    shared_states_[i] = ReserveStates(slices[i], i, splits, shape);
+    IC_CHECK(shared_states_[i] != kNoState);
+  }
+  const uint32_t few_tokens = kFewQueries / shape.group_heads;
+  const uint32_t many_tokens = SharedTokensMax(shape);
+  uint64_t chunks = 0;
+  for (const SharedPrefix& prefix : prefixes_.prefixes()) {
+    if (prefix.tokens > few_tokens) chunks += DivCeil(prefix.tokens, many_tokens);
+  }
+  shares_many = chunks > 0;
+  const uint32_t parts = Parts(chunks * shape.kv_heads);
+  for (const SharedPrefix& prefix : prefixes_.prefixes()) {
+    const bool is_few = prefix.tokens <= few_tokens;
+    const uint32_t splits = prefix.split_end - prefix.split_begin;
+    const uint32_t count = is_few ? splits : std::min(splits, parts);
+    for (uint32_t done = 0; done < prefix.tokens; done += is_few ? few_tokens : many_tokens) {
+      AttentionTask task = {.slice = prefix.slice,
+                            .first_query = (prefix.first_token + done) * shape.group_heads,
+                            .first_state = shared_states_[prefix.slice],
+                            .shared_tokens = std::min(prefix.tokens - done, many_tokens)};
+      for (uint32_t part = 0; part < count; ++part) {
+        task.split_begin = prefix.split_begin + splits * part / count;
+        task.split_end = prefix.split_begin + splits * (part + 1) / count;
+        (is_few ? few : many).push_back(task);
+      }
+    }
+  }
 }
 
 void AttentionPlan::AddFew(const AttentionSlice& slice, uint32_t index,
@@ -97,12 +142,13 @@ void AttentionPlan::AddFew(const AttentionSlice& slice, uint32_t index,
     few.push_back({index, 0, 0, 1, kNoState});
     return;
   }
-  const uint32_t first_state = ReserveStates(slice, index, splits, shape);
+  uint32_t first_state = shared_states_[index];
+  if (first_state == kNoState) first_state = ReserveStates(slice, index, splits, shape);
   if (first_state == kNoState) {
     AddMany(slice, index, 1, shape);
     return;
   }
-  for (uint32_t split = 0; split < splits; ++split) {
+  for (uint32_t split = prefixes_.splits(index); split < splits; ++split) {
     few.push_back({index, 0, split, split + 1, first_state});
   }
 }
@@ -111,17 +157,20 @@ void AttentionPlan::AddMany(const AttentionSlice& slice, uint32_t index, uint32_
                             const AttentionPlanShape& shape) {
   const uint32_t queries = slice.rows * shape.group_heads;
   const uint32_t splits = DivCeil(slice.first_position + slice.rows, kSplitTokens);
-  uint32_t first_state = kNoState;
-  if (parts > 1 && splits > 1) first_state = ReserveStates(slice, index, splits, shape);
+  const uint32_t shared = prefixes_.splits(index);
+  uint32_t first_state = shared_states_[index];
+  if (first_state == kNoState && parts > 1 && splits > 1) {
+    first_state = ReserveStates(slice, index, splits, shape);
+  }
   if (first_state == kNoState) parts = 1;
   const uint32_t per_task = ManyQueries(shape.head_dim);
   for (uint32_t left = DivCeil(queries, per_task); left > 0; --left) {  // the longest first
     const uint32_t first = (left - 1) * per_task;
     const uint32_t last_row = (std::min(first + per_task, queries) - 1) / shape.group_heads;
-    const uint64_t seen = DivCeil(slice.first_position + last_row + 1, kSplitTokens);
+    const uint64_t own = DivCeil(slice.first_position + last_row + 1, kSplitTokens) - shared;
     for (uint32_t part = 0; part < parts; ++part) {
-      const auto begin = static_cast<uint32_t>(seen * part / parts);
-      const auto end = static_cast<uint32_t>(seen * (part + 1) / parts);
+      const auto begin = static_cast<uint32_t>(shared + own * part / parts);
+      const auto end = static_cast<uint32_t>(shared + own * (part + 1) / parts);
       if (begin < end) many.push_back({index, first, begin, end, first_state});
     }
   }
