@@ -78,7 +78,8 @@ cuda::CublasLtFunctions FakeCublasLtFunctions() {
           .set_operation =
               [](void*, int attribute, const void* value, size_t bytes) {
                 EXPECT_EQ(bytes, sizeof(int32_t));
-                fake_cublaslt.transposes_a = attribute == 3 && *static_cast<const int32_t*>(value) == 1;
+                fake_cublaslt.transposes_a =
+                    attribute == 3 && *static_cast<const int32_t*>(value) == 1;
                 return 0;
               },
           .create_layout =
