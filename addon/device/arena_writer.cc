@@ -41,6 +41,11 @@ Status ArenaWriter::Write(std::span<const std::byte> source) {
   return Status();
 }
 
+void ArenaWriter::Skip(size_t bytes) {
+  written_ += bytes;
+  IC_CHECK(written_ <= arena_.size());
+}
+
 void ArenaWriter::Align(size_t alignment) {
   written_ = DivCeil(written_, alignment) * alignment;
   IC_CHECK(written_ <= arena_.size());

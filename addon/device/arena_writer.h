@@ -29,6 +29,8 @@ class ArenaWriter {
   void Send();
   // All of it: Stage and Send as often as it takes.
   Status Write(std::span<const std::byte> source);
+  // Somebody else fills so many bytes, in the same stream.
+  void Skip(size_t bytes);
   // The next piece begins at a multiple of this. REQUIRES: the arena has room up to there.
   void Align(size_t alignment);
 

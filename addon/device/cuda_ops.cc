@@ -150,6 +150,15 @@ void CudaOps::Pack(const WeightView& source, std::span<std::byte> target, Thread
   });
 }
 
+bool CudaOps::FillRandom(const RandomMatrix& matrix) const {
+  if (!cuda::CanFillRandom(matrix)) return false;
+  const size_t bytes = PackedBytes(matrix.dtype, matrix.rows, matrix.columns);
+  stream_.Launch(
+      "FillRandom", [=](NativeStream stream) { cuda::FillRandom(matrix, stream); },
+      [=](AccessList& list) { list.Write(matrix.data, bytes); });
+  return true;
+}
+
 // Steps of one token per slice may be enqueued again as a graph.
 uint32_t CudaOps::Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
                        std::span<const AttentionSlice> slices, uint32_t context_tokens) const {

@@ -44,6 +44,7 @@ class CudaOps final : public Ops {
   size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const override;
   void Pack(const WeightView& source, std::span<std::byte> target, ThreadPool& pool) const override;
   uint32_t PackRows(DType dtype) const override;
+  bool FillRandom(const RandomMatrix& matrix) const override;
   // Form 1: the kernel for many queries reads blocks that slices share.
   uint32_t Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
                 std::span<const AttentionSlice> slices, uint32_t context_tokens) const override;

@@ -6,14 +6,15 @@
 namespace infercept {
 namespace {
 
-// Tokens of the prefills that are measured: enough for their time to differ from a decode's where
-// reading the weights dominates, and enough for it to grow in proportion. Larger ones only take
-// longer to say the same.
+// Tokens of the smallest prefill that is measured: enough for its time to differ from a decode's
+// wherever computing counts at all.
 constexpr uint32_t kFewTokens = 16;
-constexpr uint32_t kManyTokens = 64;
+// A token's time has ceased to fall when a prefill of kGrowth times the tokens does not save so
+// much of it: on the line c + a q that is from a q = 1.5 c on, beyond what saturates.
+constexpr double kStillFalls = 0.7;
 // A decode with the longest context is expected to take up to so many times one without.
 constexpr Nanos kFarSlowness = 4;
-// Sizes of copies grow by this factor.
+// Sizes of copies and of prefills grow by this factor.
 constexpr uint32_t kGrowth = 4;
 // More samples do not change the fit of three coefficients.
 constexpr size_t kSamplesMax = 64;
@@ -26,10 +27,13 @@ class StepSampler {
  public:
   StepSampler(const CostProbe& probe, Nanos budget)
       : probe_(probe),
-        reads_(CostProfile{.window_tokens = probe.window_tokens}),
+        reads_(CostProfile{.query_tile = probe.query_tile, .window_tokens = probe.window_tokens}),
         left_(budget),
-        few_(std::min({kFewTokens, probe.step_tokens_max, probe.context_tokens_max})),
-        many_(std::min({kManyTokens, probe.step_tokens_max, probe.context_tokens_max})) {}
+        prefill_max_(
+            std::min({probe.prefill_tokens_max, probe.step_tokens_max, probe.context_tokens_max})),
+        few_(std::min(kFewTokens, prefill_max_)),
+        many_(std::min(kGrowth * few_, prefill_max_)),
+        far_slices_(std::min({kFewTokens, probe.step_tokens_max, probe.far_slices_max})) {}
 
   std::vector<ForwardSample> Sample() {
     const Nanos first = Ask({});  // faults the pages of weights in
@@ -39,6 +43,8 @@ class StepSampler {
       return std::move(samples_);
     }
     if (kFarSlowness * first < left_) Ask({1, 1, probe_.context_tokens_max});  // of contexts
+    if (many_ < prefill_max_) FindSaturation();
+    // What lies between is on no line where computing begins to outlast reading the weights.
     samples_.clear();
     Nanos round = 0;
     do {
@@ -50,18 +56,37 @@ class StepSampler {
   }
 
  private:
+  // The smallest prefill beyond which a token's time does not fall any more.
+  void FindSaturation() {
+    const auto ask_twice = [this](uint32_t tokens) {
+      Ask({1, tokens, tokens});  // loads its kernels
+      return Ask({1, tokens, tokens});
+    };
+    Nanos last = ask_twice(few_);
+    many_ = few_;
+    while (many_ < prefill_max_ && 2 * kGrowth * last < left_) {
+      const uint32_t more = std::min(kGrowth * many_, prefill_max_);
+      const Nanos duration = ask_twice(more);
+      const double fall = static_cast<double>(duration) / more * many_ / static_cast<double>(last);
+      many_ = more;
+      last = duration;
+      if (fall > kStillFalls) break;
+    }
+    many_duration_ = last;
+  }
+
   // A decode, a prefill, and as far as they are expected to end in time: a larger prefill (while
   // reading the weights takes longer than computing, the small one says little), and decodes with a
   // long context.
   void Round() {
     const Nanos decode = Ask({});
     const Nanos few = Ask({1, few_, few_});
-    if (kManyTokens / kFewTokens * few > left_) return;
+    if ((many_duration_ > 0 ? many_duration_ : kGrowth * few) > left_) return;
     Ask({1, many_, many_});
     if (kFarSlowness * decode > left_) return;
     const Nanos far = Ask({1, 1, probe_.context_tokens_max});
-    if (few_ * far > left_) return;
-    Ask({few_, 1, probe_.context_tokens_max});
+    if (far_slices_ * far > left_) return;
+    Ask({far_slices_, 1, probe_.context_tokens_max});
   }
 
   Nanos Ask(const ProbedStep& step) {
@@ -75,8 +100,11 @@ class StepSampler {
   const CostProbe& probe_;
   const CostModel reads_;  // Asked only what attention reads.
   Nanos left_;
-  uint32_t few_;
+  uint32_t prefill_max_;
+  uint32_t few_;  // tokens of the two prefills that a round asks for
   uint32_t many_;
+  Nanos many_duration_ = 0;  // 0: not known yet
+  uint32_t far_slices_;
   std::vector<ForwardSample> samples_;
 };
 

@@ -63,6 +63,8 @@ void WriteStep(JsonWriter& json, const StepRecord& step) {
       .Field("swapOutBlocks", step.swap_out_blocks)
       .Field("swapInBlocks", step.swap_in_blocks)
       .Field("computeNs", step.compute)
+      .Field("swapOutNs", step.swap_out)
+      .Field("swapInNs", step.swap_in)
       .Field("totalNs", step.total)
       .EndObject();
 }

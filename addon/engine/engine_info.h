@@ -42,6 +42,8 @@ struct StepRecord {
   uint32_t swap_out_blocks = 0;
   uint32_t swap_in_blocks = 0;
   Nanos compute = 0;
+  Nanos swap_out = 0;  // of the copies, each direction on its own
+  Nanos swap_in = 0;
   Nanos total = 0;
 };
 

@@ -6,11 +6,16 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/attention_plan.h"
+
 namespace infercept {
 namespace {
 
-// Longer contexts tell the line of the cost model nothing new.
-constexpr uint32_t kContextTokensMax = 4096;
+// Longer contexts tell the line of the cost model nothing new: on a processor attention counts from
+// the first hundred positions on, on a device that reads a context a thousand times as fast only
+// where there are many.
+constexpr uint32_t kContextTokensMaxOfHost = 4096;
+constexpr uint32_t kContextTokensMax = 32768;
 // Blocks of the longest copy: megabytes, so that caches do not flatter it, and few enough for
 // milliseconds.
 constexpr uint32_t kCopyBlocksMax = 16;
@@ -23,21 +28,29 @@ Nanos Time(const Body& body) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
 }
 
+bool OnHost(const Model& model) { return model.device().properties().is_host; }
+
 uint32_t ContextTokensMax(const Model& model, const KvStorage& storage) {
   const uint64_t capacity = uint64_t{storage.device_blocks()} * storage.shape().block_tokens;
-  return static_cast<uint32_t>(std::min<uint64_t>(
-      {capacity, uint64_t{model.context_tokens_max()}, uint64_t{kContextTokensMax}}));
+  const uint64_t useful = OnHost(model) ? kContextTokensMaxOfHost : kContextTokensMax;
+  return static_cast<uint32_t>(
+      std::min<uint64_t>({capacity, uint64_t{model.context_tokens_max()}, useful}));
 }
 
-// Steps of equal slices that all stand on the same blocks: what lies in them does not matter for
-// the time.
+uint32_t ContextBlocks(const Model& model, const KvStorage& storage) {
+  return DivCeil(ContextTokensMax(model, storage), storage.shape().block_tokens);
+}
+
+// Steps of equal slices; what lies in their blocks does not matter for the time. On the host they
+// all stand on the same ones: others would have to be committed first. On a device, whose memory is
+// there and whose caches and kernels would make less of what is the same, each has its own.
 class StepProbe {
  public:
   StepProbe(Model& model, const KvStorage& storage, ThreadPool& pool)
       : model_(model),
         storage_(storage),
         pool_(pool),
-        blocks_(DivCeil(ContextTokensMax(model, storage), storage.shape().block_tokens)) {
+        blocks_(OnHost(model) ? ContextBlocks(model, storage) : storage.device_blocks()) {
     for (uint32_t i = 0; i < blocks_.size(); ++i) blocks_[i] = BlockId{i};
   }
 
@@ -54,12 +67,15 @@ class StepProbe {
  private:
   void Prepare(const ProbedStep& step) {
     const auto& [slices, count, context] = step;
+    const size_t own = DivCeil(context, storage_.shape().block_tokens);
+    const bool apart = slices * own <= blocks_.size();
     tokens_.assign(slices * count, 0);
     positions_.clear();
     slices_.clear();
     logit_rows_.clear();
     for (uint32_t slice = 0; slice < slices; ++slice) {
-      slices_.push_back({slice * count, count, context - count, blocks_.data()});
+      const BlockId* blocks = blocks_.data() + (apart ? slice * own : 0);
+      slices_.push_back({slice * count, count, context - count, blocks});
       for (uint32_t i = 0; i < count; ++i) positions_.push_back(context - count + i);
       logit_rows_.push_back(slice * count + count - 1);
     }
@@ -89,22 +105,30 @@ CostProbe MakeMachineProbe(Model& model, const KvStorage& storage, CopyEngine& c
                            ThreadPool& pool) {
   const uint32_t blocks_max =
       std::min({storage.device_blocks(), storage.host_blocks(), kCopyBlocksMax});
-  return {.step_tokens_max = model.step_tokens_max(),
-          .context_tokens_max = ContextTokensMax(model, storage),
-          .copy_blocks_max = blocks_max,
-          .window_tokens = WindowOfAllLayers(model.hyperparameters()),
-          // Shared, because functions are copied and its buffers are to be kept.
-          .step = [probe = std::make_shared<StepProbe>(model, storage, pool)](
-                      const ProbedStep& step) { return (*probe)(step); },
-          .copy =
-              [&copies, blocks_max](CopyDirection direction, uint32_t blocks) {
-                const std::vector<BlockCopy> list = Copies(blocks, blocks_max);
-                return Time([&] {
-                  direction == CopyDirection::kOut ? copies.Start(list, {})
-                                                   : copies.Start({}, list);
-                  static_cast<void>(copies.Wait());  // The first step says what failed.
-                });
-              }};
+  CostProbe probe = {.step_tokens_max = model.step_tokens_max(),
+                     .context_tokens_max = ContextTokensMax(model, storage),
+                     .copy_blocks_max = blocks_max,
+                     .window_tokens = WindowOfAllLayers(model.hyperparameters()),
+                     // Shared, because functions are copied and its buffers are to be kept.
+                     .step = [probe = std::make_shared<StepProbe>(model, storage, pool)](
+                                 const ProbedStep& step) { return (*probe)(step); },
+                     .copy =
+                         [&copies, blocks_max](CopyDirection direction, uint32_t blocks) {
+                           const std::vector<BlockCopy> list = Copies(blocks, blocks_max);
+                           return Time([&] {
+                             direction == CopyDirection::kOut ? copies.Start(list, {})
+                                                              : copies.Start({}, list);
+                             static_cast<void>(copies.Wait());  // The first step says what failed.
+                           });
+                         }};
+  if (!OnHost(model)) {
+    probe.prefill_tokens_max = model.step_tokens_max();
+    const Hyperparameters& h = model.hyperparameters();
+    probe.query_tile = std::max(1u, cuda::ManyQueries(h.head_dim) / (h.heads / h.kv_heads));
+    probe.far_slices_max =
+        std::max(1u, storage.device_blocks() / std::max(1u, ContextBlocks(model, storage)));
+  }
+  return probe;
 }
 
 }  // namespace infercept

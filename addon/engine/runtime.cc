@@ -15,6 +15,8 @@ uint32_t ThreadCount(uint32_t wanted) {
   return wanted != 0 ? wanted : std::max(1u, std::thread::hardware_concurrency());
 }
 
+constexpr uint64_t kRandomSeed = 1;  // any
+
 Result<std::unique_ptr<Model>> LoadModel(ModelSpec spec, const RuntimeOptions& options,
                                          const Backend& backend, ThreadPool& pool,
                                          const ReportProgress& report) {
@@ -28,7 +30,10 @@ Result<std::unique_ptr<Model>> LoadModel(ModelSpec spec, const RuntimeOptions& o
   model_options.progress = [&report](uint64_t loaded, uint64_t total) {
     return report({LoadPhase::kWeights, static_cast<size_t>(loaded), static_cast<size_t>(total)});
   };
-  return Model::Load(std::move(spec), model_options, pool);
+  if (!options.random_weights) return Model::Load(std::move(spec), model_options, pool);
+  model_options.random_place = RandomPlace::kDevice;
+  return Model::CreateRandom(spec.hyperparameters, *options.random_weights, kRandomSeed,
+                             model_options, pool);
 }
 
 uint32_t BlocksIn(size_t bytes, size_t block_bytes) {
@@ -71,13 +76,19 @@ Result<std::unique_ptr<KvStorage>> CreateStorage(const Model& model,
                            model.device());
 }
 
+// Steps on a device take milliseconds, but prefills that saturate it take many tokens, and kernels
+// and graphs are loaded when they are first used.
+constexpr Nanos kHostCalibration = kNanosPerSecond / 4;
+constexpr Nanos kDeviceCalibration = kNanosPerSecond;
+
 Result<CostModel> MeasureCost(Runtime& runtime) {
   Result<CopyEngine> copies = CopyEngine::Create(*runtime.storage, runtime.model->device());
   if (!copies.ok()) return copies.status();
   const CostProbe probe =
       MakeMachineProbe(*runtime.model, *runtime.storage, copies.value(), *runtime.pool);
-  const Calibration calibration = Calibrate(probe);
-  CostModel cost(CostProfile{.window_tokens = probe.window_tokens});
+  const bool on_host = runtime.model->device().properties().is_host;
+  const Calibration calibration = Calibrate(probe, on_host ? kHostCalibration : kDeviceCalibration);
+  CostModel cost(CostProfile{.query_tile = probe.query_tile, .window_tokens = probe.window_tokens});
   cost.Calibrate(calibration.forward, calibration.swap_out, calibration.swap_in);
   return cost;
 }

@@ -31,6 +31,9 @@ struct RuntimeOptions {
   // Instead of kv_bytes what is left, where the device has memory of its own.
   bool kv_fills_device = false;
   std::string kv_dtype = "auto";  // "auto", "f32", "f16", "bf16", "q8_0"
+  // Instead of files, for benchmarks: weights of this type that mean nothing, of the
+  // specification's hyperparameters alone.
+  std::optional<DType> random_weights = std::nullopt;
   // What matrices of floats are quantized to at load.
   std::optional<DType> quantize = std::nullopt;
   uint32_t block_tokens = 16;

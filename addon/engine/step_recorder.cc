@@ -43,6 +43,8 @@ Status StepRecorder::Finish(StepResult& result) {
 
 void StepRecorder::Keep(StepRecord record, const StepResult& result) {
   record.compute = result.compute;
+  record.swap_out = result.swap_out;
+  record.swap_in = result.swap_in;
   record.total = result.total;
   fresh_.push_back(record);
   ring_[count_ % kStepRecordsKept] = record;

@@ -124,6 +124,10 @@ class Ops {
   // Pack requires.
   virtual uint32_t PackRows(DType dtype) const = 0;
 
+  // Fills a packed matrix where the ops compute, with what is a function of the seed alone. False:
+  // not this one, or not these ops; whoever wants it packs it.
+  virtual bool FillRandom(const RandomMatrix& /*matrix*/) const { return false; }
+
   // The arrays that the calls to come refer to, as a whole or in parts. They stay as they are until
   // the next Bind: ops that compute on another device bring them there. What such ops enqueue
   // depends on the numbers of rows and slices, on `context_tokens`, which no slice reaches beyond,

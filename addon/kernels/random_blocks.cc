@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/check.h"
 #include "kernels/blocks.h"
@@ -65,6 +66,16 @@ void SetBlockScales(DType dtype, float deviation, std::byte* block) {
       return SetExponent(deviation, block);
   }
   IC_CHECK(IsQuantized(dtype));
+}
+
+void FillRandomBlocks(DType dtype, float deviation, Rng& random, std::span<std::byte> blocks) {
+  for (size_t i = 0; i < blocks.size(); i += sizeof(uint64_t)) {
+    const uint64_t bits = random.Next();
+    std::memcpy(&blocks[i], &bits, std::min(sizeof(bits), blocks.size() - i));
+  }
+  for (size_t i = 0; i < blocks.size(); i += BlockBytes(dtype)) {
+    SetBlockScales(dtype, deviation, &blocks[i]);
+  }
 }
 
 }  // namespace infercept

@@ -26,6 +26,16 @@ struct PackedWeight {
   uint32_t columns = 0;
 };
 
+// A packed matrix that is to be made up, for benchmarks.
+struct RandomMatrix {
+  DType dtype = DType::kF32;
+  std::byte* data = nullptr;  // where it will be
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+  float deviation = 0;  // about; the mean is zero
+  uint64_t seed = 0;
+};
+
 // How keys and values can be stored: any float, and Q8_0 where its blocks divide a head.
 constexpr bool IsKvDType(DType dtype) { return !IsQuantized(dtype) || dtype == DType::kQ8_0; }
 

@@ -135,9 +135,7 @@ Result<std::unique_ptr<Model>> Model::CreateRandom(const Hyperparameters& hyperp
                                                    const ModelOptions& options, ThreadPool& pool) {
   if (Status status = CheckHyperparameters(hyperparameters); !status.ok()) return status;
   ModelSpec spec = LayOut(hyperparameters, dtype);
-  Result<std::unique_ptr<TensorSource>> source = GenerateTensors(spec, seed, pool);
-  if (!source.ok()) return source.status();
-  return Build(std::move(spec), options, std::move(source).Take(), pool);
+  return Build(std::move(spec), options, GenerateTensors(seed, options.random_place, pool), pool);
 }
 
 Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& options,

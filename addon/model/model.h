@@ -36,6 +36,8 @@ struct ModelOptions {
   uint32_t context_tokens_max = 0;
   // What matrices of floats are quantized to (quantizing_source.h); they stay by default.
   std::optional<DType> quantize = std::nullopt;
+  // Of CreateRandom.
+  RandomPlace random_place = RandomPlace::kHost;
   // Called at least every few megabytes, and when all is loaded; false cancels (kAborted).
   LoadProgress progress;
 };

@@ -37,18 +37,6 @@ class FileSource final : public TensorSource {
   std::map<std::string, Arena> repacked_;  // those that have been read
 };
 
-class MemorySource final : public TensorSource {
- public:
-  explicit MemorySource(Arena bytes) : bytes_(std::move(bytes)) {}
-  Result<std::span<const std::byte>> Read(const TensorSpec& tensor) override {
-    return std::span<const std::byte>(bytes_.data() + tensor.offset, tensor.byte_length);
-  }
-  void Forget(std::span<const std::byte>) override {}
-
- private:
-  Arena bytes_;
-};
-
 // FNV-1a, so that each tensor has a stream of its own.
 uint64_t NameHash(std::string_view name) {
   uint64_t hash = 14695981039346656037u;
@@ -74,28 +62,22 @@ void FillFloats(DType dtype, uint32_t count, float mean, float deviation, Rng& r
   }
 }
 
-void FillBlocks(DType dtype, uint32_t count, float deviation, Rng& random, std::byte* target) {
-  const size_t bytes = RowBytes(dtype, count);
-  for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
-    const uint64_t bits = random.Next();
-    std::memcpy(target + i, &bits, std::min(sizeof(bits), bytes - i));
-  }
-  for (size_t i = 0; i < bytes; i += BlockBytes(dtype)) {
-    SetBlockScales(dtype, deviation, target + i);
-  }
+float MatrixDeviation(const TensorSpec& tensor) {
+  return 1 / std::sqrt(static_cast<float>(tensor.columns));
 }
 
 void FillRow(const TensorSpec& tensor, Rng random, std::byte* target) {
   const DType dtype = tensor.dtype;
   const uint32_t columns = tensor.columns;
-  const float deviation = 1 / std::sqrt(static_cast<float>(columns));
+  const float deviation = MatrixDeviation(tensor);
   if (tensor.rows == 1) return FillFloats(dtype, columns, 1.0f, 0.06f, random, target);
-  if (IsQuantized(dtype)) return FillBlocks(dtype, columns, deviation, random, target);
+  if (IsQuantized(dtype)) {
+    return FillRandomBlocks(dtype, deviation, random, {target, RowBytes(dtype, columns)});
+  }
   FillFloats(dtype, columns, 0.0f, deviation, random, target);
 }
 
-void Fill(const TensorSpec& tensor, uint64_t seed, std::byte* target, ThreadPool& pool) {
-  const uint64_t tensor_seed = seed ^ NameHash(tensor.name);
+void Fill(const TensorSpec& tensor, uint64_t tensor_seed, std::byte* target, ThreadPool& pool) {
   const size_t row_bytes = RowBytes(tensor.dtype, tensor.columns);
   pool.ParallelFor(tensor.rows, 1, [&](uint32_t begin, uint32_t end, uint32_t) {
     for (uint32_t row = begin; row < end; ++row) {
@@ -106,6 +88,39 @@ void Fill(const TensorSpec& tensor, uint64_t seed, std::byte* target, ThreadPool
   });
 }
 
+// Makes tensors when they are read, and keeps them.
+class RandomSource final : public TensorSource {
+ public:
+  RandomSource(uint64_t seed, RandomPlace place, ThreadPool& pool)
+      : seed_(seed), place_(place), pool_(pool) {}
+
+  Result<std::span<const std::byte>> Read(const TensorSpec& tensor) override {
+    Arena& made = made_[tensor.name];
+    if (made.size() == 0) {
+      Result<Arena> arena = Arena::Create(tensor.byte_length, "random weights");
+      if (!arena.ok()) return arena.status();
+      made = std::move(arena).Take();
+      Fill(tensor, SeedOf(tensor), made.data(), pool_);
+    }
+    return std::span<const std::byte>(made.data(), tensor.byte_length);
+  }
+  void Forget(std::span<const std::byte>) override {}
+
+  bool Make(const TensorSpec& tensor, std::byte* target, const Ops& ops) override {
+    if (place_ == RandomPlace::kHost) return false;
+    return ops.FillRandom({tensor.dtype, target, tensor.rows, tensor.columns,
+                           MatrixDeviation(tensor), SeedOf(tensor)});
+  }
+
+ private:
+  uint64_t SeedOf(const TensorSpec& tensor) const { return seed_ ^ NameHash(tensor.name); }
+
+  const uint64_t seed_;
+  const RandomPlace place_;
+  ThreadPool& pool_;
+  std::map<std::string, Arena> made_;  // those that have been read
+};
+
 }  // namespace
 
 Result<std::unique_ptr<TensorSource>> OpenFiles(const ModelSpec& spec) {
@@ -114,17 +129,8 @@ Result<std::unique_ptr<TensorSource>> OpenFiles(const ModelSpec& spec) {
   return std::unique_ptr<TensorSource>(new FileSource(std::move(files).Take()));
 }
 
-Result<std::unique_ptr<TensorSource>> GenerateTensors(const ModelSpec& spec, uint64_t seed,
-                                                      ThreadPool& pool) {
-  size_t bytes = 0;
-  for (const TensorSpec& tensor : spec.tensors) bytes += tensor.byte_length;
-  Result<Arena> arena = Arena::Create(bytes, "random weights");
-  if (!arena.ok()) return arena.status();
-  for (const TensorSpec& tensor : spec.tensors) {
-    IC_CHECK(tensor.offset + tensor.byte_length <= bytes);
-    Fill(tensor, seed, arena.value().data() + tensor.offset, pool);
-  }
-  return std::unique_ptr<TensorSource>(new MemorySource(std::move(arena).Take()));
+std::unique_ptr<TensorSource> GenerateTensors(uint64_t seed, RandomPlace place, ThreadPool& pool) {
+  return std::make_unique<RandomSource>(seed, place, pool);
 }
 
 }  // namespace infercept

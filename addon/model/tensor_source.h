@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "device/arena.h"
 #include "io/weight_file.h"
+#include "kernels/ops.h"
 #include "model/model_spec.h"
 
 namespace infercept {
@@ -20,6 +21,11 @@ class TensorSource {
   virtual ~TensorSource() = default;
   // The bytes of one tensor; they live as long as the source.
   virtual Result<std::span<const std::byte>> Read(const TensorSpec& tensor) = 0;
+  // Lets the ops write the packed matrix where it will be, instead of Read and Pack. False: not
+  // this one.
+  virtual bool Make(const TensorSpec& /*tensor*/, std::byte* /*target*/, const Ops& /*ops*/) {
+    return false;
+  }
   // These bytes were copied: they need no memory until somebody reads them again.
   virtual void Forget(std::span<const std::byte> bytes) = 0;
 };
@@ -27,10 +33,15 @@ class TensorSource {
 // kModelFormat when a file cannot be mapped.
 Result<std::unique_ptr<TensorSource>> OpenFiles(const ModelSpec& spec);
 
-// Fills every tensor of the spec (which must lie in file 0) with values that are a function of
-// seed, name and shape: vectors near one, matrices with standard deviation 1 / sqrt(columns),
-// quantized ones of random codes. kOutOfMemory.
-Result<std::unique_ptr<TensorSource>> GenerateTensors(const ModelSpec& spec, uint64_t seed,
-                                                      ThreadPool& pool);
+// Where random matrices are made.
+enum class RandomPlace : uint8_t {
+  kHost,    // the same on every device
+  kDevice,  // where the ops can, in memory's time and with other values: for benchmarks
+};
+
+// Tensors whose values are a function of seed, name and shape: vectors near one, matrices with
+// standard deviation 1 / sqrt(columns), quantized ones of random codes. They are made when they are
+// read (kOutOfMemory), by the threads of `pool`: it outlives all reading.
+std::unique_ptr<TensorSource> GenerateTensors(uint64_t seed, RandomPlace place, ThreadPool& pool);
 
 }  // namespace infercept

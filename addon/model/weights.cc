@@ -97,10 +97,14 @@ class WeightLoader {
     const uint32_t vocabulary = h_.vocabulary_size;
     const Result<const TensorSpec*> embedding = index_.Find("embedding", vocabulary, h_.width);
     if (!embedding.ok()) return embedding.status();
-    Result<std::span<const std::byte>> bytes = weights_.source->Read(*embedding.value());
-    if (!bytes.ok()) return bytes.status();
-    weights_.embedding = {embedding.value()->dtype, bytes.value().data(), vocabulary, h_.width};
-    if (!ops_.embeds_packed() || h_.tied_embeddings) return Status();
+    weights_.embedding = {embedding.value()->dtype, nullptr, vocabulary, h_.width};
+    if (!ops_.embeds_packed()) {
+      Result<std::span<const std::byte>> bytes = weights_.source->Read(*embedding.value());
+      if (!bytes.ok()) return bytes.status();
+      weights_.embedding.data = bytes.value().data();
+      return Status();
+    }
+    if (h_.tied_embeddings) return Status();
     const TensorPlace place = {
         .name = "embedding", .rows = vocabulary, .columns = h_.width, .matrix = &packed_embedding_};
     placements_.push_back({embedding.value(), place});
@@ -195,6 +199,9 @@ class WeightLoader {
   Status Fill(const Placement& placement) {
     if (Status status = Report(); !status.ok()) return status;
     const TensorSpec& tensor = *placement.tensor;
+    if (placement.to.matrix != nullptr && !on_host() && Make(tensor, *placement.to.matrix)) {
+      return Status();
+    }
     const Result<std::span<const std::byte>> bytes = weights_.source->Read(tensor);
     if (!bytes.ok()) return bytes.status();
     const WeightView view = {tensor.dtype, bytes.value().data(), tensor.rows, tensor.columns};
@@ -207,6 +214,16 @@ class WeightLoader {
     IC_CHECK(on_host());
     loaded_bytes_ += tensor.byte_length;
     return Status();
+  }
+
+  // By the ops themselves, where the source lets them.
+  bool Make(const TensorSpec& tensor, PackedWeight& matrix) {
+    if (!weights_.source->Make(tensor, writer_->next(), ops_)) return false;
+    matrix = {tensor.dtype, writer_->next(), tensor.rows, tensor.columns};
+    writer_->Skip(PackedBytes(tensor));
+    writer_->Align(kPackedAlignment);
+    loaded_bytes_ += tensor.byte_length;
+    return true;
   }
 
   // Piece by piece: memory for the whole matrix in both layouts at once is never needed.

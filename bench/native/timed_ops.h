@@ -31,9 +31,10 @@ class TimedOps final : public Ops {
     ops_.Pack(source, target, pool);
   }
   uint32_t PackRows(DType dtype) const override { return ops_.PackRows(dtype); }
-  void Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
-            std::span<const AttentionSlice> slices, uint32_t context_tokens) const override {
-    ops_.Bind(tokens, positions, slices, context_tokens);
+  bool FillRandom(const RandomMatrix& matrix) const override { return ops_.FillRandom(matrix); }
+  uint32_t Bind(std::span<const TokenId> tokens, std::span<const uint32_t> positions,
+                std::span<const AttentionSlice> slices, uint32_t context_tokens) const override {
+    return ops_.Bind(tokens, positions, slices, context_tokens);
   }
   bool embeds_packed() const override { return ops_.embeds_packed(); }
   size_t MatMulScratchBytes(DType dtype, uint32_t tokens, uint32_t columns) const override {

@@ -87,6 +87,35 @@ TEST(Calibration, FindsTheLineOfAMachineThatItHasTimeFor) {
   }
 }
 
+// A device computes beside reading: up to 200 tokens take as long as one.
+TEST(Calibration, FindsWhereADeviceIsSaturated) {
+  constexpr double kStep = 4e-3;
+  constexpr double kToken = 20e-6;
+  MadeUpMachine machine;
+  CostProbe probe = machine.Probe();
+  probe.step_tokens_max = 8192;
+  probe.prefill_tokens_max = 8192;
+  probe.query_tile = 128;
+  const CostModel reads(CostProfile{.query_tile = 128});
+  uint32_t asked_max = 0;
+  probe.step = [&](const ProbedStep& step) {
+    asked_max = std::max(asked_max, step.slices * step.count);
+    const uint64_t read = step.slices * reads.KvReads(step.context - step.count, step.count);
+    return machine.Spend(std::max(kStep, kToken * step.slices * step.count) +
+                         1e-9 * static_cast<double>(read));
+  };
+  const Calibration calibration = Calibrate(probe, 1'000 * kMilli);
+  CostModel cost;
+  cost.Calibrate(calibration.forward, calibration.swap_out, calibration.swap_in);
+  EXPECT_LE(machine.spent, 1'100 * kMilli);
+  // S is where the line has grown threefold: 2 * 4 ms / 20 us.
+  EXPECT_NEAR(cost.SaturationTokens() / 400.0, 1, 0.3);
+  EXPECT_NEAR(cost.Forward(4096, 0) / (4096 * kToken), 1, 0.2);
+  EXPECT_NEAR(cost.Forward(1, 0) / kStep, 1, 0.1);
+  EXPECT_GE(asked_max, 800u);
+  EXPECT_LE(asked_max, 4096u);
+}
+
 TEST(Calibration, LearnsWhatADecodeAndAPrefillTakeOnAMachineThatIsTooSlow) {
   MadeUpMachine machine{.slowness = 1e3};
   const Calibration calibration = Calibrate(machine.Probe(), kBudget);

@@ -85,6 +85,53 @@ TEST(CudaDequantize, RoundsToBF16) {
   });
 }
 
+// What a random matrix stands for, by the kernel that other tests compare with the host.
+std::vector<double> MadeUp(DType dtype, uint32_t rows, uint32_t columns, float deviation,
+                           uint64_t seed) {
+  DeviceArray<std::byte> weights(cuda::PackedBytes(dtype, rows, columns), std::byte{0xFF});
+  cuda::FillRandom({dtype, weights.data(), rows, columns, deviation, seed}, kNullStream);
+  DeviceArray<BF16> out(size_t{rows} * columns, ToBF16(NAN));
+  cuda::DequantizeToBF16({dtype, weights.data(), rows, columns}, out.data(), columns, kNullStream);
+  std::vector<double> values;
+  for (const BF16 value : out.Read()) values.push_back(ToFloat(value));
+  return values;
+}
+
+// All of it is written, and no row is another one again.
+TEST(CudaFillRandom, MakesWeightsAroundZeroOfTheDeviation) {
+  constexpr uint32_t kRows = 48;
+  constexpr uint32_t kColumns = 768;
+  uint32_t made = 0;
+  for (const DType dtype : kWeightDTypes) {
+    if (!cuda::CanFillRandom({.dtype = dtype, .rows = kRows, .columns = kColumns})) continue;
+    ++made;
+    const std::vector<double> values = MadeUp(dtype, kRows, kColumns, 0.02f, 3);
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / (kRows * kColumns);
+    double square = 0;
+    for (const double value : values) square += (value - mean) * (value - mean);
+    const std::string name(DTypeName(dtype));
+    EXPECT_NEAR(std::sqrt(square / (kRows * kColumns)), 0.02, 0.002) << name;
+    EXPECT_NEAR(mean, 0, 0.003) << name;
+    for (uint32_t r = 1; r < kRows; ++r) {
+      EXPECT_FALSE(
+          std::equal(values.begin(), values.begin() + kColumns, values.begin() + r * kColumns))
+          << name << ": row " << r << " is row 0";
+    }
+    EXPECT_TRUE(values == MadeUp(dtype, kRows, kColumns, 0.02f, 3)) << name;
+    EXPECT_TRUE(values != MadeUp(dtype, kRows, kColumns, 0.02f, 4)) << name;
+  }
+  EXPECT_EQ(made, std::size(kWeightDTypes) - 3);
+}
+
+TEST(CudaFillRandom, RefusesPartsOfTilesAndChunks) {
+  EXPECT_FALSE(cuda::CanFillRandom({.dtype = DType::kQ4_K, .rows = 17, .columns = 256}));
+  EXPECT_FALSE(cuda::CanFillRandom({.dtype = DType::kQ8_0, .rows = 16, .columns = 288}));
+  EXPECT_FALSE(cuda::CanFillRandom({.dtype = DType::kBF16, .rows = 16, .columns = 40}));
+  DeviceArray<std::byte> weights(cuda::PackedBytes(DType::kQ8_0, 16, 288), std::byte{0});
+  EXPECT_THROW(cuda::FillRandom({DType::kQ8_0, weights.data(), 16, 288, 1, 1}, kNullStream),
+               InternalError);
+}
+
 // More pieces than blocks of threads, and fewer.
 TEST(CudaCopyBlocks, MovesWhatTheListSays) {
   ForEachOrder([](const std::string& order) {

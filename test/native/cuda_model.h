@@ -24,6 +24,7 @@ struct CudaModelOptions {
   uint32_t rows = 64;  // of a step
   std::optional<cuda::CublasLtFunctions> library = {};
   bool deterministic = false;
+  RandomPlace random_place = RandomPlace::kHost;
 };
 
 struct CudaModel {
@@ -48,6 +49,7 @@ struct CudaModel {
                                    .device = device.get(),
                                    .stream = stream.get(),
                                    .step_tokens_max = options.rows,
+                                   .random_place = options.random_place,
                                    .progress = {}},
                                   pool)
                   .Take()) {}

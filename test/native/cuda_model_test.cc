@@ -230,6 +230,34 @@ TEST(CudaModel, ComputesWhatTheReferenceComputes) {
   for (size_t i = 0; i < families.size(); ++i) ExpectSameLogits(families[i], weights[i], steps);
 }
 
+// No reference has these weights: what comes out is as large as it should be, and the order of work
+// is right.
+TEST(CudaModel, RunsOnWeightsThatTheDeviceMadeUp) {
+  CudaModelOptions options = {.weights = DType::kBF16};
+  options.random_place = RandomPlace::kDevice;
+  CudaModel made(options);
+  CudaModel packed({.weights = DType::kBF16});
+  const auto logits = [](CudaModel& model) {
+    Sequences sequences(model.model->hyperparameters());
+    const auto storage = model.MakeStorage(sequences.blocks(2));
+    const std::array<uint32_t, 2> counts = {9, 5};
+    const ForwardInput input = sequences.Next(counts);
+    model.model->Forward(input, *storage, model.pool);
+    const auto rows = model.model->Logits(0, 2, model.pool).Take();
+    return std::vector<float>(rows.begin(), rows.end());
+  };
+  const auto norm = [](const std::vector<float>& values) {
+    double sum = 0;
+    for (const float value : values) sum += double{value} * double{value};
+    return std::sqrt(sum);
+  };
+  const std::vector<float> ours = logits(made);
+  const std::vector<float> theirs = logits(packed);
+  EXPECT_TRUE(ours != theirs);
+  EXPECT_NEAR(norm(ours) / norm(theirs), 1, 0.5);
+  EXPECT_EQ(FirstViolation(*made.device), "");
+}
+
 // Contexts of one and two splits, then both of two in the graph that was captured before; with
 // groups of heads that the kernels for few and for many queries take.
 TEST(CudaModel, LongContextsAreFoldedInGraphs) {

@@ -172,7 +172,7 @@ std::vector<const Ops*> AllOps() {
 
 void ExpectNear(const Hyperparameters& h, const Ops& ops, const char* what) {
   TinyModel tiny(ops, DType::kF32, DType::kF32, h);
-  const auto source = GenerateTensors(tiny.model->spec(), 1, tiny.pool).Take();
+  const auto source = GenerateTensors(1, RandomPlace::kHost, tiny.pool);
   PlainLlama plain(tiny.model->spec(), *source);
   const std::vector<TokenId> tokens = RandomTokens(37, 5);
   for (uint32_t i = 0; i < tokens.size(); ++i) {
@@ -393,7 +393,7 @@ namespace {
 struct ModelFile {
   explicit ModelFile(const TinyModel& tiny) : spec(tiny.model->spec()) {
     ThreadPool pool(1);
-    const auto source = GenerateTensors(spec, 1, pool).Take();
+    const auto source = GenerateTensors(1, RandomPlace::kHost, pool);
     std::vector<std::byte> bytes;
     for (const TensorSpec& tensor : spec.tensors) {
       const auto window = source->Read(tensor).Take();

@@ -28,8 +28,8 @@ std::vector<float> Generated(const ModelSpec& spec, uint64_t seed, uint32_t thre
   ThreadPool pool(threads);
   const TensorSpec& tensor = spec.tensors[index];
   std::vector<float> values(size_t{tensor.rows} * kColumns);
-  const auto source = GenerateTensors(spec, seed, pool);
-  const auto bytes = source.value()->Read(tensor).value();
+  const auto source = GenerateTensors(seed, RandomPlace::kHost, pool);
+  const auto bytes = source->Read(tensor).value();
   DequantizeRow(tensor.dtype, bytes.data(), static_cast<uint32_t>(values.size()), values.data());
   return values;
 }

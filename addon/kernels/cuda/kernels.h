@@ -100,6 +100,15 @@ size_t MatMulManyBytesMax(uint32_t tokens);
 // the matrix is packed rows from a multiple of 16 on.
 void DequantizeToBF16(const PackedWeight& weight, void* out, size_t out_stride, Stream stream);
 
+// --- random.cu ---
+
+// Whether FillRandom makes such a matrix: rows and columns are whole tiles and chunks
+// (weight_layout.h), and codes are no places in a table.
+bool CanFillRandom(const RandomMatrix& matrix);
+// A packed matrix of random weights, each a function of the seed and its place. REQUIRES:
+// CanFillRandom.
+void FillRandom(const RandomMatrix& matrix, Stream stream);
+
 // --- embed.cu ---
 
 // out[i] = row tokens[i] of the packed table (weight_layout.h), [count][columns]. A token without a
