@@ -6,11 +6,13 @@
 #
 # Parts: tests sanitize kernels engine policies; without names all of them, in this order. What a part found is kept in
 # FOLDER/parts, and a part that succeeded is not repeated: a run that was cut off goes on where it stopped (--again forgets
-# what was found). At the end all of it is in one file, bench/results/DATE-device.json. All parts together take less than
-# ten minutes on an H200; each command has a limit of its own.
+# what was found). At the end all of it is in one file, bench/results/DATE-device.json, with the measured machine as
+# DATE-device-profile.json (for `infercept simulate --profile`) and ten steps as DATE-device-steps.json (a Chrome trace)
+# beside it. After the build everything ends within ten minutes: each command has a limit of its own, and what they leave
+# of that; the next run goes on.
 #
-# --dry-run is for a machine without a GPU: the kernels' tests run in emulation, the benchmark asks the CPU through the same
-# seam, and the file stays in FOLDER.
+# --dry-run is for a machine without a GPU: the kernels' tests run in emulation, the benchmarks ask the CPU through the same
+# seam, with a tiny model, and the files stay in FOLDER, which may be one that was built in before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,6 +38,15 @@ done
 found=$build/parts
 if $again; then rm -rf "$found"; fi
 mkdir -p "$found"
+
+time_limit=600 # seconds, after the build
+began=0
+limited() { # seconds at most, command...
+  local limit=$1 left=$((time_limit - (SECONDS - began)))
+  shift
+  [ $left -gt 0 ] || { echo 'no time is left: run it again to go on' >&2; return 124; }
+  timeout $((limit < left ? limit : left)) "$@"
+}
 
 quoted() { printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\037' | sed 's/[\\"]/\\&/g')"; }
 gpu() { nvidia-smi --id=0 --query-gpu="$1" --format=csv,noheader 2>/dev/null | head -n 1 || true; }
@@ -65,7 +76,7 @@ build_targets() {
   local options=(-DCMAKE_BUILD_TYPE=Release -DINFERCEPT_TESTS=ON -DINFERCEPT_BENCH=ON)
   local targets=(infercept_bench infercept_device_test)
   if $dry_run; then
-    options+=(-DINFERCEPT_CUDA=OFF)
+    [ -f "$build/CMakeCache.txt" ] || options+=(-DINFERCEPT_CUDA=OFF)
     targets=(infercept_bench infercept_test)
   else
     options+=(-DINFERCEPT_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=$(architecture)")
@@ -83,7 +94,7 @@ build_targets() {
 count_tests() { # log, seconds at most, command...
   local log=$1 limit=$2 begin=$SECONDS status=0 last
   shift 2
-  timeout "$limit" "$@" >"$log" 2>&1 || status=$?
+  limited "$limit" "$@" >"$log" 2>&1 || status=$?
   last=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1 || true)
   if [ -z "$last" ] || [ $status -ne 0 ]; then grep -vE '^ok ' "$log" | tail -n 20 >&2 || true; fi
   [ -n "$last" ] || { echo '{"ok":false,"reason":"the tests did not come to an end"}'; return 1; }
@@ -138,27 +149,42 @@ part_sanitize() {
 part_kernels() {
   local options=(--device cuda)
   if $dry_run; then options=(--device cpu --quick); fi
-  timeout 120 "$build/infercept_bench" device --json "${options[@]}" | tee "$found/kernels.log" | tail -n 1
+  bench_json kernels 120 device "${options[@]}"
 }
 
-# A whole model: its steps against the reference and its stories against each other, then its speed by type of weights.
-bench_model() { # type
-  local options=(--device cuda)
+# Runs a benchmark; prints the JSON that it prints last.
+bench_json() { # log, seconds at most, arguments...
+  local log=$found/$1.log limit=$2
+  shift 2
+  limited "$limit" "$build/infercept_bench" "$@" --json >"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; echo '{"ok":false}'; return 1; }
+  tail -n 1 "$log"
+}
+
+# A whole model of random weights, by shape and type.
+bench_model() { # SHAPE-TYPE
+  local options=(--device cuda --quick)
   if $dry_run; then options=(--device cpu --quick); fi
-  timeout 200 "$build/infercept_bench" model --json --type "$1" "${options[@]}" >"$found/model-$1.log" 2>&1 ||
-    { tail -n 20 "$found/model-$1.log" >&2; echo '{"ok":false}'; return 1; }
-  tail -n 1 "$found/model-$1.log"
+  bench_json "model-$1" 100 model --shape "${1%-*}" --type "${1##*-}" "${options[@]}"
 }
 
+# Its steps against the reference and its stories against each other, then its speed.
 part_engine() {
-  local program=$build/infercept_device_test types=(bf16 q4_k) tests speeds status=0
-  if $dry_run; then program=$build/infercept_test types=(q4_0); fi
+  local program=$build/infercept_device_test tests speeds status=0
+  local models=(llama3-8b-bf16 llama3-8b-q8_0 llama3-8b-q4_k gpt-j-6b-bf16 vicuna-13b-bf16 llama3-70b-q4_k)
+  if $dry_run; then program=$build/infercept_test models=(tiny-q4_0); fi
   tests=$(count_tests "$found/model.log" 120 "$program" --file cuda_model_test) || status=$?
-  speeds=$(count_each bench_model "${types[@]}") || status=$?
+  speeds=$(count_each bench_model "${models[@]}") || status=$?
   printf '{"tests":%s,"speeds":%s}\n' "$tests" "$speeds"
   return $status
 }
-part_policies() { skipped 'workloads with interceptions need Node: npm run bench -- reality'; }
+
+# Sessions with interceptions, real and simulated.
+part_policies() {
+  local options=(--device cuda)
+  if $dry_run; then options=(--device cpu --quick --seconds 2); fi
+  bench_json policies 280 policies "${options[@]}" --save-profile "$found/profile" --trace "$found/steps"
+}
 
 run_part() {
   local part=$1 result=$found/$1.json status=0
@@ -195,10 +221,14 @@ write_result() {
     printf '}}\n'
   } >"$target"
   echo "written: $target"
+  for file in profile steps; do
+    if [ -f "$found/$file" ]; then cp "$found/$file" "${target%.json}-$file.json"; fi
+  done
 }
 
 check_machine
 build_targets
+began=$SECONDS
 failed=0
 for part in "${parts[@]}"; do
   run_part "$part" || failed=1

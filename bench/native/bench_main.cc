@@ -1,5 +1,5 @@
-// infercept_bench NAME [--quick] [--json] [--threads N] [--isa NAME] [--type NAME] [--device
-// cpu|cuda]
+// infercept_bench NAME [--quick] [--json] [--threads N] [--isa NAME] [--device cpu|cuda]
+// [--shape NAME] [--type NAME] [--seconds N] [--trace FILE] [--save-profile FILE] [--profile FILE]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -19,7 +19,26 @@ struct Entry {
 constexpr Entry kEntries[] = {{"kernels", RunKernels},     {"model", RunModel},
                               {"attention", RunAttention}, {"limits", RunLimits},
                               {"estimator", RunEstimator}, {"overhead", RunOverhead},
-                              {"device", RunDevice}};
+                              {"device", RunDevice},       {"policies", RunPolicies}};
+
+struct TextOption {
+  std::string_view name;
+  std::string Options::*value;
+};
+constexpr TextOption kTextOptions[] = {
+    {"--isa", &Options::isa},         {"--device", &Options::device},
+    {"--shape", &Options::shape},     {"--type", &Options::type},
+    {"--trace", &Options::trace},     {"--save-profile", &Options::save_profile},
+    {"--profile", &Options::profile},
+};
+
+// Where the value of a text option goes; null: it is none.
+std::string* TextOf(Options& options, std::string_view argument) {
+  for (const TextOption& option : kTextOptions) {
+    if (option.name == argument) return &(options.*option.value);
+  }
+  return nullptr;
+}
 
 int Main(int count, char** arguments) {
   Options options;
@@ -33,12 +52,10 @@ int Main(int count, char** arguments) {
       options.json = true;
     else if (argument == "--threads" && has_value)
       options.threads = static_cast<uint32_t>(std::atoi(arguments[++i]));
-    else if (argument == "--isa" && has_value)
-      options.isa = arguments[++i];
-    else if (argument == "--type" && has_value)
-      options.type = arguments[++i];
-    else if (argument == "--device" && has_value)
-      options.device = arguments[++i];
+    else if (argument == "--seconds" && has_value)
+      options.seconds = std::atof(arguments[++i]);
+    else if (std::string* text = TextOf(options, argument); text != nullptr && has_value)
+      *text = arguments[++i];
     else
       name = argument;
   }
@@ -50,8 +67,10 @@ int Main(int count, char** arguments) {
     return 0;
   }
   std::fprintf(stderr,
-               "usage: infercept_bench kernels|model|attention|limits|estimator|overhead|device "
-               "[--quick] [--json] [--threads N] [--isa NAME] [--type NAME] [--device cpu|cuda]\n");
+               "usage: infercept_bench kernels|model|attention|limits|estimator|overhead|device|"
+               "policies [--quick] [--json] [--threads N] [--isa NAME] [--device cpu|cuda] "
+               "[--shape NAME] [--type NAME] [--seconds N] [--trace FILE] [--save-profile FILE] "
+               "[--profile FILE]\n");
   return 2;
 }
 

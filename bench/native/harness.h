@@ -13,8 +13,15 @@ struct Options {
   bool json = false;           // the last line is one JSON object
   uint32_t threads = 0;        // 0: one per core
   std::string isa;             // empty: every one that the machine runs
-  std::string type = "q8_0";   // of the model's weights
   std::string device = "cpu";  // or "cuda"
+  // Of models; empty: the benchmark's own.
+  std::string shape;
+  std::string type;  // of weights
+  // Of `policies`.
+  double seconds = 0;        // of each run; 0: its own
+  std::string trace;         // file for a timeline
+  std::string save_profile;  // file for what was measured
+  std::string profile;       // file of a measured machine, to be simulated alone
 };
 
 // Seconds of one call: the median of `samples`, after one call to warm up. Each sample is timed
@@ -38,5 +45,6 @@ std::string RunLimits(const Options& options);
 std::string RunEstimator(const Options& options);
 std::string RunOverhead(const Options& options);
 std::string RunDevice(const Options& options);
+std::string RunPolicies(const Options& options);
 
 }  // namespace infercept::bench

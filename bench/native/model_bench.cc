@@ -1,6 +1,6 @@
-// The whole forward pass of a Llama with random weights, 1.1 B on the CPU and Llama3-8B on a CUDA
-// device: prefill, and decode of several sequences, beside what the bandwidth of memory allows
-// (every decode step reads all weights once).
+// The whole forward pass of a model with random weights, by default a Llama of 1.1 B on the CPU and
+// Llama3-8B on a CUDA device: prefill, and decode of several sequences, beside what the bandwidth
+// of memory allows (every decode step reads all weights once).
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -12,38 +12,15 @@
 #include "harness.h"
 #include "limits.h"
 #include "model/model.h"
+#include "shapes.h"
 #include "timed_ops.h"
 
 namespace infercept::bench {
 namespace {
 
-const Hyperparameters kSmall = {
-    .layers = 22,
-    .width = 2048,
-    .heads = 32,
-    .kv_heads = 4,
-    .head_dim = 64,
-    .ffn_width = 5632,
-    .vocabulary_size = 32000,
-    .context_tokens = 4096,
-    .norm_epsilon = 1e-5f,
-    .rope = {.dimension = 64, .base = 10000, .scaling = {}, .interleaved = true}};
-const Hyperparameters kLlama3 = {
-    .layers = 32,
-    .width = 4096,
-    .heads = 32,
-    .kv_heads = 8,
-    .head_dim = 128,
-    .ffn_width = 14336,
-    .vocabulary_size = 128256,
-    .context_tokens = 8192,
-    .norm_epsilon = 1e-5f,
-    .rope = {.dimension = 128, .base = 500000, .scaling = {}, .interleaved = true}};
 constexpr uint32_t kStepTokensMax = 2048;
 constexpr uint32_t kContextTokens = 128;  // of each decoding sequence
-constexpr uint32_t kSequencesMax = 64;
 constexpr uint32_t kBlockTokens = 16;
-constexpr uint32_t kSequenceBlocks = 128;  // 2,048 tokens
 
 template <typename T>
 T Take(Result<T> result) {
@@ -68,17 +45,20 @@ constexpr Item kDeviceItems[] = {{"prefill 512", 1, 0, 512},
                                  {"decode 16", 16, kContextTokens, 1},
                                  {"decode 64", 64, kContextTokens, 1}};
 
+// Of each sequence.
+uint32_t BlocksOf(const Item& item) {
+  return DivCeil(item.first_position + item.tokens, kBlockTokens);
+}
+
 // One step: every sequence gets its tokens, and logits of its last one.
 class Step {
  public:
   explicit Step(const Item& item) {
+    const uint32_t blocks = BlocksOf(item);
+    for (uint32_t i = 0; i < item.sequences * blocks; ++i) blocks_.push_back(BlockId{i});
     for (uint32_t s = 0; s < item.sequences; ++s) {
-      for (uint32_t i = 0; i < kSequenceBlocks; ++i)
-        blocks_.push_back(BlockId{s * kSequenceBlocks + i});
-    }
-    for (uint32_t s = 0; s < item.sequences; ++s) {
-      slices_.push_back({s * item.tokens, item.tokens, item.first_position,
-                         blocks_.data() + s * kSequenceBlocks});
+      slices_.push_back(
+          {s * item.tokens, item.tokens, item.first_position, blocks_.data() + s * blocks});
       for (uint32_t i = 0; i < item.tokens; ++i) {
         tokens_.push_back(static_cast<TokenId>(tokens_.size() % 1000));
         positions_.push_back(item.first_position + i);
@@ -97,14 +77,6 @@ class Step {
   std::vector<AttentionSlice> slices_;
   std::vector<uint32_t> logit_rows_;
 };
-
-// What every step reads: all matrices but the embedding.
-size_t StepWeightBytes(const Hyperparameters& h, DType dtype) {
-  const size_t kv_width = size_t{h.kv_heads} * h.head_dim;
-  const size_t layer =
-      size_t{h.width} * (2 * size_t{h.heads} * h.head_dim + 2 * kv_width + 3 * h.ffn_width);
-  return RowBytes(dtype, h.layers * layer + size_t{h.vocabulary_size} * h.width);
-}
 
 // Microseconds of one step, per op on the calling thread: of each the least of all samples, because
 // other work of the machine only ever adds. "between" is what no op accounts for.
@@ -146,13 +118,6 @@ class Breakdown {
   std::array<double, TimedOps::kOps + 1> least_;
 };
 
-DType TypeNamed(const std::string& name) {
-  for (const DTypeTraits& traits : kDTypeTraits) {
-    if (traits.name == name) return traits.dtype;
-  }
-  throw std::runtime_error("no type of weights is called " + name);
-}
-
 // Prints a row of the table and returns it as JSON.
 std::string Row(const char* name, double tokens_per_second, double processor_ms,
                 double gigabytes_per_second) {
@@ -172,9 +137,10 @@ double ProcessorSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PE
 
 std::string RunModel(const Options& options) {
   const bool on_host = options.device == "cpu";
-  const Hyperparameters& h = on_host ? kSmall : kLlama3;
+  const char* own_shape = on_host ? "1b" : "llama3-8b";
+  const Hyperparameters h = ShapeNamed(options.shape.empty() ? own_shape : options.shape);
   const std::span<const Item> items = on_host ? std::span<const Item>(kItems) : kDeviceItems;
-  const DType dtype = TypeNamed(options.type);
+  const DType dtype = TypeNamed(options.type.empty() ? "q8_0" : options.type);
   ThreadPool pool(options.threads);
   Backend backend = Take(OpenBackend(h, {.device = options.device, .step_tokens = kStepTokensMax}));
   if (on_host) backend.ops = FindOps(options.isa);
@@ -187,13 +153,16 @@ std::string RunModel(const Options& options) {
                                                .device = backend.device,
                                                .stream = backend.stream,
                                                .step_tokens_max = kStepTokensMax,
+                                               .random_place = RandomPlace::kDevice,
                                                .progress = {}},
                                               pool));
-  const auto storage = Take(KvStorage::Create(model->kv_shape(kBlockTokens, DType::kF16),
-                                              kSequencesMax * kSequenceBlocks, 0, *backend.device));
-  std::printf("%-12s %12s %20s %12s\n", options.type.c_str(), "tokens/s", "processor ms/token",
-              "weights GB/s");
-  const double weight_bytes = static_cast<double>(StepWeightBytes(h, dtype));
+  uint32_t blocks = 0;
+  for (const Item& item : items) blocks = std::max(blocks, item.sequences * BlocksOf(item));
+  const auto storage = Take(
+      KvStorage::Create(model->kv_shape(kBlockTokens, DType::kF16), blocks, 0, *backend.device));
+  std::printf("%-12s %12s %20s %12s\n", std::string(DTypeName(dtype)).c_str(), "tokens/s",
+              "processor ms/token", "weights GB/s");
+  const double weight_bytes = static_cast<double>(RowBytes(dtype, StepWeights(h)));
   std::string figures;
   std::vector<Breakdown> breakdowns(items.size(), Breakdown(timed));
   for (const Item& item : items) {

@@ -1,5 +1,7 @@
 // What is simulated: profiles, workloads, and how long.
+import { existsSync, readFileSync } from 'node:fs';
 import type { AugmentationName, DeviceProfile, PolicyName, Workload } from 'infercept';
+import { parseProfile } from '../../lib/measured-profile.js';
 import { profiles } from '../../lib/profiles.js';
 import { type BenchOptions, UsageError } from '../support/options.js';
 
@@ -17,7 +19,8 @@ export const policies = [
 ] as const satisfies readonly PolicyName[];
 
 export interface Case {
-  profileName: ProfileName;
+  /** Of a profile that comes with the library, or the path of a measured one. */
+  profileName: string;
   profile: DeviceProfile;
   workload: WorkloadName;
 }
@@ -78,18 +81,22 @@ const paperProfiles: readonly ProfileName[] = [
 
 /** The mix and agents everywhere, each augmentation alone on the first profile. Profiles and workloads that are named: all pairs. */
 export function casesOf({ quick, profiles: wanted, workloads: kinds }: BenchOptions): Case[] {
-  const profileNames = wanted?.map(toProfileName) ?? (quick ? [mainProfile] : paperProfiles);
+  const profileNames = wanted ?? (quick ? [mainProfile] : paperProfiles);
   const pairs = profileNames.flatMap((profileName) => {
     const everywhere: readonly WorkloadName[] = ['mix', 'agents'];
     const usual = quick || profileName !== mainProfile ? everywhere : workloads;
     return (kinds?.map(toWorkloadName) ?? usual).map((workload) => ({ profileName, workload }));
   });
-  return pairs.map((pair) => ({ ...pair, profile: profiles[pair.profileName] }));
+  const byName = new Map(profileNames.map((name) => [name, toProfile(name)]));
+  return pairs.map((pair) => ({ ...pair, profile: byName.get(pair.profileName)! }));
 }
 
-function toProfileName(name: string): ProfileName {
-  if (name in profiles) return name as ProfileName;
-  throw new UsageError(`There is no profile '${name}'; there are ${Object.keys(profiles).join(', ')}.`);
+function toProfile(name: string): DeviceProfile {
+  if (Object.hasOwn(profiles, name)) return profiles[name as ProfileName];
+  if (existsSync(name)) return parseProfile(readFileSync(name, 'utf8'));
+  throw new UsageError(
+    `There is no profile '${name}', nor such a file; there are ${Object.keys(profiles).join(', ')}.`,
+  );
 }
 
 function toWorkloadName(name: string): WorkloadName {

@@ -1,8 +1,7 @@
 // What the paper (InferCept, ICML 2024) reports, to stand beside what is simulated here.
-import type { ProfileName } from './cases.js';
 
 /** Sustained load over vLLM's (`discard-requeue` here). */
-export const paperLoads: Partial<Record<ProfileName, number>> = {
+export const paperLoads: Partial<Record<string, number>> = {
   'a100-gpt-j-6b': 1.6,
   'a100-vicuna-13b': 1.25,
   '2xa100-vicuna-13b': 1.8,

@@ -1,9 +1,12 @@
 // The pure parts of the policies benchmark: the search for sustained loads, tables and ratios.
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { casesOf } from '../../bench/policies/cases.js';
 import type { CaseFigures, Point, PolicyFigures } from '../../bench/policies/measure.js';
 import { ratiosOf } from '../../bench/policies/ratios.js';
 import { makeCurve, sustainedRate } from '../../bench/policies/search.js';
 import { formatTable } from '../../bench/policies/tables.js';
+import { UsageError } from '../../bench/support/options.js';
 
 const search = { guess: 1, lowest: 0.01, tolerance: 0.02 };
 
@@ -18,6 +21,25 @@ function curveTo(limit: number) {
 }
 
 const holds = (point: number): boolean => point <= 1;
+
+const flags = { quick: true, json: false, save: false, threads: 1, workloads: ['mix'] };
+
+describe('casesOf', () => {
+  it('takes a profile that was measured and saved, by its path', () => {
+    const saved = fileURLToPath(new URL('../fixtures/saved-profile.json', import.meta.url));
+    const [named, read] = casesOf({ ...flags, profiles: ['h200-llama3-8b', saved] });
+    expect(named!.profile.name).toBe('llama3-8b on h200');
+    expect(read).toMatchObject({
+      profileName: saved,
+      profile: { name: 'tiny q8_0 on cpu, avx512bf16', deviceTokens: 2048, copyIn: { copyStart: 2e-5 } },
+    });
+  });
+
+  it('says which profiles there are', () => {
+    expect(() => casesOf({ ...flags, profiles: ['a1000'] })).toThrow(UsageError);
+    expect(() => casesOf({ ...flags, profiles: ['toString'] })).toThrow(/a100-gpt-j-6b/);
+  });
+});
 
 describe('sustainedRate', () => {
   it.each([0.011, 0.3, 1, 1.01, 7, 400])('finds a limit of %d within its tolerance', async (limit) => {
