@@ -18,7 +18,7 @@ Prints what a model is, what it would take in memory, and what of it is not supp
                       hf:organization/name[@revision][/file], whose weights stay there
   --context N         tokens of the longest context (default: the model's own)
   --kv BYTES          of the KV cache, for example 2GiB (default: as Engine.load chooses)
-  --kv-type TYPE      of its elements: auto, f32, f16, bf16 or q8_0 (default: auto)
+  --kv-type TYPE      of its elements: auto, f32, f16, bf16, q8_0 or f8_e4m3 (default: auto)
   --host BYTES        of the host tier (default: as Engine.load chooses)
   --quantize TYPE     of the weights while they are loaded: ${quantizedTypes.join(', ')}
   --json              prints one JSON object

@@ -87,8 +87,8 @@ export function assertFits(source: string, plan: MemoryPlan, { totalBytes }: Mac
   );
 }
 
-/** Bytes of one key or value element. Q8_0 has blocks of 32 with a 16-bit scale; the others are 16-bit floats. */
-const elementBytes = (dtype: string): number => ({ f32: 4, q8_0: 34 / 32 })[dtype] ?? 2;
+/** Bytes of one key or value element. Q8_0 has blocks of 32 with a 16-bit scale; those without an entry are 16-bit floats. */
+const elementBytes = (dtype: string): number => ({ f32: 4, q8_0: 34 / 32, f8_e4m3: 1 })[dtype] ?? 2;
 
 function tokenBytes({ layers, kvHeads, headDim }: Hyperparameters, dtype: string): number {
   return Math.ceil(2 * layers * kvHeads * headDim * elementBytes(dtype));

@@ -65,9 +65,10 @@ export interface LoadOptions {
     bytes?: Bytes | 'auto';
     /**
      * How keys and values are stored. `'q8_0'` (8 bits and a shared scale per 32 values) holds 1.9 times as many tokens as
-     * float16 in the same bytes, a little less precisely; heads have to be a multiple of 32 wide. Default `'auto'`: float16.
+     * float16 in the same bytes, a little less precisely; heads have to be a multiple of 32 wide. `'f8_e4m3'` (8-bit floats of 4
+     * significant bits) holds twice as many; each number is off by up to 6 %. Default `'auto'`: float16.
      */
-    dtype?: 'auto' | 'f32' | 'f16' | 'bf16' | 'q8_0';
+    dtype?: 'auto' | 'f32' | 'f16' | 'bf16' | 'q8_0' | 'f8_e4m3';
     /** Tokens per block, the unit of sharing and swapping: 1 to 1024; attention is fastest with multiples of 16. Default 16. */
     blockTokens?: number;
     /** Whether sequences share equal beginnings. Default true. */
@@ -136,7 +137,7 @@ const readLoadOptions = options({
   quantize: oneOf(...quantizedTypes),
   kvCache: options({
     bytes: bytesOrAuto,
-    dtype: oneOf('auto', 'f32', 'f16', 'bf16', 'q8_0'),
+    dtype: oneOf('auto', 'f32', 'f16', 'bf16', 'q8_0', 'f8_e4m3'),
     blockTokens: integer(1, 1024),
     prefixCache: boolean,
   }),

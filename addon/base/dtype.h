@@ -7,7 +7,8 @@
 
 namespace infercept {
 
-// The names are GGUF's; kernels/blocks.h has the layouts of the quantized ones.
+// The names are GGUF's, and of FP8 safetensors'; kernels/blocks.h has the layouts of the quantized
+// ones. FP8 is for keys and values only.
 enum class DType : uint8_t {
   kF32,
   kF16,
@@ -25,6 +26,7 @@ enum class DType : uint8_t {
   kIQ4_NL,
   kIQ4_XS,
   kMXFP4,
+  kF8_E4M3,
 };
 
 // Values are stored in blocks: a row is a whole number of them. Floats are blocks of one value.
@@ -48,6 +50,7 @@ inline constexpr DTypeTraits kDTypeTraits[] = {
     {DType::kQ4_K, "q4_k", 256, 144},     {DType::kQ5_K, "q5_k", 256, 176},
     {DType::kQ6_K, "q6_k", 256, 210},     {DType::kIQ4_NL, "iq4_nl", 32, 18},
     {DType::kIQ4_XS, "iq4_xs", 256, 136}, {DType::kMXFP4, "mxfp4", 32, 17},
+    {DType::kF8_E4M3, "f8_e4m3", 1, 1},
 };
 
 constexpr bool TraitsAreInOrder() {
@@ -55,7 +58,7 @@ constexpr bool TraitsAreInOrder() {
   for (const DTypeTraits& traits : kDTypeTraits) {
     if (static_cast<size_t>(traits.dtype) != index++) return false;
   }
-  return index == static_cast<size_t>(DType::kMXFP4) + 1;
+  return index == static_cast<size_t>(DType::kF8_E4M3) + 1;
 }
 static_assert(TraitsAreInOrder());
 
@@ -67,6 +70,8 @@ constexpr uint32_t BlockValues(DType dtype) { return TraitsOf(dtype).block_value
 constexpr size_t BlockBytes(DType dtype) { return TraitsOf(dtype).block_bytes; }
 // Values share scales. All others are plain floats.
 constexpr bool IsQuantized(DType dtype) { return BlockValues(dtype) > 1; }
+// What weights can be; kernels/tensor_view.h says what keys and values can be.
+constexpr bool IsWeightDType(DType dtype) { return dtype != DType::kF8_E4M3; }
 
 // Bytes of one row. REQUIRES: columns is a multiple of BlockValues.
 constexpr size_t RowBytes(DType dtype, size_t columns) {

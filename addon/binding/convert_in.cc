@@ -142,7 +142,7 @@ uint32_t ToDimension(const ObjectReader& reader, const Napi::Array& shape, uint3
 DType ToDType(const ObjectReader& reader, const char* key) {
   const std::string name = reader.String(key);
   for (const DTypeTraits& traits : kDTypeTraits) {
-    if (traits.name == name) return traits.dtype;
+    if (traits.name == name && IsWeightDType(traits.dtype)) return traits.dtype;
   }
   ThrowInvalid(reader.env(), "Unknown " + std::string(key) + " '" + name + "'.");
 }

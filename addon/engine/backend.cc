@@ -75,6 +75,7 @@ Result<DType> KvType(const std::string& name) {
   if (name == "f32") return DType::kF32;
   if (name == "bf16") return DType::kBF16;
   if (name == "q8_0") return DType::kQ8_0;
+  if (name == "f8_e4m3") return DType::kF8_E4M3;
   return Status(StatusCode::kInvalidArgument, "Unknown kvCache.dtype '" + name + "'.");
 }
 
@@ -87,7 +88,7 @@ std::string CudaLacks(const Hyperparameters& h, const RuntimeOptions& options) {
   const uint32_t width_max = h.width % 4 == 0 ? cuda::kNormWidthMax : cuda::kNormWidthMax / 4;
   if (h.width > width_max) return lacks("a width of " + std::to_string(h.width)) + cpu;
   const Result<DType> dtype = KvType(options.kv_dtype);
-  if (dtype.ok() && dtype.value() != DType::kF16 && dtype.value() != DType::kBF16) {
+  if (dtype.ok() && !cuda::AttentionHas(dtype.value())) {
     return lacks("kvCache.dtype '" + options.kv_dtype + "'; set it to 'f16' or 'bf16'");
   }
   if (options.block_tokens % 16 != 0) {

@@ -7,11 +7,11 @@
 namespace infercept {
 namespace {
 
-template <typename Half>
-void DequantizeHalf(const std::byte* row, uint32_t columns, float* out) {
+template <typename Float>
+void DequantizeFloats(const std::byte* row, uint32_t columns, float* out) {
   for (uint32_t c = 0; c < columns; ++c) {
-    Half value;  // rows of a mapped file need not be aligned
-    std::memcpy(&value, row + c * sizeof(Half), sizeof(Half));
+    Float value;  // rows of a mapped file need not be aligned
+    std::memcpy(&value, row + c * sizeof(Float), sizeof(Float));
     out[c] = ToFloat(value);
   }
 }
@@ -170,9 +170,9 @@ void DequantizeRow(DType dtype, const std::byte* row, uint32_t columns, float* o
       std::memcpy(out, row, columns * sizeof(float));
       return;
     case DType::kF16:
-      return DequantizeHalf<F16>(row, columns, out);
+      return DequantizeFloats<F16>(row, columns, out);
     case DType::kBF16:
-      return DequantizeHalf<BF16>(row, columns, out);
+      return DequantizeFloats<BF16>(row, columns, out);
     case DType::kQ8_0:
       return DequantizeBlocks<Q8_0Block>(row, columns, out);
     case DType::kQ4_0:
@@ -199,6 +199,8 @@ void DequantizeRow(DType dtype, const std::byte* row, uint32_t columns, float* o
       return DequantizeBlocks<IQ4_XSBlock>(row, columns, out);
     case DType::kMXFP4:
       return DequantizeBlocks<MXFP4Block>(row, columns, out);
+    case DType::kF8_E4M3:
+      return DequantizeFloats<E4M3>(row, columns, out);
   }
 }
 

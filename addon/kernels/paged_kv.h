@@ -1,7 +1,7 @@
 // Where the key and the value of one position lie in the paged cache. Every block has a plane per
 // KV head for keys and one for values:
 //
-//   keys    F32, F16, BF16:  [head_dim][block_tokens]
+//   keys    floats:          [head_dim][block_tokens]
 //           Q8_0:            [head_dim / 32] { F16 scales [block_tokens], int8 [32][block_tokens] }
 //   values  [block_tokens] rows of head_dim values; Q8_0 rows are those of blocks.h
 //

@@ -166,11 +166,11 @@ void QuantizeBlocks(const float* x, uint32_t columns, std::byte* out) {
   for (uint32_t b = 0; b < columns / kValues; ++b) QuantizeBlock(x + b * kValues, blocks[b]);
 }
 
-template <typename Half>
-void QuantizeHalf(Half (*convert)(float), const float* x, uint32_t columns, std::byte* out) {
+template <typename Float>
+void QuantizeFloats(Float (*convert)(float), const float* x, uint32_t columns, std::byte* out) {
   for (uint32_t c = 0; c < columns; ++c) {
-    const Half value = convert(x[c]);
-    std::memcpy(out + c * sizeof(Half), &value, sizeof(Half));
+    const Float value = convert(x[c]);
+    std::memcpy(out + c * sizeof(Float), &value, sizeof(Float));
   }
 }
 
@@ -182,9 +182,9 @@ void QuantizeRow(DType dtype, const float* x, uint32_t columns, std::byte* out) 
       std::memcpy(out, x, columns * sizeof(float));
       return;
     case DType::kF16:
-      return QuantizeHalf(ToF16, x, columns, out);
+      return QuantizeFloats(ToF16, x, columns, out);
     case DType::kBF16:
-      return QuantizeHalf(ToBF16, x, columns, out);
+      return QuantizeFloats(ToBF16, x, columns, out);
     case DType::kQ8_0:
       return QuantizeBlocks<Q8_0Block>(x, columns, out);
     case DType::kQ4_0:
@@ -211,6 +211,8 @@ void QuantizeRow(DType dtype, const float* x, uint32_t columns, std::byte* out) 
       return QuantizeBlocks<IQ4_XSBlock>(x, columns, out);
     case DType::kMXFP4:
       return QuantizeBlocks<MXFP4Block>(x, columns, out);
+    case DType::kF8_E4M3:
+      return QuantizeFloats(ToE4M3, x, columns, out);
   }
 }
 

@@ -37,6 +37,7 @@ void SetBlockScales(DType dtype, float deviation, std::byte* block) {
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:
+    case DType::kF8_E4M3:
       break;
     case DType::kQ8_0:
       return SetScale<Q8_0Block>(deviation, 73.9f, block);

@@ -13,7 +13,7 @@ inline bool IsAligned(const void* pointer, size_t alignment) {
 }
 
 inline void CheckWeight(DType dtype, const std::byte* data, uint32_t rows, uint32_t columns) {
-  IC_CHECK(data != nullptr);
+  IC_CHECK(data != nullptr && IsWeightDType(dtype));
   IC_CHECK(rows > 0 && columns > 0);
   IC_CHECK(columns % BlockValues(dtype) == 0);
 }

@@ -12,7 +12,7 @@ namespace infercept {
 // A weight matrix as it lies in the model file. Row-major; y = W x has `rows` outputs and `columns`
 // inputs.
 struct WeightView {
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;  // IsWeightDType
   const std::byte* data = nullptr;
   uint32_t rows = 0;
   uint32_t columns = 0;

@@ -27,6 +27,7 @@ describe('keys and values as', () => {
     ['f16', 2],
     ['bf16', 2],
     ['q8_0', (4 * 32) / 34],
+    ['f8_e4m3', 4],
   ] as const)('%s hold %d times as many tokens as float32', async (dtype, ratio) => {
     const exact = await measure('f32');
     const rounded = await measure(dtype);

@@ -62,7 +62,7 @@ TEST(Backend, KnowsWhatTheCudaKernelsLack) {
   expect("heads of 48", {}, [](auto& h) { h.head_dim = 48; });
   expect("width of 16388", {}, [](auto& h) { h.width = 16388; });
   expect("width of 4098", {}, [](auto& h) { h.width = 4098; });
-  expect("'q8_0'; set it to 'f16'", {.kv_dtype = "q8_0"}, nothing);
+  expect("'f32'; set it to 'f16'", {.kv_dtype = "f32"}, nothing);
   expect("blockTokens of 8; set it", {.block_tokens = 8}, nothing);
 }
 

@@ -18,17 +18,25 @@
 namespace infercept::test {
 namespace {
 
-constexpr DType kCacheDTypes[] = {DType::kF16, DType::kBF16};
+constexpr DType kCacheDTypes[] = {DType::kF16, DType::kBF16, DType::kF8_E4M3, DType::kQ8_0};
 constexpr uint32_t kStatesMax = 4096;
 
-float Rounded(DType dtype, float value) {
-  return dtype == DType::kF16 ? ToFloat(ToF16(value)) : ToFloat(ToBF16(value));
+float RoundedQuery(DType dtype, float value) {
+  return dtype == DType::kBF16 ? ToFloat(ToBF16(value)) : ToFloat(ToF16(value));
 }
 
-// With queries as the kernels round them.
+float Stored(DType dtype, float value) {
+  if (dtype == DType::kQ8_0) return value;
+  return dtype == DType::kF8_E4M3 ? ToFloat(ToE4M3(value)) : RoundedQuery(dtype, value);
+}
+
+// With queries as the kernels round them, and keys and values as the cache has them; Q8_0's are not
+// rounded before.
 SequenceInput MakeRounded(Random& random, const AttentionShape& shape, uint32_t tokens) {
   SequenceInput sequence = MakeSequence(random, shape, tokens);
-  for (float& value : sequence.query) value = Rounded(shape.dtype, value);
+  for (float& value : sequence.query) value = RoundedQuery(shape.dtype, value);
+  for (float& value : sequence.key) value = Stored(shape.dtype, value);
+  for (float& value : sequence.value) value = Stored(shape.dtype, value);
   return sequence;
 }
 
@@ -267,15 +275,19 @@ std::vector<double> HeadTolerance(const AttentionShape& shape, const SequenceInp
   const uint32_t first = window != 0 && position >= window ? position + 1 - window : 0;
   const uint32_t count = position + 1 - first;
   std::vector<double> weights(count);
-  double products = 0;  // the largest sum of their absolute values
+  double products = 0;     // the largest sum of their absolute values
+  double key_squares = 0;  // likewise, of their squares
   for (uint32_t i = 0; i < count; ++i) {
     double dot = 0;
     double norm = 0;
+    double product_squares = 0;
     for (uint32_t d = 0; d < head_dim; ++d) {
       const double product = double{query[d]} * double{row(sequence.key, first + i)[d]};
       dot += product;
       norm += std::abs(product);
+      product_squares += product * product;
     }
+    key_squares = std::max(key_squares, product_squares);
     const double cap = double{shape.soft_cap};
     dot *= double{shape.scale()};
     weights[i] = cap == 0 ? dot : cap * std::tanh(dot / cap);
@@ -285,8 +297,8 @@ std::vector<double> HeadTolerance(const AttentionShape& shape, const SequenceInp
   if (!shape.sinks.empty()) largest = std::max(largest, double{shape.sinks[head]});
   double total = shape.sinks.empty() ? 0 : std::exp(double{shape.sinks[head]} - largest);
   for (double& weight : weights) total += weight = std::exp(weight - largest);
-  const double unit = shape.dtype == DType::kF16 ? 0x1p-12 : 0x1p-9;
-  const double smallest = shape.dtype == DType::kF16 ? 0x1p-25 : 0;
+  const double unit = shape.dtype == DType::kBF16 ? 0x1p-9 : 0x1p-12;
+  const double smallest = shape.dtype == DType::kBF16 ? 0 : 0x1p-25;
   const double score_error =
       (4 * products + 8 * std::abs(largest) + 8 * double{shape.soft_cap}) * kEpsilon;
   std::vector<double> tolerance(head_dim);
@@ -298,6 +310,7 @@ std::vector<double> HeadTolerance(const AttentionShape& shape, const SequenceInp
     double squares = 0;
     double distances = 0;
     double sizes = 0;
+    double value_squares = 0;
     double small_weights = 0;
     for (uint32_t i = 0; i < count; ++i) {
       const double value = double{row(sequence.value, first + i)[d]};
@@ -305,10 +318,17 @@ std::vector<double> HeadTolerance(const AttentionShape& shape, const SequenceInp
       squares += weighted * weighted;
       distances += weighted;
       sizes += weights[i] / total * std::abs(value);
+      value_squares += std::pow(weights[i] / total * value, 2);
       small_weights += smallest / total * std::abs(value - mean);
     }
-    tolerance[d] = 6 / std::sqrt(3.0) * unit * std::sqrt(squares) + score_error * distances +
-                   small_weights +
+    // Q8_0: codes times their scale are rounded to F16, too: of keys, which changes weights, and of
+    // values.
+    double codes = 0;
+    if (shape.dtype == DType::kQ8_0) {
+      codes = double{shape.scale()} * std::sqrt(key_squares * squares) + std::sqrt(value_squares);
+    }
+    tolerance[d] = 6 / std::sqrt(3.0) * (unit * std::sqrt(squares) + 0x1p-11 * codes) +
+                   score_error * distances + small_weights +
                    (4 * std::sqrt(count) + 16) * kEpsilon * (sizes + std::abs(mean)) + 1e-30;
   }
   return tolerance;
@@ -361,6 +381,7 @@ TEST(CudaAttention, OneTokenAgreesWithTheReferenceForEveryHeadShape) {
   Random random(51);
   for (const DType dtype : kCacheDTypes) {
     for (const uint32_t head_dim : cuda::kAttentionHeadDims) {
+      if (head_dim % BlockValues(dtype) != 0) continue;
       CheckEnds(random, {.dtype = dtype, .heads = 4, .kv_heads = 2, .head_dim = head_dim}, kShort,
                 1, "");
     }
@@ -379,7 +400,7 @@ TEST(CudaAttention, GroupsOfAnySizeAgreeWithTheReference) {
 TEST(CudaAttention, OneTokenAgreesWithTheReferenceOverSplits) {
   ForEachOrder([](const std::string& order) {
     Random random(53);
-    for (const DType dtype : kCacheDTypes) {
+    for (const DType dtype : {DType::kF16, DType::kF8_E4M3}) {
       CheckEnds(random, {.dtype = dtype, .heads = 4, .kv_heads = 1, .head_dim = 64}, kLong, 1,
                 order);
     }
@@ -399,7 +420,7 @@ std::vector<AttentionShape> RuledShapes(DType dtype) {
 TEST(CudaAttention, AgreesWithTheReferenceUnderEveryRule) {
   Random random(55);
   constexpr uint32_t kLengths[] = {1, 40, 513, 1100};
-  for (const DType dtype : kCacheDTypes) {
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
     for (const AttentionShape& shape : RuledShapes(dtype)) {
       for (const uint32_t rows : {1u, 6u}) CheckEnds(random, shape, kLengths, rows, "");
     }
@@ -411,6 +432,7 @@ TEST(CudaAttention, ManyTokensAgreeWithTheReference) {
   constexpr uint32_t kLengths[] = {9, 33, 100};
   for (const DType dtype : kCacheDTypes) {
     for (const uint32_t head_dim : cuda::kAttentionHeadDims) {
+      if (head_dim % BlockValues(dtype) != 0) continue;
       CheckEnds(random, {.dtype = dtype, .heads = 4, .kv_heads = 2, .head_dim = head_dim}, kLengths,
                 67, "");
     }
@@ -432,9 +454,11 @@ TEST(CudaAttention, ManyTokensAgreeWithTheReferenceInEveryOrderOfThreads) {
 TEST(CudaAttention, WritesWhatTheReferenceWrites) {
   ForEachOrder([](const std::string& order) {
     Random random(58);
-    for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+    for (const DType dtype :
+         {DType::kF16, DType::kBF16, DType::kF32, DType::kF8_E4M3, DType::kQ8_0}) {
       for (const uint32_t block_tokens : {16u, 48u}) {
         for (const uint32_t head_dim : {4u, 20u, 64u, 80u, 256u}) {
+          if (head_dim % BlockValues(dtype) != 0) continue;
           const AttentionShape shape{.dtype = dtype,
                                      .heads = 3,
                                      .kv_heads = 3,
@@ -466,16 +490,34 @@ TEST(CudaAttention, LargeScoresDoNotOverflow) {
 
 TEST(CudaAttention, OnePositionReturnsItsValue) {
   Random random(60);
-  for (const DType dtype : kCacheDTypes) {
+  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF8_E4M3}) {
     const AttentionShape shape{.dtype = dtype, .heads = 2, .kv_heads = 1, .head_dim = 64};
     const SequenceInput sequence = MakeRounded(random, shape, 1);
-    std::vector<float> expected;
-    for (const float value : sequence.value) expected.push_back(Rounded(dtype, value));
-    expected.insert(expected.end(), expected.begin(), expected.begin() + 64);
+    std::vector<float> expected = sequence.value;
+    expected.insert(expected.end(), sequence.value.begin(), sequence.value.end());
     DeviceSequences sequences(random, shape, {sequence});
     sequences.WriteAll();
     const Piece piece{0, 0, 1};
     ExpectSameBits(expected, sequences.Attend({&piece, 1}), Describe(shape));
+  }
+}
+
+// The mean of one value is the value: of each number that there is, NaN too.
+TEST(CudaAttention, EveryNumberOfFP8IsTakenExactly) {
+  Random random(68);
+  const AttentionShape shape{.dtype = DType::kF8_E4M3, .heads = 1, .kv_heads = 1, .head_dim = 256};
+  SequenceInput sequence = MakeRounded(random, shape, 1);
+  for (uint32_t code = 0; code < 256; ++code) {
+    sequence.value[code] = ToFloat(static_cast<E4M3>(code));
+  }
+  DeviceSequences sequences(random, shape, {sequence});
+  sequences.WriteAll();
+  const Piece piece{0, 0, 1};
+  const std::vector<float> found = sequences.Attend({&piece, 1});
+  for (uint32_t code = 0; code < 256; ++code) {
+    const float expected = sequence.value[code];
+    EXPECT_TRUE(std::isnan(expected) ? std::isnan(found[code]) : found[code] == expected)
+        << code << ": " << found[code] << " instead of " << expected;
   }
 }
 
@@ -542,7 +584,8 @@ void CheckSharing(Random& random, const AttentionShape& shape, uint32_t count, u
 
 TEST(CudaAttention, SharedBeginningsAreTheSameBits) {
   Random random(66);
-  for (const DType dtype : kCacheDTypes) {  // one warp for 4 tokens; a block for 10
+  // One warp for 4 tokens; a block for 10.
+  for (const DType dtype : {DType::kF16, DType::kF8_E4M3}) {
     CheckSharing(random, {.dtype = dtype, .heads = 8, .kv_heads = 2, .head_dim = 32}, 4, 1);
     CheckSharing(random, {.dtype = dtype, .heads = 8, .kv_heads = 2, .head_dim = 32}, 10, 1);
   }
@@ -616,7 +659,7 @@ TEST(CudaAttention, WrongShapesThrow) {
     change(wrong);
     EXPECT_THROW(cuda::Attend(wrong, kNullStream), InternalError);
   };
-  expect_throw([](cuda::PagedAttention& a) { a.cache.dtype = DType::kQ8_0; });
+  expect_throw([](cuda::PagedAttention& a) { a.cache.dtype = DType::kF32; });
   expect_throw([](cuda::PagedAttention& a) { a.cache.head_dim = 48; });
   expect_throw([](cuda::PagedAttention& a) { a.cache.block_tokens = 8; });
   expect_throw([](cuda::PagedAttention& a) { a.cache.keys += 8; });

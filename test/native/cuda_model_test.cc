@@ -28,7 +28,17 @@ constexpr uint32_t kBlockTokens = CudaModel::kBlockTokens;
 // Sequences that grow step by step, each on blocks of its own.
 class Sequences {
  public:
-  explicit Sequences(const Hyperparameters& h) : h_(h) {}
+  explicit Sequences(const Hyperparameters& h) : h_(h) {
+    for (uint32_t i = 0; i < h.context_tokens; ++i) {
+      text_.push_back(static_cast<TokenId>(random_.Below(h.vocabulary_size)));
+    }
+  }
+
+  // All have the same text.
+  void BeAlike() { apart_ = 0; }
+  // From now on all have their first blocks where sequence 0 has them, instead of where they wrote
+  // them: nothing changes if they are alike.
+  void Share(uint32_t blocks) { shared_blocks_ = blocks; }
 
   // Appends `counts[i]` tokens to sequence i; the last of each has its logits wanted.
   ForwardInput Next(std::span<const uint32_t> counts) {
@@ -41,10 +51,11 @@ class Sequences {
     const uint32_t blocks = DivCeil(h_.context_tokens, kBlockTokens);
     for (uint32_t i = 0; i < counts.size(); ++i) {
       tables_[i] = BlockRange(i * blocks, blocks);
+      std::copy_n(tables_[0].begin(), shared_blocks_, tables_[i].begin());
       const auto first_row = static_cast<uint32_t>(tokens_.size());
       slices_.push_back({first_row, counts[i], lengths_[i], tables_[i].data()});
       for (uint32_t k = 0; k < counts[i]; ++k) {
-        tokens_.push_back(static_cast<TokenId>(random_.Below(h_.vocabulary_size)));
+        tokens_.push_back(text_[(lengths_[i] + i * apart_) % text_.size()]);
         positions_.push_back(lengths_[i]++);
       }
       logit_rows_.push_back(static_cast<uint32_t>(tokens_.size()) - 1);
@@ -59,6 +70,9 @@ class Sequences {
  private:
   Hyperparameters h_;
   Rng random_{5};
+  std::vector<TokenId> text_;  // [context_tokens]
+  uint32_t apart_ = 17;        // where sequence i + 1 begins in the text, if sequence i begins at 0
+  uint32_t shared_blocks_ = 0;
   std::vector<uint32_t> lengths_;
   std::vector<std::vector<BlockId>> tables_;
   std::vector<TokenId> tokens_;
@@ -273,6 +287,34 @@ TEST(CudaModel, LongContextsAreFoldedInGraphs) {
     h.kv_heads = 1;
     ExpectSameLogits(h, DType::kBF16, steps);
   }
+}
+
+// By turns, in steps of one bucket: both forms are captured, and each is replayed for its own.
+TEST(CudaModel, SharedBeginningsHaveGraphsOfTheirOwn) {
+  Hyperparameters h = TinyCudaHyperparameters();
+  h.layers = 1;
+  h.context_tokens = 600;
+  h.heads = 20;  // more than the kernel for few queries takes
+  h.kv_heads = 1;
+  CudaModel cuda({.hyperparameters = h});
+  Sequences sequences(h);
+  sequences.BeAlike();
+  TinyModel plain(ReferenceOps(), DType::kF32, DType::kF16, h, 2, kBlockTokens,
+                  sequences.blocks(2));
+  const auto storage = cuda.MakeStorage(sequences.blocks(2));
+  const auto expect_same = [&](uint32_t tokens) {
+    const uint32_t counts[] = {tokens, tokens};
+    const ForwardInput input = sequences.Next(counts);
+    const auto expected = Forward(*plain.model, *plain.storage, input, plain.pool);
+    EXPECT_LE(Difference(expected, Forward(*cuda.model, *storage, input, cuda.pool)), kTolerance);
+  };
+  for (int i = 0; i < 17; ++i) expect_same(32);
+  for (int i = 0; i < 8; ++i) {
+    sequences.Share(i % 2 == 0 ? 0 : 512 / kBlockTokens);
+    expect_same(1);
+  }
+  EXPECT_EQ(FirstViolation(*cuda.device), "");
+  EXPECT_EQ(LaunchedGraphs(*cuda.device).value_or(6), 6u);
 }
 
 // Under memory of any size: swaps, copies on write, recompute.

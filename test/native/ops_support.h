@@ -2,6 +2,7 @@
 // and comparison.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <span>
@@ -18,8 +19,11 @@ inline constexpr DType kWeightDTypes[] = {
     DType::kF32,  DType::kF16,    DType::kBF16,   DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
     DType::kQ5_0, DType::kQ5_1,   DType::kQ2_K,   DType::kQ3_K, DType::kQ4_K, DType::kQ5_K,
     DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
-static_assert(std::size(kWeightDTypes) == std::size(kDTypeTraits));
-inline constexpr DType kKvDTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
+static_assert(std::ssize(kWeightDTypes) == std::ranges::count_if(kDTypeTraits, [](const auto& t) {
+                return IsWeightDType(t.dtype);
+              }));
+inline constexpr DType kKvDTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0,
+                                      DType::kF8_E4M3};
 inline constexpr double kEpsilon = 0x1p-24;  // half a unit in the last place of a float near 1
 
 // SplitMix64 (Steele, Lea and Flood 2014): the same numbers on every platform.

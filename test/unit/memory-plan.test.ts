@@ -37,6 +37,7 @@ describe('the plan', () => {
     expect(planMemory(spec, { ...settings, kvDtype: 'q8_0' }, large).bytesPerToken).toBe(
       (bytesPerToken / 4) * (34 / 32),
     );
+    expect(planMemory(spec, { ...settings, kvDtype: 'f8_e4m3' }, large).bytesPerToken).toBe(bytesPerToken / 4);
     expect(planMemory(spec, { ...settings, kvBytes: 5, hostBytes: 0 }, large)).toMatchObject({
       kvBytes: 5,
       hostBytes: 0,

@@ -290,6 +290,8 @@ void PackTile(const TilePlan& tile) {
       return PackBlocks<IQ4_XSBlock>(tile);
     case DType::kMXFP4:
       return PackBlocks<MXFP4Block>(tile);
+    case DType::kF8_E4M3:
+      break;
   }
 }
 

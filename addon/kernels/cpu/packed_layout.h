@@ -111,6 +111,8 @@ constexpr PackedUnit UnitOf(DType dtype) {
       return {256, kHalf + 16 + 8 * 24};
     case DType::kIQ4_XS:
       return {256, kHalf + 8 + 8 * 16};
+    case DType::kF8_E4M3:  // no weights
+      break;
   }
   return {};
 }

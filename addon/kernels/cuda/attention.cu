@@ -69,7 +69,7 @@ ScoreRule RuleOf(const PagedAttention& attention) {
 
 void Check(const PagedAttention& attention) {
   const PagedKv& cache = attention.cache;
-  IC_CHECK(cache.dtype == DType::kF16 || cache.dtype == DType::kBF16);
+  IC_CHECK(AttentionHas(cache.dtype) && cache.head_dim % BlockValues(cache.dtype) == 0);
   IC_CHECK(std::ranges::find(kAttentionHeadDims, cache.head_dim) != std::end(kAttentionHeadDims));
   IC_CHECK(cache.block_tokens > 0 && cache.block_tokens % kRunTokens == 0);
   IC_CHECK(cache.kv_heads > 0 && cache.kv_heads <= kGridRowsMax);

@@ -49,7 +49,8 @@ struct AttentionCall {
             slice.block_table,
             cache.block_tokens,
             FirstSeen(slice.first_position),
-            slice.first_position + slice.rows};
+            slice.first_position + slice.rows,
+            cache.dtype == DType::kQ8_0};
   }
 
   // Of a state in both arrays.
@@ -213,8 +214,9 @@ struct TileRange {
   }
 };
 
-// `parts` warps share 16 queries, each has a part of the columns. With `folds`, a task of several
-// splits may fold their states in registers; else one that stores none has one split.
+// T is the type of the cache, or KvCodes. `parts` warps share 16 queries, each has a part of the
+// columns. With `folds`, a task of several splits may fold their states in registers; else one that
+// stores none has one split.
 template <typename T, uint32_t head_dim, uint32_t warps, uint32_t parts, bool folds>
 __global__ void __launch_bounds__(warps* kWarp, 1)
     AttendKernel(const __grid_constant__ AttentionCall call) {
@@ -232,8 +234,9 @@ __global__ void __launch_bounds__(warps* kWarp, 1)
   const uint32_t first_query = task.first_query + warp / parts * kWarpQueries;
   const WarpQueries place(call, task, slice, first_query, lane);
   const PagedHead head = call.Head(slice, kv_head);
-  auto* stages = reinterpret_cast<KvTile<head_dim>*>(DynamicShared());
-  BeginTile<head_dim, warps * kWarp>(head, tiles.begin * kTileTokens, stages[tiles.begin % 2]);
+  using Stages = KvStages<T, head_dim, warps * kWarp>;
+  auto& stages = *reinterpret_cast<Stages*>(DynamicShared());
+  stages.Begin(head, tiles.begin);
   CommitCopies();
 
   const float* rows[2];
@@ -247,10 +250,10 @@ __global__ void __launch_bounds__(warps* kWarp, 1)
                  size_t{query_head} * head_dim;
   }
   QueryFragments<head_dim> queries;
-  queries.template Load<T>(rows,
-                           DynamicShared() + 2 * sizeof(KvTile<head_dim>) +
-                               warp / parts * QueryFragments<head_dim>::kSharedBytes,
-                           warp % parts == 0, lane);
+  queries.template Load<MatrixType<T>>(
+      rows,
+      DynamicShared() + sizeof(Stages) + warp / parts * QueryFragments<head_dim>::kSharedBytes,
+      warp % parts == 0, lane);
 
   AttentionState<kColumns> state;  // of the splits so far
   AttentionState<kColumns> part;   // of this one
@@ -262,15 +265,14 @@ __global__ void __launch_bounds__(warps* kWarp, 1)
     uint32_t split_end = (tile / kSplitTiles + 1) * kSplitTiles;
     if (split_end > tiles.end) split_end = tiles.end;
     for (; tile < split_end; ++tile) {
-      if (tile + 1 < tiles.end) {
-        BeginTile<head_dim, warps * kWarp>(head, (tile + 1) * kTileTokens, stages[(tile + 1) % 2]);
-      }
+      if (tile + 1 < tiles.end) stages.Begin(head, tile + 1);
       CommitCopies();
       WaitForCopies<1>();
       __syncthreads();
+      const KvTile<head_dim>& ready = stages.Take(head, tile);
       if (place.See(tile * kTileTokens)) {
-        AttendTile<T>(queries, stages[tile % 2], tile * kTileTokens, call.rule, place.sight,
-                      first_column, lane, part);
+        AttendTile<MatrixType<T>>(queries, ready, tile * kTileTokens, call.rule, place.sight,
+                                  first_column, lane, part);
       }
       __syncthreads();  // before the next copy comes into this stage
     }
@@ -291,8 +293,8 @@ __global__ void __launch_bounds__(warps* kWarp, 1)
 
 template <typename T, uint32_t head_dim, uint32_t warps, uint32_t parts, bool folds>
 void LaunchAttend(const AttentionCall& call, uint32_t tasks, Stream stream) {
-  constexpr size_t kSharedBytes =
-      2 * sizeof(KvTile<head_dim>) + warps / parts * QueryFragments<head_dim>::kSharedBytes;
+  constexpr size_t kSharedBytes = sizeof(KvStages<T, head_dim, warps * kWarp>) +
+                                  warps / parts * QueryFragments<head_dim>::kSharedBytes;
   static_assert(kSharedBytes <= 99 * 1024, "what every device has");
   Launch(&AttendKernel<T, head_dim, warps, parts, folds>, dim3{tasks, call.cache.kv_heads},
          dim3{warps * kWarp}, kSharedBytes, stream, call);

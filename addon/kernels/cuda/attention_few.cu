@@ -17,6 +17,9 @@ void LaunchFewQueries(const AttentionCall& call, uint32_t tasks, Stream stream) 
     if (call.cache.dtype == DType::kBF16) {
       return LaunchAttend<BF16, head_dim(), 1, 1, false>(call, tasks, stream);
     }
+    if (call.cache.dtype != DType::kF16) {
+      return LaunchAttend<KvCodes, head_dim(), 1, 1, false>(call, tasks, stream);
+    }
     LaunchAttend<F16, head_dim(), 1, 1, false>(call, tasks, stream);
   });
 }

@@ -27,6 +27,9 @@ void LaunchManyQueries(const AttentionCall& call, uint32_t tasks, Stream stream)
   IC_CHECK(ManyQueries(256) == kWarps / 2 * kWarpQueries);
   ForHeadDim(call.cache.head_dim, [&](auto head_dim) {
     if (call.cache.dtype == DType::kBF16) return LaunchMany<BF16, head_dim()>(call, tasks, stream);
+    if (call.cache.dtype != DType::kF16) {
+      return LaunchMany<KvCodes, head_dim()>(call, tasks, stream);
+    }
     LaunchMany<F16, head_dim()>(call, tasks, stream);
   });
 }

@@ -106,7 +106,7 @@ void LaunchFloats(const PackedWeight& weight, const Target& target, Stream strea
 
 void DequantizeToBF16(const PackedWeight& weight, void* out, size_t out_stride, Stream stream) {
   IC_CHECK(weight.data != nullptr && AllAligned(weight.data) && out != nullptr && AllAligned(out));
-  IC_CHECK(weight.rows > 0 && weight.columns > 0);
+  IC_CHECK(weight.rows > 0 && weight.columns > 0 && IsWeightDType(weight.dtype));
   IC_CHECK(weight.columns % BlockValues(weight.dtype) == 0);
   IC_CHECK(out_stride >= weight.columns && out_stride % 8 == 0);
   const Target target = {static_cast<BF16*>(out), out_stride, weight.rows, weight.columns};
@@ -142,6 +142,8 @@ void DequantizeToBF16(const PackedWeight& weight, void* out, size_t out_stride, 
       return LaunchQuantized<DType::kIQ4_XS>(weight, target, stream);
     case DType::kMXFP4:
       return LaunchQuantized<DType::kMXFP4>(weight, target, stream);
+    case DType::kF8_E4M3:
+      break;
   }
 }
 

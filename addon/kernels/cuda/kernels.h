@@ -235,12 +235,14 @@ void WriteKv(const KvWrite& write, Stream stream);
 // --- attention.cu, attention_few.cu, attention_many.cu ---
 
 inline constexpr uint32_t kAttentionHeadDims[] = {32, 64, 80, 96, 128, 256};
+// Types of the cache.
+constexpr bool AttentionHas(DType dtype) { return dtype != DType::kF32 && IsKvDType(dtype); }
 
 // Causal grouped-query attention over the paged cache (kernels/ops.h, Attention), for the tasks of
-// one AttentionPlan. Queries and softmax weights are rounded to the cache's type. A token's output
-// depends on no other token of the call, on no cut of its sequence into slices and not on the plan.
-// REQUIRES: F16 or BF16 cache, block_tokens a multiple of 16, rows at multiples of 16 bytes. What
-// is stored is finite.
+// one AttentionPlan. Queries and softmax weights are rounded to the cache's type, or to F16 where
+// the cache is of bytes. A token's output depends on no other token of the call, on no cut of its
+// sequence into slices and not on the plan. REQUIRES: AttentionHas the cache's type, block_tokens a
+// multiple of 16, rows at multiples of 16 bytes. What is stored is finite.
 struct PagedAttention {
   const float* query = nullptr;  // [tokens][heads][head_dim], rows `query_stride` floats apart
   size_t query_stride = 0;

@@ -50,6 +50,67 @@ __global__ void __launch_bounds__(kThreads) WriteKernel(KvWrite write, size_t pl
   }
 }
 
+// 32 floats as codes and a scale, as the CPU's kernels do it: from the largest magnitude; codes are
+// relative to the rounded scale.
+__device__ __forceinline__ F16 Quantize(const float* from, uint8_t (&codes)[kQ8BlockValues]) {
+  Vector<float, 4> values[kQ8BlockValues / 4];
+  float largest = 0;
+#pragma unroll
+  for (uint32_t i = 0; i < kQ8BlockValues; ++i) {
+    if (i % 4 == 0) values[i / 4] = LoadVector<Vector<float, 4>>(from + i);
+    const float magnitude = fabsf(values[i / 4][i % 4]);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  const F16 scale = FromFloat<F16>(largest / 127.0f);
+  const float rounded = AsFloat(scale);
+  const float inverse = rounded > 0 ? 1.0f / rounded : 0.0f;
+#pragma unroll
+  for (uint32_t i = 0; i < kQ8BlockValues; ++i) {
+    const float code = rintf(__fmul_rn(values[i / 4][i % 4], inverse));
+    codes[i] = static_cast<uint8_t>(static_cast<int>(fminf(fmaxf(code, -127.0f), 127.0f)));
+  }
+  return scale;
+}
+
+// A thread has a block of 32 values of a token's key, or of its value.
+__global__ void __launch_bounds__(kThreads) WriteQ8Kernel(KvWrite write, size_t plane_bytes) {
+  const KvRun run = write.runs[blockIdx.x];
+  const uint32_t token = threadIdx.x % kRunTokens;
+  if (token >= run.count) return;
+  const AttentionSlice slice = write.slices[run.slice];
+  const PagedKv& cache = write.cache;
+  const uint32_t position = run.first_position + token;
+  const uint32_t slot = position % cache.block_tokens;
+  const size_t plane =
+      Index(slice.block_table[position / cache.block_tokens]) * cache.block_stride +
+      blockIdx.y * plane_bytes;
+  const size_t row = size_t{slice.first_row} + (position - slice.first_position);
+  const size_t from = row * write.stride + size_t{blockIdx.y} * cache.head_dim;
+  const uint32_t blocks = cache.head_dim / kQ8BlockValues;
+  for (uint32_t i = threadIdx.x / kRunTokens; i < 2 * blocks; i += kThreads / kRunTokens) {
+    const bool is_key = i < blocks;
+    const uint32_t block = is_key ? i : i - blocks;
+    uint8_t codes[kQ8BlockValues];
+    const F16 scale =
+        Quantize((is_key ? write.key : write.value) + from + block * kQ8BlockValues, codes);
+    // kernels/paged_kv.h; the distance from one code to the next
+    std::byte* scale_to = cache.values + plane + (slot * blocks + block) * kQ8BlockBytes;
+    std::byte* code_to = scale_to + sizeof(F16);
+    uint32_t step = 1;
+    if (is_key) {
+      std::byte* group = cache.keys + plane + block * kQ8BlockBytes * cache.block_tokens;
+      scale_to = group + slot * sizeof(F16);
+      code_to = group + sizeof(F16) * cache.block_tokens + slot;
+      step = cache.block_tokens;
+    }
+    *reinterpret_cast<F16*>(scale_to) = scale;
+#pragma unroll
+    for (uint32_t k = 0; k < kQ8BlockValues; ++k) {
+      code_to[size_t{k} * step] = static_cast<std::byte>(codes[k]);
+    }
+  }
+}
+
 }  // namespace
 
 void WriteKv(const KvWrite& write, Stream stream) {
@@ -60,6 +121,7 @@ void WriteKv(const KvWrite& write, Stream stream) {
   IC_CHECK(cache.keys != nullptr && cache.values != nullptr && cache.block_stride % 16 == 0);
   IC_CHECK(AllAligned(write.key, write.value, cache.keys, cache.values));
   IC_CHECK(cache.head_dim > 0 && cache.head_dim % 4 == 0 && write.stride % 4 == 0);
+  IC_CHECK(cache.head_dim % BlockValues(cache.dtype) == 0);
   IC_CHECK(write.stride >= size_t{cache.kv_heads} * cache.head_dim);
   IC_CHECK(cache.block_tokens > 0 && cache.block_tokens % kRunTokens == 0);
   IC_CHECK(cache.kv_heads > 0 && cache.kv_heads <= kGridRowsMax);
@@ -69,6 +131,8 @@ void WriteKv(const KvWrite& write, Stream stream) {
   };
   if (cache.dtype == DType::kF16) return launch(&WriteKernel<F16>);
   if (cache.dtype == DType::kBF16) return launch(&WriteKernel<BF16>);
+  if (cache.dtype == DType::kF8_E4M3) return launch(&WriteKernel<E4M3>);
+  if (cache.dtype == DType::kQ8_0) return launch(&WriteQ8Kernel);
   IC_CHECK(cache.dtype == DType::kF32);
   launch(&WriteKernel<float>);
 }

@@ -279,6 +279,7 @@ size_t PackedBytes(DType dtype, uint32_t rows, uint32_t columns) {
 
 void Pack(const WeightView& source, std::span<std::byte> target) {
   IC_CHECK(source.data != nullptr && source.rows > 0 && source.columns > 0);
+  IC_CHECK(IsWeightDType(source.dtype));
   IC_CHECK(source.columns % BlockValues(source.dtype) == 0);
   const size_t bytes = PackedBytes(source.dtype, source.rows, source.columns);
   IC_CHECK(target.size() >= bytes);
@@ -314,6 +315,8 @@ void Pack(const WeightView& source, std::span<std::byte> target) {
       return PackBlocks<IQ4_XSBlock>(source, target);
     case DType::kMXFP4:
       return PackBlocks<MXFP4Block>(source, target);
+    case DType::kF8_E4M3:
+      break;
   }
 }
 

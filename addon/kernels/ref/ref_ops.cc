@@ -8,9 +8,9 @@
 
 #include "kernels/blocks.h"
 #include "kernels/dequantize.h"
-#include "kernels/half.h"
 #include "kernels/ops.h"
 #include "kernels/paged_kv.h"
+#include "kernels/quantize.h"
 #include "kernels/shape_checks.h"
 
 namespace infercept {
@@ -23,14 +23,7 @@ float ReadNumber(DType dtype, const std::byte* from) {
   return value;
 }
 
-void WriteNumber(DType dtype, float x, std::byte* to) {
-  const F16 f16 = ToF16(x);
-  const BF16 bf16 = ToBF16(x);
-  const void* value = dtype == DType::kF32   ? static_cast<const void*>(&x)
-                      : dtype == DType::kF16 ? static_cast<const void*>(&f16)
-                                             : static_cast<const void*>(&bf16);
-  std::memcpy(to, value, RowBytes(dtype, 1));
-}
+void WriteNumber(DType dtype, float x, std::byte* to) { QuantizeRow(dtype, &x, 1, to); }
 
 Q8_0Block QuantizeBlock(const float* x) {
   float largest = 0;

@@ -4,80 +4,22 @@
 // order of positions: what a query gets depends on no other one. Where the compiler could make one
 // rounding of two, intrinsics say which are meant, so that all kernels compute the same bits.
 //
-// T is the type of the cache, BF16 or F16: queries and weights are rounded to it.
+// T is BF16 or F16: queries and weights are rounded to it.
 #pragma once
 
-#include "base/types.h"
-#include "kernels/cuda/device/copy_async.cuh"
+#include "kernels/cuda/device/kv_tile.cuh"
 #include "kernels/cuda/device/mma.cuh"
 #include "kernels/cuda/device/numbers.cuh"
 #include "kernels/cuda/device/vector.cuh"
 
 namespace infercept::cuda {
 
-inline constexpr uint32_t kTileTokens = 32;
 inline constexpr uint32_t kWarpQueries = 16;
-// A block of the cache is a whole number of these.
-inline constexpr uint32_t kRunTokens = 16;
 
 inline constexpr float kLog2E = 1.44269504f;
 // Below every score that sensible models give; finite, so that two of them have a difference. The
 // largest score of a query that has seen nothing.
 inline constexpr float kNoScore = -1e30f;
-
-// Keys and values of one KV head of one sequence (kernels/paged_kv.h).
-struct PagedHead {
-  const std::byte* keys;    // planes [blocks], of this head
-  const std::byte* values;  // likewise
-  size_t block_stride;      // bytes
-  const BlockId* block_table;
-  uint32_t block_tokens;
-  uint32_t begin;  // nobody sees the positions before; their blocks may be gone
-  uint32_t end;    // positions from here on do not exist
-};
-
-// Rows are 16 bytes longer than their values, so that the 8 rows of a matrix lie in 8 different
-// groups of banks.
-template <uint32_t head_dim>
-struct alignas(16) KvTile {
-  static constexpr uint32_t kKeyStride = kTileTokens + 8;
-  static constexpr uint32_t kValueStride = head_dim + 8;
-  uint16_t keys[head_dim * kKeyStride];         // [head_dim][positions]
-  uint16_t values[kTileTokens * kValueStride];  // [positions][head_dim]
-};
-
-// Begins to copy the tile whose first position is `start`, by all `threads` threads of the block.
-// Positions at the end and after it get zeros for values, and so do runs that nobody sees: their
-// weights are zeros, but a NaN times zero would be one. Their keys may be anything.
-template <uint32_t head_dim, uint32_t threads>
-__device__ __forceinline__ void BeginTile(const PagedHead& head, uint32_t start,
-                                          KvTile<head_dim>& tile) {
-  using Tile = KvTile<head_dim>;
-#pragma unroll
-  for (uint32_t run = 0; run < kTileTokens; run += kRunTokens) {
-    const uint32_t position = start + run;
-    const bool exists = position < head.end && position + kRunTokens > head.begin;
-    // Of a run that does not exist nothing is read, from wherever.
-    const size_t block =
-        exists ? Index(head.block_table[position / head.block_tokens]) * head.block_stride : 0;
-    const uint32_t slot = exists ? position % head.block_tokens : 0;
-    const std::byte* keys = head.keys + block + slot * 2;
-    for (uint32_t i = threadIdx.x; i < head_dim * 2; i += threads) {
-      const uint32_t d = i / 2;
-      const uint32_t half = i % 2 * 8;
-      CopyAsync16(tile.keys + d * Tile::kKeyStride + run + half,
-                  keys + (size_t{d} * head.block_tokens + half) * 2, exists ? 16 : 0);
-    }
-    const std::byte* values = head.values + block + size_t{slot} * head_dim * 2;
-    for (uint32_t i = threadIdx.x; i < kRunTokens * head_dim / 8; i += threads) {
-      const uint32_t token = i / (head_dim / 8);
-      const uint32_t d = i % (head_dim / 8) * 8;
-      CopyAsync16(tile.values + (run + token) * Tile::kValueStride + d,
-                  values + (size_t{token} * head_dim + d) * 2,
-                  exists && position + token < head.end ? 16 : 0);
-    }
-  }
-}
 
 // From dot products to scores' logarithms to base 2: e^x = 2^(x log2 e), and a power of two costs
 // less than one of e.

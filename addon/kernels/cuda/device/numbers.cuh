@@ -1,4 +1,5 @@
-// The two 16-bit floats on the device: the conversions of kernels/half.h in one instruction each.
+// The floats of kernels/half.h on the device: conversions of those of 16 bits in one instruction
+// each.
 #pragma once
 
 #include "kernels/cuda/device/platform.cuh"
@@ -24,12 +25,15 @@ __device__ __forceinline__ float AsFloat(F16 value) {
 #endif
 }
 
-// Both round to nearest, ties to even.
+// All round to nearest, ties to even.
 template <typename T>
 __device__ __forceinline__ T FromFloat(float value) {
-  static_assert(std::is_same_v<T, float> || std::is_same_v<T, BF16> || std::is_same_v<T, F16>);
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, BF16> || std::is_same_v<T, F16> ||
+                std::is_same_v<T, E4M3>);
   if constexpr (std::is_same_v<T, float>) {
     return value;
+  } else if constexpr (std::is_same_v<T, E4M3>) {
+    return ToE4M3(value);
   } else if constexpr (std::is_same_v<T, BF16>) {
 #ifdef __CUDACC__
     return static_cast<BF16>(__bfloat16_as_ushort(__float2bfloat16_rn(value)));
@@ -60,6 +64,11 @@ __device__ __forceinline__ float SecondOf(uint32_t pair) {
   return __uint_as_float(pair & 0xFFFF0000u);
 }
 
+// Of the F16 in the low half.
+__device__ __forceinline__ float HalfAsFloat(uint32_t half) {
+  return AsFloat(static_cast<F16>(half & 0xFFFF));
+}
+
 // Two values of either kind in one word.
 template <typename T>
 __device__ __forceinline__ uint32_t PackPairOf(float first, float second) {
@@ -74,6 +83,54 @@ __device__ __forceinline__ uint32_t PackPairOf(float first, float second) {
     return static_cast<uint32_t>(ToF16(first)) | static_cast<uint32_t>(ToF16(second)) << 16;
 #endif
   }
+}
+
+// Products, and differences, of two F16 each.
+__device__ __forceinline__ uint32_t MultiplyHalves(uint32_t a, uint32_t b) {
+#ifdef __CUDACC__
+  const __half2 product =
+      __hmul2(*reinterpret_cast<const __half2*>(&a), *reinterpret_cast<const __half2*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&product);
+#else
+  return PackPairOf<F16>(HalfAsFloat(a) * HalfAsFloat(b),
+                         HalfAsFloat(a >> 16) * HalfAsFloat(b >> 16));
+#endif
+}
+__device__ __forceinline__ uint32_t SubtractHalves(uint32_t a, uint32_t b) {
+#ifdef __CUDACC__
+  const __half2 difference =
+      __hsub2(*reinterpret_cast<const __half2*>(&a), *reinterpret_cast<const __half2*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&difference);
+#else
+  return PackPairOf<F16>(HalfAsFloat(a) - HalfAsFloat(b),
+                         HalfAsFloat(a >> 16) - HalfAsFloat(b >> 16));
+#endif
+}
+
+// The two E4M3 in the low half of `bytes` as two F16: exactly.
+__device__ __forceinline__ uint32_t HalvesOfE4M3(uint32_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+  uint32_t halves;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(static_cast<uint16_t>(bytes)));
+  return halves;
+#else
+  // Exponents have a bias that is less by 8, which the factor makes up for. 0x7F becomes a NaN.
+  const uint32_t spread = (bytes & 0xFF) << 8 | (bytes & 0xFF00) << 16;
+  const uint32_t magnitude = (spread & 0x7F007F00) >> 1;
+  const uint32_t is_nan = (magnitude + 0x00800080) & 0x40004000;
+  constexpr uint32_t kTwoToThe8 = 0x5C005C00;
+  return MultiplyHalves((spread & 0x80008000) | magnitude | ((is_nan << 1) - (is_nan >> 4)),
+                        kTwoToThe8);
+#endif
+}
+
+// The two int8 in the low half of `bytes` times the two F16 `scales`, rounded to F16.
+__device__ __forceinline__ uint32_t HalvesOfCodes(uint32_t bytes, uint32_t scales) {
+  // 0x6400 is 1,024, and its low bits count from there.
+  const uint32_t biased = (bytes ^ 0x8080) & 0xFFFF;
+  const uint32_t codes = 0x64006400 | (biased & 0xFF) | (biased & 0xFF00) << 8;
+  constexpr uint32_t kBias = 0x64806480;  // 1,024 + 128
+  return MultiplyHalves(SubtractHalves(codes, kBias), scales);
 }
 
 // a - b of both halves.
