@@ -3,8 +3,9 @@ import type { TokenizerPart } from '../tokenizer-source.js';
 /** Larger maps do not exist: that of NFKC with case folding has 400 KB. */
 const charsmapBytesMax = 16 << 20;
 
-/** Graphemes whose replacement is remembered: more than a language has. */
+/** Graphemes whose replacement is remembered: more than a language has. Some are longer than any that comes twice. */
 const knownMax = 16_384;
+const knownLengthMax = 16;
 
 /** What a text of the map becomes: `length` bytes of it are replaced. */
 interface Match {
@@ -25,14 +26,14 @@ export function createCharsmap({ precompiled_charsmap: encoded, algorithm }: Tok
   if (typeof encoded !== 'string' || encoded === '') return (text) => text;
   const find = createSearch(Buffer.from(encoded, 'base64'));
   if (algorithm === 'sentencepiece') return (text) => replaceLongest(text, find);
-  const plain = plainPatterns(find);
+  const plain = plainRun(find);
   const known = new Map<string, string>();
   const replace = (grapheme: string): string => {
     let replacement = known.get(grapheme);
     if (replacement === undefined) {
       replacement = replaceGrapheme(grapheme, find);
       if (known.size >= knownMax) known.clear();
-      known.set(grapheme, replacement);
+      if (grapheme.length <= knownLengthMax) known.set(grapheme, replacement);
     }
     return replacement;
   };
@@ -106,39 +107,27 @@ const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 /** The `tokenizers` library looks up graphemes of fewer bytes only. */
 const graphemeBytesMax = 6;
 
-/** To find characters that stay as they are, which most of a text is. */
-interface PlainPatterns {
-  /** Matches some of them, if the next is one of them, too: it extends no grapheme. */
-  run: RegExp;
-  /** Matches the first of such a run, anywhere. */
-  begin: RegExp;
-}
-
-function plainPatterns(find: Search): PlainPatterns {
+/** Matches characters that stay as they are, which most of a text is, if the next is one of them, too: it extends no grapheme. */
+function plainRun(find: Search): RegExp {
   let plain = '';
   for (let code = 0x20; code < 0x7f; code++) {
     if (find(Uint8Array.of(code), 0, 'longest') === undefined) plain += `\\x${code.toString(16)}`;
   }
-  const set = plain === '' ? '(?!)' : `[${plain}]`;
-  return { run: new RegExp(`${set}+(?=${set}|$)`, 'y'), begin: new RegExp(`${set}(?=${set}|$)`, 'g') };
+  return plain === '' ? /(?!)/y : new RegExp(`[${plain}]+(?=[${plain}]|$)`, 'y');
 }
 
-function replaceGraphemes(text: string, replace: (grapheme: string) => string, { run, begin }: PlainPatterns): string {
+function replaceGraphemes(text: string, replace: (grapheme: string) => string, plain: RegExp): string {
   // Joined at the end: a string of hundreds of thousands that were added one by one takes long to read.
   const parts: string[] = [];
-  let position = 0;
-  while (position < text.length) {
-    run.lastIndex = position;
-    const plain = run.exec(text)?.[0];
-    if (plain !== undefined) {
-      parts.push(plain);
-      position += plain.length;
-      continue;
-    }
-    begin.lastIndex = position + 1;
-    const end = begin.exec(text)?.index ?? text.length;
-    for (const { segment } of graphemes.segment(text.slice(position, end))) parts.push(replace(segment));
-    position = end;
+  // One for the whole text: each is an object of the host, and collecting thousands of them takes tens of milliseconds.
+  let segments: Intl.Segments | undefined;
+  for (let position = 0; position < text.length; ) {
+    plain.lastIndex = position;
+    const run = plain.exec(text)?.[0];
+    if (run === undefined) segments ??= graphemes.segment(text);
+    const part = run ?? segments!.containing(position)!.segment;
+    parts.push(run ?? replace(part));
+    position += part.length;
   }
   return parts.join('');
 }
@@ -147,7 +136,8 @@ function replaceGrapheme(grapheme: string, find: Search): string {
   const bytes = Buffer.from(grapheme);
   const whole = bytes.length < graphemeBytesMax ? find(bytes, 0, 'shortest') : undefined;
   if (whole !== undefined) return whole.replacement;
-  let out = '';
-  for (const character of grapheme) out += find(Buffer.from(character), 0, 'shortest')?.replacement ?? character;
-  return out;
+  return Array.from(
+    grapheme,
+    (character) => find(Buffer.from(character), 0, 'shortest')?.replacement ?? character,
+  ).join('');
 }

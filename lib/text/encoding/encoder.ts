@@ -52,6 +52,10 @@ export function createEncoder(definition: TokenizerDefinition, model: WordModel)
   function* encodePiece(piece: Piece, ids: IdList): Generator<void> {
     let characters = 0;
     for (const { text } of cut([piece])) {
+      if (text === '') {
+        yield;
+        continue;
+      }
       const steps = model.encode(text, ids);
       if (steps !== undefined) while (!steps.next().done) yield;
       characters += text.length + charactersOfWord;
@@ -65,8 +69,13 @@ export function createEncoder(definition: TokenizerDefinition, model: WordModel)
     *steps(text, ids) {
       let first = true;
       let tokens = 0;
-      for (const raw of cutRaw(wellFormed(text))) {
-        for (const section of typeof raw === 'number' ? [raw] : cutNormalized(yield* normalize(raw))) {
+      const whole = wellFormed(text);
+      if (text.length > charactersPerStep) yield;
+      for (const raw of cutRaw(whole)) {
+        const normalized = typeof raw === 'number' ? raw : yield* normalize(raw);
+        // Of a long text, what is done with the whole of it takes a millisecond each.
+        if (text.length > charactersPerStep) yield;
+        for (const section of typeof normalized === 'number' ? [normalized] : cutNormalized(normalized)) {
           if (section === '') continue;
           if (typeof section === 'string') yield* encodePiece({ text: section, first }, ids);
           else ids.push(section);

@@ -16,8 +16,11 @@ const margin = 1024;
 /** What a pattern may look back at: a whole character. */
 const context = 2;
 
-/** All matches of a global pattern, as `matchAll` finds them, from texts of any length. */
-export function matchesOf(text: string, pattern: RegExp): Iterable<Match> {
+/**
+ * All matches of a global pattern, as `matchAll` finds them, from texts of any length. Undefined where a part of a long text has
+ * been searched: whoever works in steps may end one there.
+ */
+export function matchesOf(text: string, pattern: RegExp): Iterable<Match | undefined> {
   return text.length <= windowLength ? matchesOfShort(text, pattern) : matchesOfLong(text, pattern);
 }
 
@@ -25,13 +28,14 @@ function* matchesOfShort(text: string, pattern: RegExp): Iterable<Match> {
   for (const { 0: found, index } of text.matchAll(pattern)) yield { index, text: found };
 }
 
-function* matchesOfLong(text: string, shared: RegExp): Iterable<Match> {
+function* matchesOfLong(text: string, shared: RegExp): Iterable<Match | undefined> {
   // Others may use the shared one between two matches.
   const pattern = new RegExp(shared);
   let length = windowLength;
   for (let position = 0; position < text.length; ) {
     const { matches, next } = search(text, pattern, { from: position, length });
     yield* matches;
+    yield undefined;
     length = next === position ? length * 2 : windowLength;
     position = next;
   }

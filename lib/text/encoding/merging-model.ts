@@ -6,11 +6,15 @@ import { byteTokens, type WordModel } from './model.js';
 
 /** Words up to this length are remembered. Longer ones hardly come again. */
 const rememberedLengthMax = 48;
-/** Remembered words; when there are more, all are forgotten. About 10 MB. */
-const rememberedMax = 65_536;
-/** Merges, parts, and characters or symbols between two steps of a long word: each some tenths of a millisecond. */
+/** Remembered words; when there are more, all are forgotten. About 5 MB; a map of more takes milliseconds each time it grows. */
+const rememberedMax = 32_768;
+/** Parts of long words up to this length are merged at once. */
+const shortLengthMax = 512;
+/** A character is at most that many letters or bytes for each of its UTF-16 units. */
+const symbolsPerUnit = 3;
+/** Merges, letters of parts, and characters or symbols between two steps of a long word: each some tenths of a millisecond. */
 const mergesPerStep = 1024;
-const partsPerStep = 256;
+const partLettersPerStep = 2048;
 const lettersPerStep = 4096;
 
 /**
@@ -32,12 +36,16 @@ export function createMergingModel(model: TokenizerModel, bytesAsLetters: boolea
   /** Ids by word, and by part of a long word; they differ where words are taken whole. */
   const words = createMemory();
   const parts = createMemory();
+  /** For all short texts: one is merged at a time. */
+  const shortMerging = createMerging(merges, shortLengthMax * symbolsPerUnit ** 2);
 
   function mergeAtOnce(letters: string): number[] {
-    const merging = createMerging(merges);
-    for (const symbol of symbolsOf(letters)) merging.add(symbol);
-    while (!merging.advance(mergesPerStep));
-    return merging.result();
+    shortMerging.clear();
+    for (const symbol of symbolsOf(letters)) shortMerging.add(symbol);
+    shortMerging.advance(Number.POSITIVE_INFINITY);
+    const found: number[] = [];
+    shortMerging.result(0, shortMerging.count(), (id) => found.push(id));
+    return found;
   }
 
   function encodeShort(word: string): number[] {
@@ -57,28 +65,32 @@ export function createMergingModel(model: TokenizerModel, bytesAsLetters: boolea
       ids.push(whole);
       return;
     }
-    let count = 0;
+    let done = 0;
     for (const part of partsOf(letters)) {
       if (part === undefined) {
         yield;
         continue;
       }
-      if (part.length > rememberedLengthMax) yield* mergeInSteps(part, ids);
-      else for (const id of parts.get(part, mergeAtOnce)) ids.push(id);
-      if (++count % partsPerStep === 0) yield;
+      if (part.length > shortLengthMax) yield* mergeInSteps(part, ids);
+      else if (part.length > rememberedLengthMax) for (const id of mergeAtOnce(part)) ids.push(id);
+      else parts.append(part, mergeAtOnce, ids);
+      // Each is as much work as some letters more.
+      done += part.length + 8;
+      if (done < partLettersPerStep) continue;
+      done = 0;
+      yield;
     }
   }
 
   function* mergeInSteps(letters: string, ids: IdList): Generator<void> {
-    const merging = createMerging(merges);
-    let count = 0;
+    const merging = createMerging(merges, bytes === undefined ? letters.length : Buffer.byteLength(letters));
     for (const symbol of symbolsOf(letters)) {
       merging.add(symbol);
-      if (++count % mergesPerStep === 0) yield;
+      if (merging.count() % mergesPerStep === 0) yield;
     }
     while (!merging.advance(mergesPerStep)) yield;
-    for (let begin = 0; begin < count; begin += lettersPerStep) {
-      for (const id of merging.result(begin, begin + lettersPerStep)) ids.push(id);
+    for (let begin = 0; begin < merging.count(); begin += lettersPerStep) {
+      merging.result(begin, begin + lettersPerStep, (id) => ids.push(id));
       yield;
     }
   }
@@ -86,24 +98,42 @@ export function createMergingModel(model: TokenizerModel, bytesAsLetters: boolea
   return {
     encode(word, ids) {
       if (word.length > rememberedLengthMax) return encodeLong(word, ids);
-      for (const id of words.get(word, encodeShort)) ids.push(id);
+      words.append(word, encodeShort, ids);
       return undefined;
     },
   };
 }
 
-/** What short texts became. */
+/**
+ * What short texts became. The ids of all are in one array: tens of thousands of small ones that stay would make each collection
+ * of garbage take long.
+ */
 function createMemory() {
-  const known = new Map<string, readonly number[]>();
+  /** Where in `stored` there are the number of a text's ids, and they. */
+  const known = new Map<string, number>();
+  const stored = new Int32Array(rememberedMax * 4);
+  let used = 0;
+
+  function remember(text: string, ids: readonly number[]): void {
+    if (known.size >= rememberedMax || used + ids.length >= stored.length) {
+      known.clear();
+      used = 0;
+    }
+    known.set(text, used);
+    stored[used++] = ids.length;
+    for (const id of ids) stored[used++] = id;
+  }
+
   return {
-    get(text: string, make: (text: string) => readonly number[]): readonly number[] {
-      let ids = known.get(text);
-      if (ids === undefined) {
-        ids = make(text);
-        if (known.size >= rememberedMax) known.clear();
-        known.set(text, ids);
+    /** Appends the ids of `text`, which `make` makes if they are not known. */
+    append(text: string, make: (text: string) => readonly number[], ids: IdList): void {
+      let at = known.get(text);
+      if (at === undefined) {
+        remember(text, make(text));
+        at = known.get(text)!;
       }
-      return ids;
+      const end = at + stored[at]!;
+      while (at < end) ids.push(stored[++at]!);
     },
   };
 }

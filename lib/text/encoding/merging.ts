@@ -1,4 +1,5 @@
 import type { Merge } from '../tokenizer-source.js';
+import { createNumberQueue } from './number-queue.js';
 import { createPairTable } from './pair-table.js';
 
 /** Which tokens are merged, and in which order. */
@@ -39,92 +40,73 @@ export interface Merging {
   add(symbol: number): void;
   /** Does at most that many merges; true when there are no more. */
   advance(mergesMax: number): boolean;
-  /** What there is in place of the symbols from one position to another. */
-  result(begin?: number, end?: number): number[];
+  /** Calls `use` with what there is in place of the symbols from one position to another, in their order. */
+  result(begin: number, end: number, use: (symbol: number) => void): void;
+  /** How many symbols were added. */
+  count(): number;
+  /** Forgets all symbols: another word can be merged. */
+  clear(): void;
 }
 
 /** Ranks are below this, and so are positions: both together are an exact number. */
 const positionsMax = 2 ** 32;
 
-export function createMerging({ rankOf, results }: Merges): Merging {
+/** @param symbolsMax how many a word has at most. Arrays that grow are copied, which takes long for a word of a megabyte. */
+export function createMerging({ rankOf, results }: Merges, symbolsMax: number): Merging {
   /** -1 where a symbol was merged into one before it. */
-  const symbols: number[] = [];
+  const symbols = new Int32Array(symbolsMax);
   /** Position of the symbol before and behind; merged ones are skipped. */
-  const before: number[] = [];
-  const behind: number[] = [];
+  const before = new Int32Array(symbolsMax);
+  const behind = new Int32Array(symbolsMax);
+  let count = 0;
   /** The merges to come, by rank and then position, as one number. Some are out of date. */
   const queue = createNumberQueue();
 
   function offer(position: number): void {
-    const next = position < 0 ? symbols.length : behind[position]!;
-    if (next >= symbols.length) return;
+    const next = position < 0 ? count : behind[position]!;
+    if (next >= count) return;
     const rank = rankOf(symbols[position]!, symbols[next]!);
     if (rank >= 0) queue.push(rank * positionsMax + position);
   }
 
   function merge(rank: number, position: number): void {
     const next = behind[position]!;
-    if (symbols[position]! < 0 || next >= symbols.length) return;
+    if (symbols[position]! < 0 || next >= count) return;
     const present = rankOf(symbols[position]!, symbols[next]!);
     if (present < 0 || results[present] !== results[rank]) return;
     symbols[position] = results[rank]!;
     symbols[next] = -1;
     behind[position] = behind[next]!;
-    if (behind[next]! < symbols.length) before[behind[next]!] = position;
+    if (behind[next]! < count) before[behind[next]!] = position;
     offer(before[position]!);
     offer(position);
   }
 
   return {
     add(symbol) {
-      const position = symbols.push(symbol) - 1;
-      before.push(position - 1);
-      behind.push(position + 1);
+      const position = count++;
+      symbols[position] = symbol;
+      before[position] = position - 1;
+      behind[position] = position + 1;
       if (position > 0) offer(position - 1);
     },
     advance(mergesMax) {
-      for (let count = 0; count < mergesMax; count++) {
+      for (let merges = 0; merges < mergesMax; merges++) {
         const first = queue.pop();
-        if (first === undefined) return true;
+        if (first < 0) return true;
         const rank = Math.floor(first / positionsMax);
         merge(rank, first - rank * positionsMax);
       }
       return false;
     },
-    result: (begin, end) => symbols.slice(begin, end).filter((symbol) => symbol >= 0),
-  };
-}
-
-/** A binary heap: the smallest number comes first. */
-function createNumberQueue() {
-  const heap: number[] = [];
-  return {
-    push(value: number): void {
-      let index = heap.length;
-      heap.push(value);
-      while (index > 0) {
-        const parent = (index - 1) >> 1;
-        if (heap[parent]! <= value) break;
-        heap[index] = heap[parent]!;
-        index = parent;
+    result(begin, end, use) {
+      for (let position = begin; position < Math.min(end, count); position++) {
+        if (symbols[position]! >= 0) use(symbols[position]!);
       }
-      heap[index] = value;
     },
-    pop(): number | undefined {
-      const smallest = heap[0];
-      const value = heap.pop();
-      if (heap.length === 0 || value === undefined) return smallest;
-      let index = 0;
-      for (;;) {
-        let child = 2 * index + 1;
-        if (child >= heap.length) break;
-        if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child++;
-        if (heap[child]! >= value) break;
-        heap[index] = heap[child]!;
-        index = child;
-      }
-      heap[index] = value;
-      return smallest;
+    count: () => count,
+    clear() {
+      count = 0;
     },
   };
 }

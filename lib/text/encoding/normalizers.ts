@@ -3,6 +3,7 @@ import type { TokenizerPart } from '../tokenizer-source.js';
 import { createCharsmap } from './charsmap.js';
 import { matchesOf } from './matches.js';
 import { literalPattern, translatePattern } from './pattern.js';
+import { findSeam } from './seams.js';
 
 /** What happens to a text before it is cut into words. In steps, for long texts. */
 export type Normalizer = (text: string) => Generator<void, string>;
@@ -28,16 +29,13 @@ const plainBlockLength = 4096;
 /** The same where graphemes are looked at one by one. */
 const graphemeBlockLength = 1024;
 
-/** Slow work on characters and their neighbours. Between two plain letters, or two ideographs, nothing happens: there, blocks end. */
+/** Slow work on characters and their neighbours. */
 function inBlocks(change: (text: string) => string, blockLength = plainBlockLength): Normalizer {
   return function* (text) {
     if (text.length <= blockLength) return change(text);
-    const seam = /[A-Za-z0-9](?=[A-Za-z0-9])|[\u4e00-\u9fff](?=[\u4e00-\u9fff])/g;
     const blocks: string[] = [];
     for (let start = 0; start < text.length; ) {
-      seam.lastIndex = start + blockLength;
-      const match = seam.exec(text);
-      const end = match === null ? text.length : match.index + 1;
+      const end = findSeam(text, start + blockLength);
       blocks.push(change(text.slice(start, end)));
       start = end;
       yield;
@@ -58,6 +56,10 @@ function replaced(pattern: RegExp, content: string): Normalizer {
     let parts: string[] = [];
     let end = 0;
     for (const match of matchesOf(text, pattern)) {
+      if (match === undefined) {
+        yield;
+        continue;
+      }
       parts.push(text.slice(end, match.index), content);
       end = match.index + match.text.length;
       if (parts.length < 2 * matchesPerStep) continue;

@@ -4,7 +4,10 @@ import { matchesOf } from './matches.js';
 import { patternOf } from './normalizers.js';
 import { translatePattern } from './pattern.js';
 
-/** A text whose words are merged apart from each other. */
+/**
+ * A text whose words are merged apart from each other. An empty one is no word: long texts have them where others may go on, so
+ * that nobody waits for the next word of a text that has none.
+ */
 export interface Piece {
   text: string;
   /** Whether it stands at the beginning of the whole text. */
@@ -97,6 +100,7 @@ const markedLength = 16_384;
 /** Long texts in parts. Words begin at spaces, so parts do. */
 function* cutAtSpaces(pieces: Iterable<Piece>): Iterable<Piece> {
   for (const { text, first } of pieces) {
+    if (text === '') yield { text, first };
     for (let start = 0, end = 0; start < text.length; start = end) {
       const space = text.indexOf(' ', start + markedLength);
       end = space < 0 ? text.length : space;
@@ -107,7 +111,7 @@ function* cutAtSpaces(pieces: Iterable<Piece>): Iterable<Piece> {
 
 function mapped(change: (text: string, first: boolean) => string): PreTokenizer {
   return function* (pieces) {
-    for (const { text, first } of pieces) yield { text: change(text, first), first };
+    for (const { text, first } of pieces) yield { text: text === '' ? '' : change(text, first), first };
   };
 }
 
@@ -124,18 +128,25 @@ function splitter(pattern: RegExp, behavior: string, invert = false): PreTokeniz
   return function* (pieces) {
     for (const { text, first } of pieces) {
       let isFirst = first;
+      if (text === '') yield { text, first };
       for (const word of join(partsOf(text, pattern, invert))) {
-        if (word.length === 0) continue;
         yield { text: word, first: isFirst };
-        isFirst = false;
+        if (word !== '') isFirst = false;
       }
     }
   };
 }
 
+/** Where others may go on. */
+const nothing: Part = { text: '', isMatch: false };
+
 function* partsOf(text: string, pattern: RegExp, invert: boolean): Iterable<Part> {
   let end = 0;
   for (const match of matchesOf(text, pattern)) {
+    if (match === undefined) {
+      yield nothing;
+      continue;
+    }
     if (match.index > end) yield { text: text.slice(end, match.index), isMatch: invert };
     yield { text: match.text, isMatch: !invert };
     end = match.index + match.text.length;
@@ -166,6 +177,10 @@ function* joined(parts: Iterable<Part>, joins: (part: Part, previous: Part) => b
   let word = '';
   let previous: Part | undefined;
   for (const part of parts) {
+    if (part === nothing) {
+      yield '';
+      continue;
+    }
     if (previous !== undefined && !joins(part, previous)) {
       yield word;
       word = '';

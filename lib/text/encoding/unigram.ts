@@ -81,22 +81,26 @@ export function createUnigramModel(model: TokenizerModel): WordModel {
     { begins, tokens }: { begins: Int32Array; tokens: Int32Array },
     out: IdList,
   ): Generator<void> {
-    const ends: number[] = [];
-    for (let end = word.length; end > 0; end = begins[end]!) {
-      if (ends.push(end) % charactersPerStep === 0) yield;
+    // From the end back to the beginning, each token's beginning is turned into the end of the one behind it.
+    let count = 0;
+    for (let end = word.length, behind = -1; end >= 0; ) {
+      const begin = end === 0 ? -1 : begins[end]!;
+      begins[end] = behind;
+      behind = end;
+      end = begin;
+      if (++count % charactersPerStep === 0) yield;
     }
     let unknownFrom = -1;
     const endUnknown = (end: number): void => {
       if (unknownFrom >= 0) appendUnknown(word.slice(unknownFrom, end), out);
       unknownFrom = -1;
     };
-    for (let index = ends.length - 1; index >= 0; index--) {
-      if (index % charactersPerStep === 0 && index > 0) yield;
-      const end = ends[index]!;
+    for (let begin = 0, end = begins[0]!; end >= 0; begin = end, end = begins[end]!) {
+      if (++count % charactersPerStep === 0) yield;
       const isUnknown = tokens[end] === -1 || tokens[end] === unknown;
-      if (isUnknown && unknownFrom < 0) unknownFrom = begins[end]!;
+      if (isUnknown && unknownFrom < 0) unknownFrom = begin;
       if (isUnknown) continue;
-      endUnknown(begins[end]!);
+      endUnknown(begin);
       out.push(tokens[end]!);
     }
     endUnknown(word.length);
