@@ -1,4 +1,4 @@
-// Draws the newest saved results: bench/results/peer.svg, agents.svg and policies.svg.
+// Draws the newest saved results: bench/results/peer.svg, agents.svg, policies.svg, and device.svg of a GPU's.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CaseFigures } from './policies/measure.js';
@@ -35,17 +35,22 @@ export const bench: Bench = async () => {
   const written: string[] = [];
   for (const [name, draw] of Object.entries(charts)) {
     const result = newestResult(name);
-    if (result === undefined) continue;
-    const path = join(resultsFolder, `${name}.svg`);
-    writeFileSync(path, draw(result));
-    console.log(`${path}: ${result.date}`);
-    written.push(path);
+    if (result !== undefined) written.push(write(name, draw(result), result.date));
   }
+  const device = newestResult<DeviceResult>('device');
+  if (device?.parts.policies?.policies !== undefined) written.push(write('device', drawDevice(device), device.date));
   if (written.length === 0) {
     throw new UsageError(`There is nothing in ${resultsFolder} to draw; run \`npm run bench -- peer --save\` first.`);
   }
   return { written };
 };
+
+function write(name: string, chart: string, date: string): string {
+  const path = join(resultsFolder, `${name}.svg`);
+  writeFileSync(path, chart);
+  console.log(`${path}: ${date}`);
+  return path;
+}
 
 const groupLabels: Record<string, string> = {
   prefill: 'prefill',
@@ -138,4 +143,41 @@ function toLinePanel(title: string, { boundMs, policies }: CaseFigures): LinePan
     points: curve.map(({ rate, latencyMs }) => ({ x: rate, y: latencyMs })),
   }));
   return { title, lines, bound: boundMs };
+}
+
+interface Served {
+  latencyMs: { p50: number };
+}
+
+/** The part of what bench/device.sh wrote that is drawn. */
+export interface DeviceResult {
+  date: string;
+  machine: { gpu: string };
+  parts: {
+    policies?: {
+      machine: string;
+      boundMs: number;
+      policies?: Record<string, { loads: { rate: number; real: Served; simulated: Served }[] }>;
+    };
+  };
+}
+
+/** What was measured, and beside it what was predicted. REQUIRES: the part `policies`. */
+export function drawDevice({ date, machine, parts }: DeviceResult): string {
+  const { boundMs, policies = {}, machine: model } = parts.policies!;
+  const panel = (title: string, world: 'real' | 'simulated'): LinePanel => ({
+    title,
+    bound: boundMs,
+    lines: Object.entries(policies).map(([series, { loads }]) => ({
+      series,
+      points: loads.map((load) => ({ x: load.rate, y: load[world].latencyMs.p50 })),
+    })),
+  });
+  const titles = {
+    title: "The paper's mix on the engine: median normalized latency against load",
+    subtitle: `${model}, ${machine.gpu}; dashed: the bound of sustained load; ${date.slice(0, 10)}`,
+    x: 'sessions per second',
+    y: 'ms per token',
+  };
+  return lineChart(titles, policySeries, [panel('measured', 'real'), panel('simulated', 'simulated')]);
 }

@@ -38,11 +38,11 @@ export function saveResult(name: string, args: readonly string[], figures: Recor
 }
 
 /** The newest result of a benchmark, if there is one. Dates in names sort as they should. */
-export function newestResult(name: string, folder = resultsFolder): Result | undefined {
+export function newestResult<T = Result>(name: string, folder = resultsFolder): T | undefined {
   if (!existsSync(folder)) return undefined;
   const file = readdirSync(folder)
     .filter((entry) => /^\d{4}-\d\d-\d\d-/.test(entry) && entry.slice(11) === `${name}.json`)
     .sort()
     .at(-1);
-  return file === undefined ? undefined : (JSON.parse(readFileSync(join(folder, file), 'utf8')) as Result);
+  return file === undefined ? undefined : (JSON.parse(readFileSync(join(folder, file), 'utf8')) as T);
 }

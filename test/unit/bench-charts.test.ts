@@ -1,5 +1,6 @@
 // Charts as text: well-formed, to scale, and with everything that was given.
 import { describe, expect, it } from 'vitest';
+import { drawDevice } from '../../bench/plot.js';
 import { barChart, columnChart } from '../../bench/support/charts.js';
 import { lineChart } from '../../bench/support/line-chart.js';
 import { element, text } from '../../bench/support/svg.js';
@@ -90,5 +91,22 @@ describe('line charts', () => {
     expect(path).toHaveLength(2);
     // From 10 to 50: 30 is half way between the first two of three places.
     expect(path![1]![0]! - path![0]![0]!).toBeCloseTo((400 - 44) / 6, 0);
+  });
+});
+
+describe('what a device did', () => {
+  const served = (p50: number) => ({ latencyMs: { p50 } });
+  const loads = [1, 2].map((rate) => ({ rate, real: served(4 * rate), simulated: served(3 * rate) }));
+  const policies = { machine: 'gpt-j-6b', boundMs: 9, policies: { adaptive: { loads }, swap: { loads } } };
+
+  it('is drawn beside what was predicted', () => {
+    const svg = drawDevice({ date: '2026-01-02T03:04:05Z', machine: { gpu: 'a GPU' }, parts: { policies } });
+    expectWellFormed(svg);
+    expect(svg).toContain('gpt-j-6b, a GPU');
+    expect(svg).toContain('measured');
+    expect(svg).toContain('simulated');
+    const points = [...svg.matchAll(/<polyline[^>]* points="([^"]+)"/g)].map(([, text]) => text);
+    expect(new Set(points).size).toBe(2);
+    expect(points).toHaveLength(4);
   });
 });
