@@ -19,27 +19,40 @@ namespace {
 constexpr uint32_t kThreads = 256;
 constexpr uint32_t kRunTokens = 16;
 
+// Of a token of a run and the KV head of the block.
+struct TokenPlace {
+  uint32_t slot;  // in its block
+  size_t plane;   // bytes, behind the cache's keys and values
+  size_t from;    // floats, behind the new ones
+
+  __device__ __forceinline__ TokenPlace(const KvWrite& write, const KvRun& run, uint32_t token,
+                                        size_t plane_bytes) {
+    const AttentionSlice slice = write.slices[run.slice];
+    const PagedKv& cache = write.cache;
+    const uint32_t position = run.first_position + token;
+    slot = position % cache.block_tokens;
+    plane = Index(slice.block_table[position / cache.block_tokens]) * cache.block_stride +
+            blockIdx.y * plane_bytes;
+    const size_t row = size_t{slice.first_row} + (position - slice.first_position);
+    from = row * write.stride + size_t{blockIdx.y} * cache.head_dim;
+  }
+};
+
 // Threads of half a warp have neighbouring tokens, so that keys are written side by side.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) WriteKernel(KvWrite write, size_t plane_bytes) {
   const KvRun run = write.runs[blockIdx.x];
   const uint32_t token = threadIdx.x % kRunTokens;
   if (token >= run.count) return;
-  const AttentionSlice slice = write.slices[run.slice];
   const PagedKv& cache = write.cache;
-  const uint32_t position = run.first_position + token;
-  const uint32_t slot = position % cache.block_tokens;
-  const size_t plane =
-      Index(slice.block_table[position / cache.block_tokens]) * cache.block_stride +
-      blockIdx.y * plane_bytes;
-  const size_t row = size_t{slice.first_row} + (position - slice.first_position);
-  const size_t from = row * write.stride + size_t{blockIdx.y} * cache.head_dim;
-  T* keys = reinterpret_cast<T*>(cache.keys + plane) + slot;
-  T* values = reinterpret_cast<T*>(cache.values + plane) + size_t{slot} * cache.head_dim;
+  const TokenPlace place(write, run, token, plane_bytes);
+  T* keys = reinterpret_cast<T*>(cache.keys + place.plane) + place.slot;
+  T* values =
+      reinterpret_cast<T*>(cache.values + place.plane) + size_t{place.slot} * cache.head_dim;
   for (uint32_t d = threadIdx.x / kRunTokens * 4; d < cache.head_dim;
        d += kThreads / kRunTokens * 4) {
-    const auto key = LoadVector<Vector<float, 4>>(write.key + from + d);
-    const auto value = LoadVector<Vector<float, 4>>(write.value + from + d);
+    const auto key = LoadVector<Vector<float, 4>>(write.key + place.from + d);
+    const auto value = LoadVector<Vector<float, 4>>(write.value + place.from + d);
     Vector<T, 4> rounded;
 #pragma unroll
     for (uint32_t i = 0; i < 4; ++i) {
@@ -77,30 +90,24 @@ __global__ void __launch_bounds__(kThreads) WriteQ8Kernel(KvWrite write, size_t 
   const KvRun run = write.runs[blockIdx.x];
   const uint32_t token = threadIdx.x % kRunTokens;
   if (token >= run.count) return;
-  const AttentionSlice slice = write.slices[run.slice];
   const PagedKv& cache = write.cache;
-  const uint32_t position = run.first_position + token;
-  const uint32_t slot = position % cache.block_tokens;
-  const size_t plane =
-      Index(slice.block_table[position / cache.block_tokens]) * cache.block_stride +
-      blockIdx.y * plane_bytes;
-  const size_t row = size_t{slice.first_row} + (position - slice.first_position);
-  const size_t from = row * write.stride + size_t{blockIdx.y} * cache.head_dim;
+  const TokenPlace place(write, run, token, plane_bytes);
   const uint32_t blocks = cache.head_dim / kQ8BlockValues;
   for (uint32_t i = threadIdx.x / kRunTokens; i < 2 * blocks; i += kThreads / kRunTokens) {
     const bool is_key = i < blocks;
     const uint32_t block = is_key ? i : i - blocks;
     uint8_t codes[kQ8BlockValues];
     const F16 scale =
-        Quantize((is_key ? write.key : write.value) + from + block * kQ8BlockValues, codes);
+        Quantize((is_key ? write.key : write.value) + place.from + block * kQ8BlockValues, codes);
     // kernels/paged_kv.h; the distance from one code to the next
-    std::byte* scale_to = cache.values + plane + (slot * blocks + block) * kQ8BlockBytes;
+    std::byte* scale_to =
+        cache.values + place.plane + (place.slot * blocks + block) * kQ8BlockBytes;
     std::byte* code_to = scale_to + sizeof(F16);
     uint32_t step = 1;
     if (is_key) {
-      std::byte* group = cache.keys + plane + block * kQ8BlockBytes * cache.block_tokens;
-      scale_to = group + slot * sizeof(F16);
-      code_to = group + sizeof(F16) * cache.block_tokens + slot;
+      std::byte* group = cache.keys + place.plane + block * kQ8BlockBytes * cache.block_tokens;
+      scale_to = group + place.slot * sizeof(F16);
+      code_to = group + sizeof(F16) * cache.block_tokens + place.slot;
       step = cache.block_tokens;
     }
     *reinterpret_cast<F16*>(scale_to) = scale;
