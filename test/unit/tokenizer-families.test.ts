@@ -2,7 +2,9 @@
 // of all sorts and small vocabularies in the manner of each family, with hashes of the ids that `tokenizers` and
 // `sentencepiece` give (see make_tokenizers.py).
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { preTokenizerNames } from '../../lib/formats/gguf-pre-tokenizers.js';
 import { readGgufTokenizer } from '../../lib/formats/gguf-tokenizer.js';
 import { parseSentencePiece } from '../../lib/formats/sentencepiece.js';
 import { createTokenizer, type Tokenizer } from '../../lib/text/tokenizer.js';
@@ -17,7 +19,7 @@ import {
   unpacked,
   wordPieceMetadata,
 } from './support/families.js';
-import { fixtureJson } from './support/fixtures.js';
+import { expectError, fixtureJson } from './support/fixtures.js';
 
 const lines = corpusLines();
 const families = familyDefinitions();
@@ -90,6 +92,9 @@ const preTokenizers: Record<string, string> = {
   qwen2: 'qwen2',
   qwen35: 'qwen35',
   stablelm2: 'stablelm2',
+  minicpm5: 'minicpm5',
+  ufakzeka: 'ufakzeka',
+  laguna: 'laguna',
   'grok-2': 'stablelm2',
   smollm: 'smollm',
   'command-r': 'command-r',
@@ -119,6 +124,20 @@ describe('from GGUF', () => {
   test.each(Object.entries(preTokenizers))('byte-level BPE, %s', (pre, family) => {
     // Only what comes before the words differs from tokenizer.json.
     expectGolden(family, encodeStart(read(byteLevelMetadata(families[family]!, pre))), 4);
+  });
+
+  test.each(['afmoe', 'gemma4', 'sarvam-moe', 'whitespace', 'toString'])(
+    'byte-level BPE, %s is refused',
+    async (pre) => {
+      const metadata = ggufMetadata(byteLevelMetadata(families.gpt2!, pre));
+      const reading = (async () => readGgufTokenizer('test.gguf', metadata))();
+      await expectError(reading, 'ERR_MODEL_UNSUPPORTED', new RegExp(`tokenizer\\.ggml\\.pre is "${pre}"`));
+    },
+  );
+
+  test('every name of a pre-tokenizer is in the documentation', () => {
+    const page = readFileSync(new URL('../../docs/models.md', import.meta.url), 'utf8');
+    expect(preTokenizerNames.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 
   test.each(pieceModels)('SentencePiece, %s', (name) => {

@@ -35,6 +35,9 @@ export interface HubServer {
 
 export const commit = '0123456789abcdef0123456789abcdef01234567';
 
+/** Before a connection breaks: what was sent until then has been written down, on a busy machine, too. */
+const pauseMs = 150;
+
 /** Entries of a listing on one page, so that two pages are needed. */
 const pageLength = 3;
 
@@ -92,7 +95,7 @@ export async function serveHub(repository: string, files: ReadonlyMap<string, Se
     state.sentBytes += part.length;
     if (part.length > state.pieceBytes) sendSlowly(response, part, state.pieceBytes);
     else if (part.length <= state.breakAfter) response.end(part);
-    else response.write(part.subarray(0, state.breakAfter), () => setTimeout(() => response.destroy(), 20));
+    else response.write(part.subarray(0, state.breakAfter), () => setTimeout(() => response.destroy(), pauseMs));
   }
 
   const hub = await listen((request, response) => {
