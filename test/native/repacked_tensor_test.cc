@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/dtype.h"
 #include "temporary_file.h"
 #include "test.h"
 
@@ -17,11 +18,14 @@ namespace {
 constexpr uint32_t kRows = 4;
 constexpr uint32_t kCodeBytes = 16;
 
+// Of the 32 elements of a row; no two that share a byte, in the file or in a block, are the same.
+uint32_t Code(uint32_t row, uint32_t element) { return (element + element / 16 + row) % 16; }
+
 std::vector<std::byte> Bytes() {
   std::vector<std::byte> bytes;
   for (uint32_t row = 0; row < kRows; ++row) {
     for (uint32_t i = 0; i < kCodeBytes; ++i) {
-      bytes.push_back(static_cast<std::byte>((2 * i + row) % 16 | ((2 * i + 1 + row) % 16) << 4));
+      bytes.push_back(static_cast<std::byte>(Code(row, 2 * i) | Code(row, 2 * i + 1) << 4));
     }
   }
   for (uint32_t row = 0; row < kRows; ++row) bytes.push_back(static_cast<std::byte>(100 + row));
@@ -58,8 +62,8 @@ TEST(RepackTensor, PutsCodesAndScalesIntoBlocks) {
     EXPECT_EQ(std::to_integer<uint32_t>(block[0]), 100 + file_row);
     for (uint32_t i = 0; i < kCodeBytes; ++i) {
       const auto byte = std::to_integer<uint32_t>(block[1 + i]);
-      EXPECT_EQ(byte % 16, (i + file_row) % 16);
-      EXPECT_EQ(byte / 16, (i + 16 + file_row) % 16);
+      EXPECT_EQ(byte % 16, Code(file_row, i));
+      EXPECT_EQ(byte / 16, Code(file_row, i + 16));
     }
   }
 }
@@ -101,6 +105,7 @@ TEST(RepackTensor, RefusesWhatTheFileDoesNotHave) {
   EXPECT_EQ(CodeOf(tensor), StatusCode::kModelFormat);
   tensor = Packed();
   tensor.dtype = DType::kQ8_0;
+  tensor.byte_length = RowBytes(DType::kQ8_0, 2 * tensor.columns);
   EXPECT_EQ(CodeOf(tensor), StatusCode::kModelFormat);
   tensor = Packed();
   tensor.scales->file = 1;
