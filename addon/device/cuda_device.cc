@@ -50,6 +50,7 @@ class CudaEvent final : public StreamEvent {
   ~CudaEvent() override { cudaEventDestroy(event_); }
 
   Status Synchronize() override {
+    if (!failure_.ok()) return failure_;
     const cudaError_t error = cudaEventSynchronize(event_);
     return error == cudaSuccess ? Status() : Failure(error, "waiting for an event");
   }
@@ -62,9 +63,12 @@ class CudaEvent final : public StreamEvent {
   }
 
   cudaEvent_t handle() const { return event_; }
+  // The stream failed before it could record this.
+  void Fail(const Status& failure) { failure_ = failure; }
 
  private:
   const cudaEvent_t event_;
+  Status failure_;
 };
 
 class CudaGraph final : public Graph {
@@ -96,8 +100,9 @@ class CudaStream final : public Stream {
   }
 
   void Record(StreamEvent& event) override {
-    if (!status_.ok()) return;
-    Keep(cudaEventRecord(static_cast<CudaEvent&>(event).handle(), stream_), "recording an event");
+    auto& mark = static_cast<CudaEvent&>(event);
+    if (status_.ok()) Keep(cudaEventRecord(mark.handle(), stream_), "recording an event");
+    if (!status_.ok()) mark.Fail(status_);
   }
 
   void Wait(const StreamEvent& event) override {

@@ -387,4 +387,32 @@ void CudaOps::Attention(const float* query, size_t query_stride,
       });
 }
 
+void CudaOps::Sample(const SampleRows& rows, uint32_t vocabulary) const {
+  const cuda::SampleCall call = {.logits = rows.logits,
+                                 .logits_stride = vocabulary,
+                                 .vocabulary = vocabulary,
+                                 .rows = rows.rows.data(),
+                                 .recent = rows.recent.data(),
+                                 .biases = rows.biases.data(),
+                                 .adjusted = rows.adjusted,
+                                 .results = rows.results,
+                                 .top = rows.top.data()};
+  stream_.Launch(
+      "Sample",
+      [call, count = static_cast<uint32_t>(rows.rows.size())](NativeStream stream) {
+        cuda::Sample(call, count, stream);
+      },
+      [=](AccessList& list) { DescribeSample(rows, vocabulary, list); });
+}
+
+void CudaOps::PickTokens(const TokenPicks& picks, std::span<TokenId> target) const {
+  stream_.Launch(
+      "PickTokens",
+      [=](NativeStream stream) {
+        cuda::PickTokens(picks.picks.data(), static_cast<uint32_t>(picks.picks.size()),
+                         picks.samples.data(), target.data(), stream);
+      },
+      [=](AccessList& list) { DescribePickTokens(picks, target, list); });
+}
+
 }  // namespace infercept

@@ -80,6 +80,10 @@ class CudaOps final : public Ops {
                  uint32_t heads, const PagedKv& cache, const AttentionRules& rules, float* out,
                  size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const override;
 
+  void Sample(const SampleRows& rows, uint32_t vocabulary) const override;
+  std::span<TokenId> BoundTokens() const override { return bound_->arrays.TokensOnDevice(); }
+  void PickTokens(const TokenPicks& picks, std::span<TokenId> target) const override;
+
  private:
   // What Bind replaces.
   struct Bound {

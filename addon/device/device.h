@@ -86,7 +86,7 @@ inline constexpr size_t kKernelArgumentBytesMax = 4096;
 class StreamEvent {
  public:
   virtual ~StreamEvent() = default;
-  // Returns when the work before the last Record is done.
+  // Returns when the work before the last Record is done, with the first failure of that stream.
   virtual Status Synchronize() = 0;
   // Time between two marks that are done.
   virtual Result<Nanos> ElapsedSince(const StreamEvent& begin) const = 0;

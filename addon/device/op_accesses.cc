@@ -112,4 +112,23 @@ void DescribeAttention(const float* query, size_t query_stride,
   }
 }
 
+// Which of the recent tokens, biases and places for the most probable tokens belong to these rows
+// is known on the device: all of them, then.
+void DescribeSample(const SampleRows& rows, uint32_t vocabulary, AccessList& list) {
+  const size_t logits = rows.rows.size() * vocabulary * kFloat;
+  list.Read(rows.logits, logits);
+  list.Read(rows.rows.data(), rows.rows.size_bytes());
+  list.Read(rows.recent.data(), rows.recent.size_bytes());
+  list.Read(rows.biases.data(), rows.biases.size_bytes());
+  list.Write(rows.adjusted, logits);
+  list.Write(rows.results, rows.rows.size() * sizeof(RowSample));
+  list.Write(rows.top.data(), rows.top.size_bytes());
+}
+
+void DescribePickTokens(const TokenPicks& picks, std::span<TokenId> target, AccessList& list) {
+  list.Read(picks.picks.data(), picks.picks.size_bytes());
+  list.Read(picks.samples.data(), picks.samples.size_bytes());
+  list.Write(target.data(), target.size_bytes());
+}
+
 }  // namespace infercept

@@ -30,5 +30,7 @@ void DescribeAttention(const float* query, size_t query_stride,
                        std::span<const AttentionSlice> slices, uint32_t heads, const PagedKv& cache,
                        const AttentionRules& rules, float* out, size_t out_stride,
                        std::span<std::byte> scratch, AccessList& list);
+void DescribeSample(const SampleRows& rows, uint32_t vocabulary, AccessList& list);
+void DescribePickTokens(const TokenPicks& picks, std::span<TokenId> target, AccessList& list);
 
 }  // namespace infercept

@@ -49,6 +49,10 @@ class StepArrays {
   std::span<const TokenId> OnDevice(std::span<const TokenId> tokens) const;
   std::span<const uint32_t> OnDevice(std::span<const uint32_t> positions) const;
   std::span<const AttentionSlice> OnDevice(std::span<const AttentionSlice> slices) const;
+  // The tokens there: work that is enqueued may change them.
+  std::span<TokenId> TokensOnDevice() const {
+    return {reinterpret_cast<TokenId*>(memory_.data()), tokens_.size()};
+  }
   // Where the list of this number begins there.
   const std::byte* list(size_t number) const { return memory_.data() + list_offsets_[number]; }
 

@@ -15,20 +15,21 @@ Result<CopyEngine> CopyEngine::Create(const KvStorage& storage, Device& device) 
 CopyEngine::CopyEngine(const KvStorage& storage, Lane out, Lane in)
     : storage_(&storage), out_(std::move(out)), in_(std::move(in)) {}
 
-void CopyEngine::Start(std::span<const BlockCopy> swap_out, std::span<const BlockCopy> swap_in) {
-  IC_CHECK(!out_.busy && !in_.busy);
-  out_.Start(swap_out, [&] { storage_->CopyOut(swap_out, *out_.stream); });
-  in_.Start(swap_in, [&] { storage_->CopyIn(swap_in, *in_.stream); });
+void CopyEngine::Start(uint32_t slot, std::span<const BlockCopy> swap_out,
+                       std::span<const BlockCopy> swap_in, const StreamEvent* after) {
+  IC_CHECK(!out_.slots[slot].busy && !in_.slots[slot].busy);
+  out_.Start(slot, swap_out, after, [&] { storage_->CopyOut(swap_out, *out_.stream); });
+  in_.Start(slot, swap_in, after, [&] { storage_->CopyIn(swap_in, *in_.stream); });
 }
 
-void CopyEngine::HoldBack(Stream& stream) const {
-  if (out_.busy) stream.Wait(*out_.end);
-  if (in_.busy) stream.Wait(*in_.end);
+void CopyEngine::HoldBack(uint32_t slot, Stream& stream) const {
+  if (out_.slots[slot].busy) stream.Wait(*out_.slots[slot].end);
+  if (in_.slots[slot].busy) stream.Wait(*in_.slots[slot].end);
 }
 
-Result<CopyTimes> CopyEngine::Wait() {
-  const Result<Nanos> out = out_.Wait();
-  const Result<Nanos> in = in_.Wait();  // also when the other one failed: nothing stays behind
+Result<CopyTimes> CopyEngine::Wait(uint32_t slot) {
+  const Result<Nanos> out = out_.Wait(slot);
+  const Result<Nanos> in = in_.Wait(slot);  // also when the other one failed: nothing stays behind
   if (!out.ok()) return out.status();
   if (!in.ok()) return in.status();
   return CopyTimes{.swap_out = out.value(), .swap_in = in.value()};
@@ -37,30 +38,35 @@ Result<CopyTimes> CopyEngine::Wait() {
 Result<CopyEngine::Lane> CopyEngine::Lane::Create(Device& device) {
   Result<std::unique_ptr<Stream>> stream = device.CreateStream(StreamUse::kCopy);
   if (!stream.ok()) return stream.status();
-  Result<std::unique_ptr<StreamEvent>> begin = device.CreateEvent();
-  if (!begin.ok()) return begin.status();
-  Result<std::unique_ptr<StreamEvent>> end = device.CreateEvent();
-  if (!end.ok()) return end.status();
   Lane lane;
   lane.stream = std::move(stream).Take();
-  lane.begin = std::move(begin).Take();
-  lane.end = std::move(end).Take();
+  for (Marks& marks : lane.slots) {
+    for (std::unique_ptr<StreamEvent>* mark : {&marks.begin, &marks.end}) {
+      Result<std::unique_ptr<StreamEvent>> event = device.CreateEvent();
+      if (!event.ok()) return event.status();
+      *mark = std::move(event).Take();
+    }
+  }
   return lane;
 }
 
 template <typename Enqueue>
-void CopyEngine::Lane::Start(std::span<const BlockCopy> copies, const Enqueue& enqueue) {
+void CopyEngine::Lane::Start(uint32_t slot, std::span<const BlockCopy> copies,
+                             const StreamEvent* after, const Enqueue& enqueue) {
   if (copies.empty()) return;
-  stream->Record(*begin);
+  Marks& marks = slots[slot];
+  if (after != nullptr) stream->Wait(*after);
+  stream->Record(*marks.begin);
   enqueue();
-  stream->Record(*end);
-  busy = true;
+  stream->Record(*marks.end);
+  marks.busy = true;
 }
 
-Result<Nanos> CopyEngine::Lane::Wait() {
-  if (!std::exchange(busy, false)) return Nanos{0};
-  if (Status status = stream->Synchronize(); !status.ok()) return status;
-  return end->ElapsedSince(*begin);
+Result<Nanos> CopyEngine::Lane::Wait(uint32_t slot) {
+  Marks& marks = slots[slot];
+  if (!std::exchange(marks.busy, false)) return Nanos{0};
+  if (Status status = marks.end->Synchronize(); !status.ok()) return status;
+  return marks.end->ElapsedSince(*marks.begin);
 }
 
 }  // namespace infercept

@@ -7,6 +7,9 @@
 
 namespace infercept {
 
+// Steps that can be under way at once: one that computes, and one that waits for it.
+inline constexpr uint32_t kStepsUnderWayMax = 2;
+
 class Executor {
  public:
   virtual ~Executor() = default;

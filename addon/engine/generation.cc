@@ -12,6 +12,15 @@ Status ArgumentError(std::string what) {
   return Status(StatusCode::kInvalidArgument, std::move(what));
 }
 
+Status CheckEachOnce(const std::vector<std::pair<TokenId, float>>& logit_bias) {
+  std::vector<TokenId> tokens;
+  for (const auto& [token, bias] : logit_bias) tokens.push_back(token);
+  std::ranges::sort(tokens);
+  const auto twice = std::ranges::adjacent_find(tokens);
+  if (twice == tokens.end()) return Status();
+  return ArgumentError("logitBias names token " + std::to_string(*twice) + " twice");
+}
+
 Status CheckSampling(const SamplingParams& params, uint32_t vocabulary_size) {
   const float numbers[] = {params.temperature,
                            params.top_p,
@@ -32,7 +41,7 @@ Status CheckSampling(const SamplingParams& params, uint32_t vocabulary_size) {
                            std::to_string(vocabulary_size) + " tokens");
     }
   }
-  return Status();
+  return CheckEachOnce(params.logit_bias);
 }
 
 Status CheckTurn(const Turn& turn, uint32_t vocabulary_size) {
@@ -51,6 +60,7 @@ Status CheckTurn(const Turn& turn, uint32_t vocabulary_size) {
 }  // namespace
 
 void Generation::BeginTurn(Turn turn, std::span<const TokenId> tokens, const TokenTable& table) {
+  ++revision_;
   CutOutput();
   pending_text_.clear();  // Of the turn before: it is over.
   turn_ = std::move(turn);
@@ -64,12 +74,14 @@ void Generation::AppendReturned(std::span<const TokenId> tokens) {
   // Nothing comes between: a pause from code may have fallen into the middle of a trigger or a
   // character.
   if (tokens.empty()) return;
+  ++revision_;
   CutOutput();
   context_.insert(context_.end(), tokens.begin(), tokens.end());
 }
 
 void Generation::Rewind(uint32_t tokens) {
   IC_CHECK(tokens <= context_.size());
+  ++revision_;
   CutOutput();
   context_.resize(tokens);
 }
@@ -83,22 +95,21 @@ void Generation::CutOutput() {
   detokenizer_.Flush(pending_text_);
 }
 
-void Generation::Observe(SeqId seq, std::span<const float> logits, const TokenTable& table,
-                         uint32_t context_tokens_max, SamplerScratch& scratch,
-                         Observation& observation) {
+void Generation::Observe(SeqId seq, const SampleResult& sample, const TokenTable& table,
+                         uint32_t context_tokens_max, Observation& observation) {
   IC_CHECK(matcher_.has_value());
-  Sample(logits, context_, turn_.sampling, scratch, sample_);
-  const TokenId token = sample_.token;
+  const TokenId token = sample.token;
   context_.push_back(token);
   ++generated_;
   observation.matches.clear();
   observation.token = {.seq = seq,
                        .token = token,
                        .text = std::exchange(pending_text_, {}),
-                       .logprob = sample_.logprob,
-                       .top = sample_.top};
+                       .logprob = sample.logprob,
+                       .top = sample.top};
   const Outcome outcome = Limit(Judge(seq, token, table, observation), context_tokens_max);
   if (outcome != Outcome::kContinue) {
+    ++revision_;
     CutOutput();
     observation.token.text += std::exchange(pending_text_, {});
   }
@@ -202,13 +213,29 @@ void GenerationTable::Fork(SeqId parent, SeqId child) {
 
 void GenerationTable::Erase(SeqId seq) { IC_CHECK(generations_.erase(seq) == 1); }
 
-void GenerationTable::Observe(SeqId seq, std::span<const float> logits, SamplerScratch& scratch,
+TokenRequest GenerationTable::Request(SeqId seq) const {
+  const Generation& generation = Find(seq);
+  return {.seq = seq, .revision = generation.revision(), .sample = generation.Request()};
+}
+
+TokenRequest GenerationTable::RequestAhead(SeqId seq) const {
+  const Generation& generation = Find(seq);
+  return {.seq = seq, .revision = generation.revision(), .sample = generation.RequestAhead()};
+}
+
+void GenerationTable::Observe(SeqId seq, uint64_t revision, const SampleResult& sample,
                               Observation& observation) {
-  IC_CHECK(logits.size() == vocabulary_size_);
-  Find(seq).Observe(seq, logits, table_, context_tokens_max_, scratch, observation);
+  IC_CHECK(sample.token >= 0 && static_cast<uint32_t>(sample.token) < vocabulary_size_);
+  const auto found = generations_.find(seq);
+  if (found == generations_.end() || found->second->revision() != revision) {
+    observation.sampled = {.seq = seq, .token = sample.token, .outcome = Outcome::kVoid};
+    return;
+  }
+  found->second->Observe(seq, sample, table_, context_tokens_max_, observation);
 }
 
 void GenerationTable::Publish(Observation& observation) {
+  if (observation.sampled.outcome == Outcome::kVoid) return;
   events_.emplace_back(std::move(observation.token));
   std::ranges::move(observation.matches, std::back_inserter(events_));
 }

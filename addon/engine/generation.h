@@ -1,8 +1,11 @@
 // The token side of every sequence: the turn it generates, what it has said, and when it stops. The
 // scheduler decides about memory and never looks in here; this never looks at memory.
 //
-// Owner: the engine. Thread: the engine's; Observe of different sequences may run on several
-// threads at once.
+// A token is asked for (Request), sampled from logits by somebody else, and observed: recorded and
+// judged. Between the two the sequence may change; then the token was never said.
+//
+// Owner: the engine. Thread: the engine's; Request and Observe of different sequences may run on
+// several threads at once.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +28,14 @@
 
 namespace infercept {
 
-// What one sampled token brought about.
+// How the next token of a sequence is to be sampled.
+struct TokenRequest {
+  SeqId seq{};
+  uint64_t revision = 0;  // of the sequence, for which the token is sampled
+  SampleRequest sample;   // refers to the sequence's own: valid until that changes
+};
+
+// What one sampled token brought about. Nothing, if the outcome is kVoid.
 struct Observation {
   SampledToken sampled;
   TokenEvent token;
@@ -39,11 +49,17 @@ class Generation {
   void AppendReturned(std::span<const TokenId> tokens);
   void Rewind(uint32_t tokens);
 
-  // Samples from `logits` [vocabulary], records the token, and says how the sequence goes on.
-  void Observe(SeqId seq, std::span<const float> logits, const TokenTable& table,
-               uint32_t context_tokens_max, SamplerScratch& scratch, Observation& observation);
+  SampleRequest Request() const { return RequestSample(context_, turn_.sampling); }
+  // Of the token after the next one, which is being sampled.
+  SampleRequest RequestAhead() const { return RequestSampleAhead(context_, turn_.sampling); }
+
+  // Records the token, and says how the sequence goes on.
+  void Observe(SeqId seq, const SampleResult& sample, const TokenTable& table,
+               uint32_t context_tokens_max, Observation& observation);
 
   std::span<const TokenId> context() const { return context_; }
+  // Another one whenever the sequence does not simply go on with the next token.
+  uint64_t revision() const { return revision_; }
   uint32_t generated_tokens() const { return generated_; }
   FinishReason finish_reason() const { return finish_reason_; }
   PauseReason pause_reason() const { return pause_reason_; }
@@ -57,15 +73,15 @@ class Generation {
 
   Turn turn_;
   std::vector<TokenId> context_;  // Every token of the sequence, the last sampled one included.
-  uint32_t generated_ = 0;        // Tokens sampled in this turn.
-  bool matched_ = false;          // A kPauseAtStop trigger completed, and no stop token came since.
-  std::string pending_text_;      // Held when the output was cut; leads the next token's text.
+  uint64_t revision_ = 0;
+  uint32_t generated_ = 0;    // Tokens sampled in this turn.
+  bool matched_ = false;      // A kPauseAtStop trigger completed, and no stop token came since.
+  std::string pending_text_;  // Held when the output was cut; leads the next token's text.
   FinishReason finish_reason_ = FinishReason::kStopToken;
   PauseReason pause_reason_ = PauseReason::kTrigger;
   std::optional<TriggerMatcher> matcher_;  // Of turn_.
   Detokenizer detokenizer_;
   // Reused by Observe.
-  SampleResult sample_;
   std::string released_;
   std::vector<TriggerMatch> trigger_matches_;
 };
@@ -89,10 +105,13 @@ class GenerationTable {
   void Erase(SeqId seq);
   bool Contains(SeqId seq) const { return generations_.contains(seq); }
 
-  // Samples the sequence's next token. Different sequences may be observed on different threads at
-  // once.
-  void Observe(SeqId seq, std::span<const float> logits, SamplerScratch& scratch,
-               Observation& observation);
+  // Of the sequence's next token, and of the one after it while that one is being sampled.
+  TokenRequest Request(SeqId seq) const;
+  TokenRequest RequestAhead(SeqId seq) const;
+
+  // What was sampled for the sequence of that revision. kVoid, and nothing is recorded, if it has
+  // another one by now or is gone.
+  void Observe(SeqId seq, uint64_t revision, const SampleResult& sample, Observation& observation);
   // Moves an observation's events (token, then matches) to the end of events().
   void Publish(Observation& observation);
 

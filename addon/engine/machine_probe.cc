@@ -59,8 +59,8 @@ class StepProbe {
     const ForwardInput input = {tokens_, positions_, slices_, logit_rows_};
     return Time([&] {
       model_.Forward(input, storage_, pool_);
-      // What failed, the first step says again.
-      static_cast<void>(model_.Logits(0, std::min(step.slices, model_.logit_rows_max()), pool_));
+      model_.ComputeLogits(0, std::min(step.slices, model_.logit_rows_max()), pool_);
+      static_cast<void>(model_.stream().Synchronize());  // What failed, the first step says again.
     });
   }
 
@@ -116,9 +116,9 @@ CostProbe MakeMachineProbe(Model& model, const KvStorage& storage, CopyEngine& c
                          [&copies, blocks_max](CopyDirection direction, uint32_t blocks) {
                            const std::vector<BlockCopy> list = Copies(blocks, blocks_max);
                            return Time([&] {
-                             direction == CopyDirection::kOut ? copies.Start(list, {})
-                                                              : copies.Start({}, list);
-                             static_cast<void>(copies.Wait());  // The first step says what failed.
+                             direction == CopyDirection::kOut ? copies.Start(0, list, {})
+                                                              : copies.Start(0, {}, list);
+                             static_cast<void>(copies.Wait(0));  // The first step says what failed.
                            });
                          }};
   if (!OnHost(model)) {

@@ -1,7 +1,6 @@
 #include "engine/model_executor.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 namespace infercept {
@@ -9,20 +8,23 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-Nanos Since(SteadyClock::time_point begin) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - begin).count();
-}
+uint32_t After(uint32_t step) { return (step + 1) % kStepsUnderWayMax; }
+uint32_t Before(uint32_t step) { return (step + kStepsUnderWayMax - 1) % kStepsUnderWayMax; }
 
-// Whatever happens, no copy outlives the step.
-class CopiesUnderWay {
+// No copy outlives a step that could not begin.
+class CopiesOfBegin {
  public:
-  explicit CopiesUnderWay(CopyEngine& engine) : engine_(engine) {}
-  ~CopiesUnderWay() { static_cast<void>(engine_.Wait()); }
-  CopiesUnderWay(const CopiesUnderWay&) = delete;
-  CopiesUnderWay& operator=(const CopiesUnderWay&) = delete;
+  CopiesOfBegin(CopyEngine& engine, uint32_t step) : engine_(&engine), step_(step) {}
+  ~CopiesOfBegin() {
+    if (engine_ != nullptr) static_cast<void>(engine_->Wait(step_));
+  }
+  CopiesOfBegin(const CopiesOfBegin&) = delete;
+  CopiesOfBegin& operator=(const CopiesOfBegin&) = delete;
+  void Keep() { engine_ = nullptr; }
 
  private:
-  CopyEngine& engine_;
+  CopyEngine* engine_;
+  uint32_t step_;
 };
 
 }  // namespace
@@ -32,87 +34,92 @@ Result<std::unique_ptr<ModelExecutor>> ModelExecutor::Create(Model& model, KvSto
                                                              ThreadPool& pool) {
   Result<CopyEngine> copies = CopyEngine::Create(storage, model.device());
   if (!copies.ok()) return copies.status();
-  Result<std::unique_ptr<StreamEvent>> begin = model.device().CreateEvent();
-  if (!begin.ok()) return begin.status();
-  Result<std::unique_ptr<StreamEvent>> end = model.device().CreateEvent();
-  if (!end.ok()) return end.status();
+  Result<StepSampler> sampler = StepSampler::Create(model, generations, pool);
+  if (!sampler.ok()) return sampler.status();
+  std::array<UnderWay, kStepsUnderWayMax> steps;
+  for (UnderWay& step : steps) {
+    for (std::unique_ptr<StreamEvent>* mark : {&step.start, &step.begin, &step.end}) {
+      Result<std::unique_ptr<StreamEvent>> event = model.device().CreateEvent();
+      if (!event.ok()) return event.status();
+      *mark = std::move(event).Take();
+    }
+  }
   return std::unique_ptr<ModelExecutor>(
       new ModelExecutor(model, storage, generations, pool, std::move(copies).Take(),
-                        std::move(begin).Take(), std::move(end).Take()));
+                        std::move(sampler).Take(), std::move(steps)));
 }
 
 ModelExecutor::ModelExecutor(Model& model, KvStorage& storage, GenerationTable& generations,
-                             ThreadPool& pool, CopyEngine copies,
-                             std::unique_ptr<StreamEvent> begin, std::unique_ptr<StreamEvent> end)
+                             ThreadPool& pool, CopyEngine copies, StepSampler sampler,
+                             std::array<UnderWay, kStepsUnderWayMax> steps)
     : model_(model),
       storage_(storage),
-      generations_(generations),
       pool_(pool),
       copies_(std::move(copies)),
-      begin_(std::move(begin)),
-      end_(std::move(end)) {
+      sampler_(std::move(sampler)),
+      steps_(std::move(steps)) {
   IC_CHECK(generations.vocabulary_size() == model.hyperparameters().vocabulary_size);
   IC_CHECK(generations.context_tokens_max() <= model.context_tokens_max());
-  scratch_.resize(pool.threads());
-  for (SamplerScratch& scratch : scratch_) scratch.Reserve(generations.vocabulary_size());
-  observations_.resize(model.logit_rows_max());
+}
+
+ModelExecutor::~ModelExecutor() {
+  for (uint32_t step = 0; step < kStepsUnderWayMax; ++step) static_cast<void>(copies_.Wait(step));
+  static_cast<void>(model_.stream().Synchronize());
 }
 
 Status ModelExecutor::Execute(const StepPlan& plan, StepResult& result) {
-  const SteadyClock::time_point begin = SteadyClock::now();
-  result.Clear();
+  IC_CHECK(under_way_ == 0);
+  Status status = Begin(plan);
+  return status.ok() ? Finish(result) : status;
+}
+
+Status ModelExecutor::Begin(const StepPlan& plan) {
+  IC_CHECK(under_way_ < kStepsUnderWayMax);
+  UnderWay& step = steps_[next_];
+  step.begun = SteadyClock::now();
   Stream& stream = model_.stream();
-  const CopiesUnderWay copies_end_with_the_step(copies_);
+  CopiesOfBegin copies(copies_, next_);
+  copies_.HoldBack(Before(next_), stream);
+  stream.Record(*step.start);
   storage_.CopyWithin(plan.copies, stream);
-  copies_.Start(plan.swap_out, plan.swap_in);
-  if (plan.swaps_block_compute) copies_.HoldBack(stream);
-  if (!plan.slices.empty()) {
-    if (Status status = Compute(plan, result); !status.ok()) return status;
-  }
-  const Result<CopyTimes> times = copies_.Wait();
+  copies_.Start(next_, plan.swap_out, plan.swap_in, step.start.get());
+  if (plan.swaps_block_compute) copies_.HoldBack(next_, stream);
+  stream.Record(*step.begin);
+  if (Status status = Compute(plan, next_); !status.ok()) return status;
+  stream.Record(*step.end);
+  copies.Keep();
+  next_ = After(next_);
+  ++under_way_;
+  return Status();
+}
+
+Status ModelExecutor::Compute(const StepPlan& plan, uint32_t number) {
+  StepSamples& samples = steps_[number].samples;
+  batch_.Assign(plan, storage_.shape().block_tokens);
+  if (Status status = sampler_.Ask(plan, batch_, samples); !status.ok()) return status;
+  if (plan.slices.empty()) return Status();
+  ForwardInput input = batch_.input();
+  input.awaited = sampler_.awaited();
+  model_.Forward(input, storage_, pool_);
+  return sampler_.Sample(number, samples);
+}
+
+Status ModelExecutor::Finish(StepResult& result) {
+  IC_CHECK(under_way_ > 0);
+  const uint32_t number = under_way_-- == 1 ? Before(next_) : next_;  // of two, the older one
+  UnderWay& step = steps_[number];
+  result.Clear();
+  if (Status status = step.end->Synchronize(); !status.ok()) return status;
+  sampler_.Judge(number, step.samples, result);
+  const Result<CopyTimes> times = copies_.Wait(number);
   if (!times.ok()) return times.status();
   result.swap_out = times.value().swap_out;
   result.swap_in = times.value().swap_in;
-  if (Status status = stream.Synchronize(); !status.ok()) return status;
-  result.total = Since(begin);
-  return Status();
-}
-
-Status ModelExecutor::Compute(const StepPlan& plan, StepResult& result) {
-  Stream& stream = model_.stream();
-  stream.Record(*begin_);
-  batch_.Assign(plan, storage_.shape().block_tokens);
-  model_.Forward(batch_.input(), storage_, pool_);
-  const auto rows = static_cast<uint32_t>(batch_.sampled_slices().size());
-  for (uint32_t first = 0; first < rows; first += model_.logit_rows_max()) {
-    const uint32_t count = std::min(rows - first, model_.logit_rows_max());
-    if (Status status = SampleRows(plan, first, count, result); !status.ok()) return status;
-  }
-  stream.Record(*end_);
-  if (Status status = stream.Synchronize(); !status.ok()) return status;
-  const Result<Nanos> compute = end_->ElapsedSince(*begin_);
+  const Result<Nanos> compute = step.end->ElapsedSince(*step.begin);
   if (!compute.ok()) return compute.status();
   result.compute = compute.value();
-  return Status();
-}
-
-Status ModelExecutor::SampleRows(const StepPlan& plan, uint32_t first, uint32_t count,
-                                 StepResult& result) {
-  const Result<std::span<const float>> rows = model_.Logits(first, count, pool_);
-  if (!rows.ok()) return rows.status();
-  const std::span<const float> logits = rows.value();
-  const size_t vocabulary = generations_.vocabulary_size();
-  pool_.ParallelFor(count, 1, [&](uint32_t begin, uint32_t end, uint32_t thread) {
-    for (uint32_t row = begin; row < end; ++row) {
-      const SeqId seq = plan.slices[batch_.sampled_slices()[first + row]].seq;
-      generations_.Observe(seq, logits.subspan(row * vocabulary, vocabulary), scratch_[thread],
-                           observations_[row]);
-    }
-  });
-  for (uint32_t row = 0; row < count; ++row) {
-    result.sampled.push_back(observations_[row].sampled);
-    generations_.Publish(observations_[row]);
-  }
+  const Time since = std::max(step.begun, std::exchange(finished_, SteadyClock::now()));
+  result.total = std::chrono::duration_cast<std::chrono::nanoseconds>(finished_ - since).count();
   return Status();
 }
 

@@ -55,4 +55,13 @@ void Ops::MixRows(const float* x, const uint32_t* places, const float* weights, 
   }
 }
 
+void Ops::Sample(const SampleRows&, uint32_t) const { IC_CHECK(false); }
+
+std::span<TokenId> Ops::BoundTokens() const {
+  IC_CHECK(false);
+  return {};
+}
+
+void Ops::PickTokens(const TokenPicks&, std::span<TokenId>) const { IC_CHECK(false); }
+
 }  // namespace infercept

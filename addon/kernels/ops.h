@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "kernels/sampling.h"
 #include "kernels/tensor_view.h"
 
 namespace infercept {
@@ -215,6 +216,16 @@ class Ops {
                          const PagedKv& cache, const AttentionRules& rules, float* out,
                          size_t out_stride, std::span<std::byte> scratch,
                          ThreadPool& pool) const = 0;
+
+  // Only ops that compute on another device have the following. Those of the host leave sampling to
+  // model/sampler.h.
+
+  // Chooses each row's token as model/sampler.h does. REQUIRES: vocabulary > 0.
+  virtual void Sample(const SampleRows& rows, uint32_t vocabulary) const;
+  // Where the tokens that Bind brought lie: work that is enqueued may change them there.
+  virtual std::span<TokenId> BoundTokens() const;
+  // Each pick's token goes to its place in `target`, which lies on the device.
+  virtual void PickTokens(const TokenPicks& picks, std::span<TokenId> target) const;
 };
 
 // Every Ops object that runs on this machine, best first; "scalar" is always there. "ref" is not in

@@ -196,9 +196,12 @@ void Model::CheckInput(const ForwardInput& input, const KvStorage& storage) cons
   IC_CHECK(input.logit_rows.size() <= input.tokens.size());
   IC_CHECK(shape.layers == h.layers && shape.kv_heads == h.kv_heads &&
            shape.head_dim == h.head_dim);
+  size_t awaited = 0;
   for (const TokenId token : input.tokens) {
-    IC_CHECK(token >= 0 && static_cast<uint32_t>(token) < h.vocabulary_size);
+    IC_CHECK(token >= -1 && token < static_cast<TokenId>(h.vocabulary_size));
+    awaited += token == -1;
   }
+  IC_CHECK(awaited == input.awaited.picks.size());
   for (const uint32_t position : input.positions) IC_CHECK(position < context_tokens_max_);
   const AttentionRules seen = {.window_tokens = WindowOfAllLayers(h)};
   for (const AttentionSlice& slice : input.slices) {
@@ -218,12 +221,19 @@ void Model::Forward(const ForwardInput& input, const KvStorage& storage, ThreadP
     const ForwardInput padded = graphs_.Pad(input, storage);
     const uint32_t context = ContextBucket(LongestContext(input.slices));
     const uint32_t form = ops_->Bind(padded.tokens, padded.positions, padded.slices, context);
+    PickAwaited(input.awaited);
     graphs_.Run({static_cast<uint32_t>(padded.tokens.size()), context, form}, storage, *stream_,
                 [&] { RunLayers(padded, storage, caller_); });
     return;
   }
   ops_->Bind(input.tokens, input.positions, input.slices, LongestContext(input.slices));
+  PickAwaited(input.awaited);
   RunLayers(input, storage, device_->properties().is_host ? pool : caller_);
+}
+
+// After Bind, whose arrays it completes, and outside of graphs: there are as many as there are.
+void Model::PickAwaited(const TokenPicks& awaited) const {
+  if (!awaited.picks.empty()) ops_->PickTokens(awaited, ops_->BoundTokens());
 }
 
 void Model::RunLayers(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool) {
@@ -252,23 +262,40 @@ void Model::Embed(const ForwardPass& pass) const {
   stream_->Fill(workspace_.projection, 0, pass.rows() * width * sizeof(float));
 }
 
-Result<std::span<const float>> Model::Logits(uint32_t first, uint32_t count, ThreadPool& pool) {
+void Model::ComputeLogits(uint32_t first, uint32_t count, ThreadPool& pool) {
   IC_CHECK(count <= logit_rows_max() && first + count <= logit_rows_);
   const Hyperparameters& h = hyperparameters();
-  const bool is_host = device_->properties().is_host;
+  computed_logits_ = count;
   ops_->MatMul({weights_.output, workspace_.logits, h.vocabulary_size},
                workspace_.logit_inputs + size_t{first} * h.width, count, workspace_.scratch,
-               is_host ? pool : caller_);
+               device_->properties().is_host ? pool : caller_);
   if (h.output_bias) {
     ops_->AddBias(weights_.output_bias, h.vocabulary_size, count, workspace_.logits,
                   h.vocabulary_size);
   }
-  const std::span<const float> logits(workspace_.host_logits, size_t{count} * h.vocabulary_size);
-  if (h.logit_soft_cap != 0) ops_->SoftCap(h.logit_soft_cap, logits.size(), workspace_.logits);
-  if (is_host) return logits;
+  if (h.logit_soft_cap == 0) return;
+  ops_->SoftCap(h.logit_soft_cap, size_t{count} * h.vocabulary_size, workspace_.logits);
+}
+
+Result<std::span<const float>> Model::ReadLogits() {
+  const std::span<const float> logits(workspace_.host_logits,
+                                      size_t{computed_logits_} * hyperparameters().vocabulary_size);
+  if (device_->properties().is_host) return logits;
   stream_->Copy(workspace_.host_logits, workspace_.logits, logits.size_bytes());
   if (Status status = stream_->Synchronize(); !status.ok()) return status;
   return logits;
+}
+
+void Model::Sample(SampleRows rows) const {
+  IC_CHECK(rows.rows.size() == computed_logits_);
+  rows.logits = workspace_.logits;
+  rows.adjusted = workspace_.adjusted_logits;
+  ops_->Sample(rows, hyperparameters().vocabulary_size);
+}
+
+Result<std::span<const float>> Model::Logits(uint32_t first, uint32_t count, ThreadPool& pool) {
+  ComputeLogits(first, count, pool);
+  return ReadLogits();
 }
 
 }  // namespace infercept

@@ -74,9 +74,16 @@ class Model {
   // vocabulary.
   void Forward(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool);
 
-  // Logits of logit_rows [first, first + count) of the last Forward: [count][vocabulary_size],
-  // in memory of the host, valid until the next call. Waits for the device: kDevice. REQUIRES:
-  // count <= logit_rows_max().
+  // Enqueues the logits of logit_rows [first, first + count) of the last Forward, for both of the
+  // next two. REQUIRES: count <= logit_rows_max().
+  void ComputeLogits(uint32_t first, uint32_t count, ThreadPool& pool);
+  // They in memory of the host, [count][vocabulary_size], valid until the next ones are computed.
+  // Waits for the device: kDevice.
+  Result<std::span<const float>> ReadLogits();
+  // Enqueues what `rows` ask for to be sampled from them. REQUIRES: the device is not the host; as
+  // many rows as `count`.
+  void Sample(SampleRows rows) const;
+  // The first two in one.
   Result<std::span<const float>> Logits(uint32_t first, uint32_t count, ThreadPool& pool);
   uint32_t logit_rows_max() const { return workspace_.logit_rows_max(); }
 
@@ -89,6 +96,7 @@ class Model {
   Status CreateRopeTables(ThreadPool& pool);
   void RunLayers(const ForwardInput& input, const KvStorage& storage, ThreadPool& pool);
   void Embed(const ForwardPass& pass) const;
+  void PickAwaited(const TokenPicks& awaited) const;
 
   // Constant after construction.
   ModelSpec spec_;
@@ -107,7 +115,8 @@ class Model {
   Workspace workspace_;
   WantedRows wanted_;
   DecodeGraphs graphs_;
-  uint32_t logit_rows_ = 0;  // in workspace_.logit_inputs
+  uint32_t logit_rows_ = 0;       // in workspace_.logit_inputs
+  uint32_t computed_logits_ = 0;  // rows in workspace_.logits
 };
 
 }  // namespace infercept

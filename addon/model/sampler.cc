@@ -25,15 +25,8 @@ struct Better {
   }
 };
 
-bool HasPenalties(const SamplingParams& params) {
-  return params.repetition_penalty != 1 || params.presence_penalty != 0 ||
-         params.frequency_penalty != 0;
-}
-
-void ApplyPenalties(std::span<const TokenId> context, const SamplingParams& params,
+void ApplyPenalties(std::span<const TokenId> recent, const SamplingParams& params,
                     SamplerScratch& scratch) {
-  const size_t window = std::min<size_t>(context.size(), params.penalty_tokens);
-  const std::span<const TokenId> recent = context.last(window);
   for (const TokenId token : recent) ++scratch.occurrences[static_cast<size_t>(token)];
   for (const TokenId token : recent) {
     uint32_t& occurrences = scratch.occurrences[static_cast<size_t>(token)];
@@ -46,11 +39,12 @@ void ApplyPenalties(std::span<const TokenId> context, const SamplingParams& para
   }
 }
 
-void AdjustLogits(std::span<const float> logits, std::span<const TokenId> context,
-                  const SamplingParams& params, SamplerScratch& scratch) {
+void AdjustLogits(std::span<const float> logits, const SampleRequest& request,
+                  SamplerScratch& scratch) {
+  const SamplingParams& params = *request.params;
   std::transform(logits.begin(), logits.end(), scratch.logits.begin(),
                  [](float logit) { return std::isnan(logit) ? kMinusInfinity : logit; });
-  if (HasPenalties(params)) ApplyPenalties(context, params, scratch);
+  ApplyPenalties(request.recent, params, scratch);
   for (const auto& [token, bias] : params.logit_bias) {
     scratch.logits[static_cast<size_t>(token)] += bias;
   }
@@ -172,8 +166,7 @@ TokenId Draw(std::span<const float> weights, TokenId best, double uniform) {
   return static_cast<TokenId>(last);
 }
 
-TokenId DrawFiltered(std::span<const TokenId> context, const SamplingParams& params,
-                     SamplerScratch& scratch) {
+TokenId DrawFiltered(const SamplingParams& params, double uniform, SamplerScratch& scratch) {
   for (float& logit : scratch.logits) logit /= params.temperature;
   const std::span<const float> logits = scratch.logits;
   const TokenId best = BestToken(logits);
@@ -191,7 +184,7 @@ TokenId DrawFiltered(std::span<const TokenId> context, const SamplingParams& par
   for (size_t i = static_cast<size_t>(cutoff) + 1; i < logits.size(); ++i) {
     if (logits[i] == logits[static_cast<size_t>(cutoff)]) scratch.weights[i] = 0;
   }
-  return Draw(scratch.weights, best, UniformDraw(params.seed, context.size()));
+  return Draw(scratch.weights, best, uniform);
 }
 
 // Natural logarithm of the sum of exp(logit). Adds up weights, whose errors are of both signs.
@@ -226,16 +219,47 @@ void SamplerScratch::Reserve(uint32_t vocabulary_size) {
   occurrences.resize(vocabulary_size);
 }
 
-void Sample(std::span<const float> logits, std::span<const TokenId> context,
-            const SamplingParams& params, SamplerScratch& scratch, SampleResult& result) {
-  IC_CHECK(!logits.empty());
+bool HasPenalties(const SamplingParams& params) {
+  return params.repetition_penalty != 1 || params.presence_penalty != 0 ||
+         params.frequency_penalty != 0;
+}
+
+namespace {
+
+// The end of the context that penalties look at, with room for so many tokens to come.
+std::span<const TokenId> Recent(std::span<const TokenId> context, const SamplingParams& params,
+                                uint32_t to_come) {
+  if (!HasPenalties(params) || params.penalty_tokens <= to_come) return {};
+  return context.last(std::min<size_t>(context.size(), params.penalty_tokens - to_come));
+}
+
+}  // namespace
+
+SampleRequest RequestSample(std::span<const TokenId> context, const SamplingParams& params) {
+  return {.params = &params,
+          .recent = Recent(context, params, 0),
+          .uniform = UniformDraw(params.seed, context.size())};
+}
+
+SampleRequest RequestSampleAhead(std::span<const TokenId> context, const SamplingParams& params) {
+  return {.params = &params,
+          .recent = Recent(context, params, 1),
+          .lacks_newest = HasPenalties(params) && params.penalty_tokens > 0,
+          .uniform = UniformDraw(params.seed, context.size() + 1)};
+}
+
+void Sample(std::span<const float> logits, const SampleRequest& request, SamplerScratch& scratch,
+            SampleResult& result) {
+  IC_CHECK(!logits.empty() && !request.lacks_newest);
+  const SamplingParams& params = *request.params;
   scratch.Reserve(static_cast<uint32_t>(logits.size()));
   const bool greedy = params.temperature <= 0;
   if (greedy && !HasPenalties(params) && params.logit_bias.empty()) {
     result.token = BestToken(logits);
   } else {
-    AdjustLogits(logits, context, params, scratch);
-    result.token = greedy ? BestToken(scratch.logits) : DrawFiltered(context, params, scratch);
+    AdjustLogits(logits, request, scratch);
+    result.token =
+        greedy ? BestToken(scratch.logits) : DrawFiltered(params, request.uniform, scratch);
   }
   result.logprob = 0;
   result.top.clear();

@@ -29,11 +29,26 @@ struct SampleResult {
   std::vector<TokenLogprob> top;  // params.logprobs of them, most probable first; equal ones by id
 };
 
-// `context`: all tokens of the sequence so far; the penalties look at the last
-// params.penalty_tokens of them. The draw depends on (params.seed, context.size()). Equal logits:
-// the smallest id wins. NaN counts as minus infinity. REQUIRES: logits is not empty; ids in context
-// and logit_bias are below logits.size().
-void Sample(std::span<const float> logits, std::span<const TokenId> context,
-            const SamplingParams& params, SamplerScratch& scratch, SampleResult& result);
+// What one token is sampled by, logits aside.
+struct SampleRequest {
+  const SamplingParams* params = nullptr;
+  std::span<const TokenId> recent;  // what penalties look at; none, if there are no penalties
+  bool lacks_newest = false;        // the last of them is not known yet, and missing
+  double uniform = 0;               // the draw from [0, 1)
+};
+
+// Of a sequence's next token. `context`: all of its tokens so far; the penalties look at the last
+// params.penalty_tokens of them. The draw depends on (params.seed, context.size()).
+SampleRequest RequestSample(std::span<const TokenId> context, const SamplingParams& params);
+// The same where the context goes on with a token that is not known yet.
+SampleRequest RequestSampleAhead(std::span<const TokenId> context, const SamplingParams& params);
+
+// Whether penalties change anything.
+bool HasPenalties(const SamplingParams& params);
+
+// Equal logits: the smallest id wins. NaN counts as minus infinity. REQUIRES: logits is not empty;
+// ids in request.recent, which lacks nothing, and logit_bias are below logits.size().
+void Sample(std::span<const float> logits, const SampleRequest& request, SamplerScratch& scratch,
+            SampleResult& result);
 
 }  // namespace infercept

@@ -20,7 +20,7 @@ struct SamplingParams {
   float presence_penalty = 0;     // subtracted once from tokens that occurred
   float frequency_penalty = 0;    // subtracted per occurrence
   uint32_t penalty_tokens = 256;  // of the context, counted from its end, that penalties look at
-  std::vector<std::pair<TokenId, float>> logit_bias{};  // added to logits
+  std::vector<std::pair<TokenId, float>> logit_bias{};  // added to logits; no token twice
   uint64_t seed = 0;      // draw i of the sequence depends on (seed, position) alone
   int32_t logprobs = -1;  // -1: none; 0: of the sampled token; n: and the n most probable ones
 };

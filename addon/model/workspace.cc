@@ -44,6 +44,7 @@ Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
   const size_t rows = limits.rows;
   const size_t choices = rows * h.experts.used;
   space.expert_rows = ExpertRows(static_cast<uint32_t>(choices), h.experts.count);
+  const size_t logits = size_t{space.logit_rows_max_} * h.vocabulary_size;
   const std::pair<float**, size_t> regions[] = {
       {&space.residual, rows * h.width},
       {&space.normed, rows * h.width},
@@ -57,7 +58,8 @@ Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
       {&space.expert_inputs, choices * h.width},
       {&space.expert_outputs, choices * h.width},
       {&space.logit_inputs, rows * h.width},
-      {&space.logits, size_t{space.logit_rows_max_} * h.vocabulary_size},
+      {&space.logits, logits},
+      {&space.adjusted_logits, device.properties().is_host ? 0 : logits},
   };
   const size_t scratch =
       std::max(MatMulScratchBytes(ops, spec.tensors, limits.rows),
@@ -80,8 +82,7 @@ Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
   space.scratch = std::span(next, scratch);
   space.host_logits = space.logits;
   if (device.properties().is_host) return space;
-  Result<Arena> host =
-      device.AllocatePinned(sizeof(float) * space.logit_rows_max_ * h.vocabulary_size, kPurpose);
+  Result<Arena> host = device.AllocatePinned(sizeof(float) * logits, kPurpose);
   if (!host.ok()) return host.status();
   space.host_ = std::move(host).Take();
   space.host_logits = reinterpret_cast<float*>(space.host_.data());

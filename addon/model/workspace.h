@@ -47,8 +47,10 @@ class Workspace {
   ExpertRows expert_rows;
   float* logit_inputs = nullptr;  // [rows_max][width], final norm applied
   float* logits = nullptr;        // [logit_rows_max][vocabulary_size]
-  float* host_logits = nullptr;   // the same in memory of the host; on the CPU the very same
-  std::span<std::byte> scratch;   // for MatMul and Attention
+  // Only where the device is not the host: for sampling there.
+  float* adjusted_logits = nullptr;  // [logit_rows_max][vocabulary_size]
+  float* host_logits = nullptr;      // the same in memory of the host; on the CPU the very same
+  std::span<std::byte> scratch;      // for MatMul and Attention
 
  private:
   Arena arena_;

@@ -24,59 +24,89 @@ struct Problem {
   std::vector<uint32_t> mask;  // empty: all
 };
 
-std::vector<cuda::SampleResult> SampleOnDevice(const std::vector<Problem>& problems) {
+std::vector<SampleResult> SampleOnDevice(const std::vector<Problem>& problems) {
   const size_t vocabulary = problems.front().logits.size();
   const size_t stride = vocabulary + 3;
   std::vector<float> logits(problems.size() * stride, 1000.0f);
-  std::vector<cuda::SampleRow> rows;
+  std::vector<SampleRow> rows;
   std::vector<TokenId> recent;
-  std::vector<cuda::TokenBias> biases;
+  std::vector<TokenBias> biases;
   std::vector<DeviceArray<uint32_t>> masks;
+  uint32_t top_count = 0;
   for (size_t i = 0; i < problems.size(); ++i) {
     const auto& [row_logits, context, params, mask] = problems[i];
     std::copy(row_logits.begin(), row_logits.end(),
               logits.begin() + static_cast<ptrdiff_t>(i * stride));
-    cuda::SampleRow row = {.temperature = params.temperature,
-                           .top_k = params.top_k,
-                           .top_p = params.top_p,
-                           .min_p = params.min_p,
-                           .repetition_penalty = params.repetition_penalty,
-                           .presence_penalty = params.presence_penalty,
-                           .frequency_penalty = params.frequency_penalty};
+    SampleRow row = {.temperature = params.temperature,
+                     .top_k = params.top_k,
+                     .top_p = params.top_p,
+                     .min_p = params.min_p,
+                     .repetition_penalty = params.repetition_penalty,
+                     .presence_penalty = params.presence_penalty,
+                     .frequency_penalty = params.frequency_penalty};
+    const SampleRequest request = RequestSample(context, params);
     row.recent_first = static_cast<uint32_t>(recent.size());
-    row.recent_count =
-        static_cast<uint32_t>(std::min<size_t>(params.penalty_tokens, context.size()));
-    recent.insert(recent.end(), context.end() - row.recent_count, context.end());
+    row.recent_count = static_cast<uint32_t>(request.recent.size());
+    recent.insert(recent.end(), request.recent.begin(), request.recent.end());
     row.bias_first = static_cast<uint32_t>(biases.size());
     row.bias_count = static_cast<uint32_t>(params.logit_bias.size());
     for (const auto& [token, bias] : params.logit_bias) biases.push_back({token, bias});
-    row.uniform = UniformDraw(params.seed, context.size());
+    row.uniform = request.uniform;
     if (!mask.empty()) row.mask = masks.emplace_back(mask).data();
     row.wants_logprob = params.logprobs >= 0;
+    row.top_first = top_count;
+    row.top_count = static_cast<uint32_t>(std::max(params.logprobs, 0));
+    top_count += row.top_count;
     rows.push_back(row);
   }
   const DeviceArray<float> device_logits(logits);
-  const DeviceArray<cuda::SampleRow> device_rows(rows);
+  const DeviceArray<SampleRow> device_rows(rows);
   const DeviceArray<TokenId> device_recent(recent);
-  const DeviceArray<cuda::TokenBias> device_biases(biases);
+  const DeviceArray<TokenBias> device_biases(biases);
   DeviceArray<float> adjusted(problems.size() * vocabulary, NAN);
-  DeviceArray<cuda::SampleResult> results(problems.size(), cuda::SampleResult{-1, NAN});
-  cuda::Sample({device_logits.data(), stride, static_cast<uint32_t>(vocabulary), device_rows.data(),
-                device_recent.data(), device_biases.data(), adjusted.data(), results.data()},
-               static_cast<uint32_t>(problems.size()), kNullStream);
-  return results.Read();
+  DeviceArray<RowSample> samples(problems.size(), RowSample{-1, NAN});
+  DeviceArray<RowSample> top(top_count, RowSample{-2, NAN});
+  cuda::Sample(
+      {device_logits.data(), stride, static_cast<uint32_t>(vocabulary), device_rows.data(),
+       device_recent.data(), device_biases.data(), adjusted.data(), samples.data(), top.data()},
+      static_cast<uint32_t>(problems.size()), kNullStream);
+  std::vector<SampleResult> results;
+  for (const RowSample& sample : samples.Read())
+    results.push_back({sample.token, sample.logprob, {}});
+  const std::vector<RowSample> all = top.Read();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    for (uint32_t k = 0; k < rows[i].top_count; ++k) {
+      const auto& [token, logprob] = all[rows[i].top_first + k];
+      results[i].top.push_back({token, logprob});
+    }
+  }
+  return results;
 }
 
 SampleResult SampleOnHost(const Problem& problem) {
   SamplerScratch scratch;
   SampleResult result;
-  std::vector<float> logits = problem.logits;
-  Sample(logits, problem.context, problem.params, scratch, result);
+  Sample(problem.logits, RequestSample(problem.context, problem.params), scratch, result);
   return result;
 }
 
+// NaN has no place among the most probable tokens of the device: -1 stands where they are fewer.
+void ExpectSameTop(const Problem& problem, const std::vector<TokenLogprob>& top,
+                   std::vector<TokenLogprob> expected, const std::string& what) {
+  std::erase_if(expected, [&](const TokenLogprob& entry) {
+    return std::isnan(problem.logits[static_cast<size_t>(entry.token)]);
+  });
+  expected.resize(top.size(), {-1, 0});
+  for (size_t k = 0; k < top.size(); ++k) {
+    EXPECT_EQ(top[k].token, expected[k].token) << what << ", place " << k;
+    if (std::isfinite(expected[k].logprob)) {
+      EXPECT_NEAR(top[k].logprob, expected[k].logprob, 2e-5f) << what << ", place " << k;
+    }
+  }
+}
+
 void ExpectSameChoices(const std::vector<Problem>& problems, const std::string& what) {
-  const std::vector<cuda::SampleResult> results = SampleOnDevice(problems);
+  const std::vector<SampleResult> results = SampleOnDevice(problems);
   for (size_t i = 0; i < problems.size(); ++i) {
     const SampleResult expected = SampleOnHost(problems[i]);
     const SamplingParams& params = problems[i].params;
@@ -84,6 +114,7 @@ void ExpectSameChoices(const std::vector<Problem>& problems, const std::string& 
         << what << ", row " << i << ", temperature " << params.temperature << ", top-k "
         << params.top_k << ", top-p " << params.top_p << ", min-p " << params.min_p;
     EXPECT_NEAR(results[i].logprob, expected.logprob, 2e-5f) << what << ", row " << i;
+    ExpectSameTop(problems[i], results[i].top, expected.top, what + ", row " + std::to_string(i));
   }
 }
 
@@ -116,7 +147,8 @@ Problem RandomProblem(Random& random, uint32_t vocabulary) {
   params.top_p = kTopPs[random.Below(5)];
   params.min_p = kMinPs[random.Below(3)];
   params.seed = random.Next();
-  params.logprobs = random.Below(2) == 0 ? 0 : -1;
+  constexpr int32_t kLogprobs[] = {-1, 0, 3, 20};
+  params.logprobs = kLogprobs[random.Below(4)];
   if (random.Below(3) == 0) {
     params.repetition_penalty = 1.3f;
     params.presence_penalty = 0.5f;
@@ -170,7 +202,7 @@ TEST(CudaSample, EqualLogitsAreTakenById) {
       problem.params.seed = seed;
       problems.push_back(problem);
     }
-    for (const cuda::SampleResult& result : SampleOnDevice(problems)) {
+    for (const SampleResult& result : SampleOnDevice(problems)) {
       EXPECT_TRUE(result.token >= 0 && result.token < static_cast<TokenId>(top_k));
     }
     ExpectSameChoices(problems, "equal");
@@ -199,7 +231,7 @@ TEST(CudaSample, OnlyTokensOfTheMaskFollow) {
     problem.mask = {1u << 5, 0x80000001u, 1u << 3};  // 5, 32, 63, 67
     problems.push_back(problem);
   }
-  const std::vector<cuda::SampleResult> results = SampleOnDevice(problems);
+  const std::vector<SampleResult> results = SampleOnDevice(problems);
   for (size_t i = 0; i < problems.size(); ++i) {
     // As if no other logit were there.
     for (size_t token = 0; token < 70; ++token) {
@@ -209,6 +241,26 @@ TEST(CudaSample, OnlyTokensOfTheMaskFollow) {
     }
     EXPECT_EQ(results[i].token, SampleOnHost(problems[i]).token) << "row " << i;
   }
+}
+
+TEST(CudaSample, PicksTokensForTheNextStep) {
+  constexpr uint32_t kCount = 300;  // more than a block of threads
+  std::vector<RowSample> samples;
+  std::vector<TokenPick> picks;
+  std::vector<TokenId> expected(2 * kCount, -7);
+  for (uint32_t i = 0; i < kCount; ++i) {
+    samples.push_back({static_cast<TokenId>(1000 + i), 0});
+    picks.push_back({2 * i, kCount - 1 - i});
+    expected[2 * i] = static_cast<TokenId>(1000 + kCount - 1 - i);
+  }
+  ForEachOrder([&](const std::string& order) {
+    const DeviceArray<RowSample> device_samples(samples);
+    const DeviceArray<TokenPick> device_picks(picks);
+    DeviceArray<TokenId> target(2 * kCount, -7);
+    cuda::PickTokens(device_picks.data(), kCount, device_samples.data(), target.data(),
+                     kNullStream);
+    EXPECT_TRUE(target.Read() == expected) << order;
+  });
 }
 
 TEST(CudaSample, WrongShapesThrow) {

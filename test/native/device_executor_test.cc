@@ -1,6 +1,7 @@
 // The executor and the model on a device that delays and reorders what it may: whatever the
 // scheduler plans (swaps in both directions, copies on write, blocks used again), nothing touches
-// memory out of order, and the stories told are bit for bit those that the CPU tells.
+// memory out of order, and the stories told are bit for bit those that the CPU tells, with every
+// step begun before the one before it has finished or not.
 #include "device_model.h"
 #include "stories.h"
 #include "test.h"
@@ -48,6 +49,7 @@ TEST(DeviceExecutor, TellsTheStoriesThatTheCpuTells) {
   uint64_t swapped = 0;
   uint64_t operations = 0;
   uint64_t graphs = 0;
+  uint64_t voids = 0;
   for (uint64_t seed = 0; seed < 80; ++seed) {
     Rng random(seed);
     const std::vector<Story> told = stories::RandomStories(random, 20);
@@ -58,7 +60,7 @@ TEST(DeviceExecutor, TellsTheStoriesThatTheCpuTells) {
                       .block_tokens = world.block_tokens,
                       .hyperparameters = families[family]});
     Teller teller(tiny.model(), DType::kF16, tiny.pool, world, told);
-    const auto transcripts = teller.Tell();
+    const auto transcripts = seed / families.size() % 2 == 0 ? teller.Tell() : teller.TellAhead();
     ASSERT_TRUE(tiny.device.violations().empty())
         << "seed " << seed << ": " << tiny.device.violations()[0];
     const auto alone = stories::TellAlone(*cpus[family], told, stories::kContextMax);
@@ -69,9 +71,11 @@ TEST(DeviceExecutor, TellsTheStoriesThatTheCpuTells) {
     swapped += teller.Stats().swapped_in_blocks;
     operations += tiny.device.submitted();
     graphs += tiny.device.launched_graphs();
+    voids += teller.voids();
   }
   EXPECT_GT(swapped, 100u);
   EXPECT_GT(graphs, 100u);
+  EXPECT_GT(voids, 100u);
   EXPECT_GT(operations, 50'000u);
 }
 
@@ -114,6 +118,32 @@ TEST(DeviceExecutor, ADeviceThatFailsIsATypedError) {
     fixture.tiny.device.FailOperation(seed);
     const Status status = fixture.executor->Execute(plan, fixture.result);
     EXPECT_TRUE(status.ok() || status.code() == StatusCode::kDevice) << status.DebugString();
+    failed += !status.ok();
+  }
+  EXPECT_GT(failed, 30u);
+}
+
+// Of two steps under way, whose second one awaits the first one's token: what fails in either is
+// said at the latest where the host waits for it, and nothing waits for ever.
+TEST(DeviceExecutor, AFailureAheadIsSaidWhereTheStepFinishes) {
+  uint64_t failed = 0;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    Fixture fixture(seed);
+    StepPlan first;
+    AddSlice(first, kSeq, 0, kPrompt, Blocks({1, 2, 3}));
+    StepPlan second;
+    second.swap_out = {{BlockId{7}, BlockId{0}}};
+    AddSlice(second, kSeq, 10, {kAwaitedToken}, Blocks({1, 2, 3}));
+    second.awaited = {{.row = 0, .sample = 0}};
+    fixture.tiny.device.FailOperation(2 * seed);
+    Status status = fixture.executor->Begin(first);
+    if (status.ok()) status = fixture.executor->Begin(second);
+    for (uint32_t i = 0; i < 2 && status.ok(); ++i) {
+      status = fixture.executor->Finish(fixture.result);
+      EXPECT_TRUE(!status.ok() || fixture.result.sampled.size() == 1);
+    }
+    EXPECT_TRUE(status.ok() || status.code() == StatusCode::kDevice) << status.DebugString();
+    EXPECT_TRUE(fixture.tiny.device.violations().empty());
     failed += !status.ok();
   }
   EXPECT_GT(failed, 30u);

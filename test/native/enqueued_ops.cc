@@ -5,8 +5,39 @@
 
 #include "device/op_accesses.h"
 #include "model/decode_graphs.h"
+#include "model/sampler.h"
 
 namespace infercept::test {
+namespace {
+
+void SampleRowOnHost(const SampleRows& rows, uint32_t vocabulary, size_t i) {
+  const SampleRow& row = rows.rows[i];
+  IC_CHECK(row.mask == nullptr);
+  SamplingParams params = {.temperature = row.temperature,
+                           .top_k = row.top_k,
+                           .top_p = row.top_p,
+                           .min_p = row.min_p,
+                           .repetition_penalty = row.repetition_penalty,
+                           .presence_penalty = row.presence_penalty,
+                           .frequency_penalty = row.frequency_penalty};
+  for (const TokenBias& bias : rows.biases.subspan(row.bias_first, row.bias_count)) {
+    params.logit_bias.emplace_back(bias.token, bias.bias);
+  }
+  if (row.wants_logprob) params.logprobs = static_cast<int32_t>(row.top_count);
+  const SampleRequest request = {.params = &params,
+                                 .recent = rows.recent.subspan(row.recent_first, row.recent_count),
+                                 .uniform = row.uniform};
+  SamplerScratch scratch;
+  SampleResult result;
+  Sample({rows.logits + i * vocabulary, vocabulary}, request, scratch, result);
+  rows.results[i] = {result.token, result.logprob};
+  result.top.resize(row.top_count, {-1, 0});
+  for (uint32_t k = 0; k < row.top_count; ++k) {
+    rows.top[row.top_first + k] = {result.top[k].token, result.top[k].logprob};
+  }
+}
+
+}  // namespace
 
 size_t EnqueuedOps::PackedBytes(DType dtype, uint32_t rows, uint32_t columns) const {
   const size_t packed = inner_.PackedBytes(dtype, rows, columns);
@@ -176,6 +207,26 @@ void EnqueuedOps::Attention(const float* query, size_t query_stride,
         DescribeAttention(query, query_stride, arrays->slices().subspan(first, there.size()), heads,
                           cache, rules, out, out_stride, scratch, list);
       });
+}
+
+void EnqueuedOps::Sample(const SampleRows& rows, uint32_t vocabulary) const {
+  stream_.Launch(
+      "Sample",
+      [=](NativeStream) {
+        for (size_t i = 0; i < rows.rows.size(); ++i) SampleRowOnHost(rows, vocabulary, i);
+      },
+      [=](AccessList& list) { DescribeSample(rows, vocabulary, list); });
+}
+
+void EnqueuedOps::PickTokens(const TokenPicks& picks, std::span<TokenId> target) const {
+  stream_.Launch(
+      "PickTokens",
+      [=](NativeStream) {
+        for (const TokenPick& pick : picks.picks) {
+          target[pick.target] = picks.samples[pick.sample].token;
+        }
+      },
+      [=](AccessList& list) { DescribePickTokens(picks, target, list); });
 }
 
 }  // namespace infercept::test

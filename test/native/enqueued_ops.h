@@ -49,6 +49,10 @@ class EnqueuedOps final : public Ops {
   void Attention(const float* query, size_t query_stride, std::span<const AttentionSlice> slices,
                  uint32_t heads, const PagedKv& cache, const AttentionRules& rules, float* out,
                  size_t out_stride, std::span<std::byte> scratch, ThreadPool& pool) const override;
+  // By model/sampler.h.
+  void Sample(const SampleRows& rows, uint32_t vocabulary) const override;
+  std::span<TokenId> BoundTokens() const override { return arrays_.TokensOnDevice(); }
+  void PickTokens(const TokenPicks& picks, std::span<TokenId> target) const override;
 
  private:
   const Ops& inner_;

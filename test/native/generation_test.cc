@@ -47,8 +47,11 @@ class Speaker {
   Step Say(TokenId token, SeqId seq = kSeq) {
     std::vector<float> logits(kVocabulary);
     logits[static_cast<size_t>(token)] = 1;
+    SampleResult sample;
+    const TokenRequest request = table_.Request(seq);
+    Sample(logits, request.sample, scratch_, sample);
     Observation observation;
-    table_.Observe(seq, logits, scratch_, observation);
+    table_.Observe(seq, request.revision, sample, observation);
     Step step{observation.sampled.outcome, observation.token.text, {}};
     EXPECT_EQ(observation.sampled.token, token);
     for (const MatchEvent& match : observation.matches) step.matches.push_back(match.text);
@@ -247,13 +250,57 @@ TEST(Generation, RefusesWhatWouldReachOutside) {
   EXPECT_EQ(append({1, 2, 3}), StatusCode::kOk);
 }
 
+// Two tokens are asked for, the second while the first is being sampled; the first one ends, pauses
+// or cuts the turn.
+TEST(Generation, ATokenAfterTheEndWasNeverSaid) {
+  const auto second_outcome = [](TokenId first, const auto& between) {
+    Speaker speaker(WithTriggers({{.text = "!"}}));
+    GenerationTable& table = speaker.table();
+    const TokenRequest one = table.Request(kSeq);
+    const TokenRequest two = table.RequestAhead(kSeq);
+    Observation observation;
+    table.Observe(kSeq, one.revision, {first, 0, {}}, observation);
+    between(table);
+    const size_t said = table.Contains(kSeq) ? table[kSeq].context().size() : 0;
+    table.events().clear();
+    table.Observe(kSeq, two.revision, {'b', 0, {}}, observation);
+    table.Publish(observation);
+    const bool is_void = observation.sampled.outcome == Outcome::kVoid;
+    EXPECT_EQ(table.events().empty(), is_void);
+    EXPECT_EQ(table.Contains(kSeq) ? table[kSeq].context().size() : 0, said + !is_void);
+    EXPECT_EQ(observation.sampled.seq, kSeq);
+    return observation.sampled.outcome;
+  };
+  const auto nothing = [](GenerationTable&) {};
+  EXPECT_EQ(second_outcome('a', nothing), Outcome::kContinue);
+  EXPECT_EQ(second_outcome(kStop, nothing), Outcome::kVoid);
+  EXPECT_EQ(second_outcome('!', nothing), Outcome::kVoid);
+  EXPECT_EQ(second_outcome('a', [](GenerationTable& table) { table.Rewind(kSeq, 1); }),
+            Outcome::kVoid);
+  EXPECT_EQ(
+      second_outcome('!',
+                     [](GenerationTable& table) {
+                       EXPECT_TRUE(table.AppendReturned(kSeq, std::vector<TokenId>{'c'}).ok());
+                     }),
+      Outcome::kVoid);
+  EXPECT_EQ(second_outcome(kStop, [](GenerationTable& table) { table.Erase(kSeq); }),
+            Outcome::kVoid);
+}
+
+TEST(Generation, RefusesABiasForATokenTwice) {
+  GenerationTable table(Ascii(), kVocabulary, 100);
+  Turn turn;
+  turn.sampling.logit_bias = {{5, 1.0f}, {6, 1.0f}, {5, -1.0f}};
+  EXPECT_EQ(table.BeginTurn(kSeq, turn, std::vector<TokenId>{1}).code(),
+            StatusCode::kInvalidArgument);
+}
+
 TEST(Generation, EventsStandInOrder) {
   Speaker speaker(WithTriggers({{.text = "a", .action = TriggerAction::kPauseAtStop}}));
-  std::vector<float> logits(kVocabulary);
-  logits['a'] = 1;
-  SamplerScratch scratch;
+  SampleResult sample;
+  sample.token = 'a';
   Observation observation;
-  speaker.table().Observe(kSeq, logits, scratch, observation);
+  speaker.table().Observe(kSeq, speaker.generation().revision(), sample, observation);
   speaker.table().Publish(observation);
   const std::vector<Event>& events = speaker.table().events();
   ASSERT_EQ(events.size(), 2u);

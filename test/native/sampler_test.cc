@@ -18,7 +18,7 @@ TokenId SampleOne(const std::vector<float>& logits, const std::vector<TokenId>& 
                   const SamplingParams& params) {
   SamplerScratch scratch;
   SampleResult result;
-  Sample(logits, context, params, scratch, result);
+  Sample(logits, RequestSample(context, params), scratch, result);
   return result.token;
 }
 
@@ -139,7 +139,7 @@ TEST(Sampler, FrequenciesFollowTheSoftmax) {
   SamplerScratch scratch;
   SampleResult result;
   for (size_t i = 0; i < kDraws; ++i) {
-    Sample(logits, std::span(context).first(i), params, scratch, result);
+    Sample(logits, RequestSample(std::span(context).first(i), params), scratch, result);
     ++counts[static_cast<size_t>(result.token)];
   }
   double total = 0;
@@ -152,12 +152,33 @@ TEST(Sampler, FrequenciesFollowTheSoftmax) {
   EXPECT_LT(chi_square, 18.5);  // 99.9 % quantile with 4 degrees of freedom
 }
 
+// What is asked for ahead, with the token that was missing, is what is asked for when it is there.
+TEST(Sampler, AsksAheadForTheSame) {
+  const std::vector<TokenId> context = {4, 8, 15, 16, 23, 42};
+  for (const float penalty : {1.0f, 1.5f}) {
+    for (uint32_t window = 0; window < 8; ++window) {
+      const SamplingParams params = {
+          .repetition_penalty = penalty, .penalty_tokens = window, .seed = 3};
+      for (size_t known = 0; known < context.size(); ++known) {
+        const std::span<const TokenId> all(context);
+        const SampleRequest expected = RequestSample(all.first(known + 1), params);
+        const SampleRequest ahead = RequestSampleAhead(all.first(known), params);
+        std::vector<TokenId> recent(ahead.recent.begin(), ahead.recent.end());
+        if (ahead.lacks_newest) recent.push_back(context[known]);
+        EXPECT_TRUE(std::ranges::equal(recent, expected.recent)) << "window " << window;
+        EXPECT_EQ(ahead.uniform, expected.uniform);
+        EXPECT_EQ(recent.empty(), penalty == 1 || window == 0);
+      }
+    }
+  }
+}
+
 TEST(Sampler, ReportsTheModelsOwnLogprobs) {
   const std::vector<float> logits = {std::log(0.1f), std::log(0.6f), std::log(0.3f)};
   SamplerScratch scratch;
   SampleResult result;
-  Sample(logits, std::vector<TokenId>{}, {.logit_bias = {{0, 9.0f}}, .logprobs = 2}, scratch,
-         result);
+  const SamplingParams params = {.logit_bias = {{0, 9.0f}}, .logprobs = 2};
+  Sample(logits, RequestSample({}, params), scratch, result);
   EXPECT_EQ(result.token, 0);
   EXPECT_NEAR(result.logprob, std::log(0.1), 1e-5);
   ASSERT_EQ(result.top.size(), 2u);

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "engine/generation.h"
 #include "engine/model_executor.h"
+#include "engine/step.h"
 #include "sched/scheduler.h"
 #include "tiny_model.h"
 
@@ -32,6 +33,7 @@ struct Story {
   std::vector<Pause> pauses;
   uint32_t max_tokens = 1;
   uint32_t arrival_step = 0;
+  SamplingParams sampling = {.logprobs = 5};
 };
 
 struct World {
@@ -61,6 +63,19 @@ inline std::vector<TokenId> RandomTokens(Rng& random, uint32_t count) {
   return tokens;
 }
 
+// Every third one takes the best token, the others draw and look back; every third one so far that
+// no device samples it.
+inline SamplingParams StorySampling(uint32_t number) {
+  SamplingParams sampling = {.seed = number, .logprobs = 5};
+  if (number % 3 == 0) return sampling;
+  sampling.temperature = 1;
+  sampling.top_k = 40;
+  sampling.repetition_penalty = 1.5f;
+  sampling.presence_penalty = 0.5f;
+  sampling.penalty_tokens = number % 3 == 1 ? 8 : 1'000'000;
+  return sampling;
+}
+
 // Stories that begin alike, so that blocks are shared.
 inline std::vector<Story> RandomStories(Rng& random, uint32_t prefix_tokens) {
   const std::vector<TokenId> prefix = RandomTokens(random, random.Below(prefix_tokens));
@@ -71,6 +86,7 @@ inline std::vector<Story> RandomStories(Rng& random, uint32_t prefix_tokens) {
     story.prompt.insert(story.prompt.end(), own.begin(), own.end());
     story.arrival_step = random.Below(8);
     story.max_tokens = 2 + random.Below(10);
+    story.sampling = StorySampling(static_cast<uint32_t>(&story - stories.data()));
     for (uint32_t after = 1 + random.Below(3); after < story.max_tokens;
          after += 1 + random.Below(4)) {
       story.pauses.push_back({after, RandomTokens(random, random.Below(9)), random.Below(12)});
@@ -129,6 +145,34 @@ class Teller {
     return transcripts_;
   }
 
+  // The same with every step begun before the one before it has finished. What comes from outside
+  // waits until none is under way, which would pause a story too late: each pause is the end of a
+  // turn here.
+  std::vector<Transcript> TellAhead() {
+    TimedExecutor executor(*executor_);
+    StepClock clock(step_);
+    StepsAhead steps(scheduler_, executor, clock);
+    for (step_ = 0; finished_ < stories_.size(); ++step_) {
+      IC_CHECK(step_ < 20000);
+      if (HearsFromOutside()) {
+        IC_CHECK(steps.Finish().ok());
+        RecordTurns();
+        ReleaseTold();
+        SubmitTurns();
+        WakeTurns();
+      }
+      IC_CHECK(steps.Step().ok());
+      scheduler_.CheckIntegrity();
+      RecordTurns();
+    }
+    IC_CHECK(scheduler_.kv().available() == scheduler_.kv().config().device_blocks);
+    voids_ = executor.voids;
+    return transcripts_;
+  }
+
+  // Tokens that were sampled for nobody.
+  uint64_t voids() const { return voids_; }
+
   const SchedulerStats& Stats() { return stats_ = scheduler_.Stats(); }
 
  private:
@@ -146,14 +190,107 @@ class Teller {
     return config;
   }
 
+  // Every step takes as long as every other.
+  class TimedExecutor final : public Executor {
+   public:
+    explicit TimedExecutor(Executor& executor) : executor_(executor) {}
+    Status Execute(const StepPlan& plan, StepResult& result) override {
+      return executor_.Execute(plan, result);
+    }
+    bool runs_ahead() const override { return true; }
+    Status Begin(const StepPlan& plan) override { return executor_.Begin(plan); }
+    Status Finish(StepResult& result) override {
+      Status status = executor_.Finish(result);
+      result.compute = result.total = kStep;
+      result.swap_in = result.swap_out = kStep / 10;
+      for (const SampledToken& sampled : result.sampled) voids += sampled.outcome == Outcome::kVoid;
+      return status;
+    }
+    uint64_t voids = 0;
+
+   private:
+    Executor& executor_;
+  };
+
+  class StepClock final : public Clock {
+   public:
+    explicit StepClock(const uint32_t& step) : step_(step) {}
+    Nanos Now() override { return step_ * kStep; }
+    void Advance(Nanos) override {}
+
+   private:
+    const uint32_t& step_;
+  };
+
   Nanos now() const { return step_ * kStep; }
+
+  bool HearsFromOutside() const {
+    return !told_.empty() || (!wake_.empty() && wake_.begin()->first <= step_) ||
+           std::ranges::find(stories_, step_, &Story::arrival_step) != stories_.end();
+  }
+
+  // The turn that ends where the story pauses next.
+  Turn NextTurn(uint32_t story) const {
+    const Story& all = stories_[story];
+    const bool last = next_pause_[story] == all.pauses.size();
+    const uint32_t end = last ? all.max_tokens : all.pauses[next_pause_[story]].after_tokens;
+    Turn turn;
+    turn.max_tokens = end - static_cast<uint32_t>(transcripts_[story].size());
+    turn.sampling = all.sampling;
+    return turn;
+  }
+
+  void SubmitTurns() {
+    for (uint32_t i = 0; i < stories_.size(); ++i) {
+      if (stories_[i].arrival_step != step_) continue;
+      IC_CHECK(generations_.BeginTurn(SeqId{i}, NextTurn(i), stories_[i].prompt).ok());
+      IC_CHECK(scheduler_.Submit(SeqId{i}, stories_[i].prompt, 0, true, now()).ok());
+    }
+  }
+
+  void WakeTurns() {
+    for (auto entry = wake_.begin(); entry != wake_.end() && entry->first <= step_;
+         entry = wake_.erase(entry)) {
+      const uint32_t story = entry->second;
+      const Pause& pause = stories_[story].pauses[next_pause_[story]++];
+      IC_CHECK(generations_.BeginTurn(SeqId{story}, NextTurn(story), pause.returned).ok());
+      IC_CHECK(scheduler_.Resume(SeqId{story}, pause.returned, true, now()).ok());
+    }
+  }
+
+  void RecordTurns() {
+    for (const Event& event : generations_.events()) {
+      if (const auto* token = std::get_if<TokenEvent>(&event)) AppendToken(*token);
+    }
+    generations_.events().clear();
+    for (const SchedulerEvent& event : scheduler_.TakeEvents()) {
+      const auto* finish = std::get_if<FinishEvent>(&event);
+      if (finish == nullptr) continue;
+      const uint32_t story = Index(finish->seq);
+      if (next_pause_[story] == stories_[story].pauses.size()) {
+        told_.push_back(finish->seq);
+      } else {
+        const Pause& pause = stories_[story].pauses[next_pause_[story]];
+        wake_.emplace(step_ + pause.steps + 1, story);
+      }
+    }
+  }
+
+  void ReleaseTold() {
+    for (const SeqId seq : told_) {
+      IC_CHECK(scheduler_.Release(seq).ok());
+      generations_.Erase(seq);
+    }
+    finished_ += told_.size();
+    told_.clear();
+  }
 
   void Submit() {
     for (uint32_t i = 0; i < stories_.size(); ++i) {
       if (stories_[i].arrival_step != step_) continue;
       Turn turn;
       turn.max_tokens = stories_[i].max_tokens;
-      turn.sampling.logprobs = 5;
+      turn.sampling = stories_[i].sampling;
       IC_CHECK(generations_.BeginTurn(SeqId{i}, turn, stories_[i].prompt).ok());
       IC_CHECK(scheduler_.Submit(SeqId{i}, stories_[i].prompt, 0, false, now()).ok());
     }
@@ -182,12 +319,16 @@ class Teller {
     }
   }
 
-  void RecordToken(const TokenEvent& event) {
-    const uint32_t story = Index(event.seq);
+  void AppendToken(const TokenEvent& event) {
     Sampled sampled{event.token, {}};
     for (const TokenLogprob& top : event.top)
       sampled.logprob_bits.push_back(std::bit_cast<uint32_t>(top.logprob));
-    transcripts_[story].push_back(sampled);
+    transcripts_[Index(event.seq)].push_back(sampled);
+  }
+
+  void RecordToken(const TokenEvent& event) {
+    const uint32_t story = Index(event.seq);
+    AppendToken(event);
     const auto& pauses = stories_[story].pauses;
     if (next_pause_[story] == pauses.size()) return;
     const Pause& pause = pauses[next_pause_[story]];
@@ -208,6 +349,8 @@ class Teller {
   std::multimap<uint32_t, uint32_t> wake_;  // step -> story
   uint32_t step_ = 0;
   size_t finished_ = 0;
+  std::vector<SeqId> told_;  // finished, and not released yet
+  uint64_t voids_ = 0;
 };
 
 // Each in ample memory, by itself.

@@ -15,6 +15,7 @@
 #include "base/types.h"
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/stream.h"
+#include "kernels/sampling.h"
 #include "kernels/tensor_view.h"
 
 namespace infercept::cuda {
@@ -175,34 +176,7 @@ void SoftCap(float cap, size_t count, float* x, Stream stream);
 
 // --- sample.cu ---
 
-struct TokenBias {
-  TokenId token = 0;
-  float bias = 0;
-};
-
-// How one row's token is chosen (model/sampling_params.h). Lies in device memory.
-struct SampleRow {
-  float temperature = 0;  // 0: the best token
-  uint32_t top_k = 0;
-  float top_p = 1;
-  float min_p = 0;
-  float repetition_penalty = 1;
-  float presence_penalty = 0;
-  float frequency_penalty = 0;
-  uint32_t recent_first = 0;  // in SampleCall::recent: what penalties look at
-  uint32_t recent_count = 0;
-  uint32_t bias_first = 0;  // in SampleCall::biases; no token twice
-  uint32_t bias_count = 0;
-  double uniform = 0;              // the row's draw from [0, 1)
-  const uint32_t* mask = nullptr;  // [DivCeil(vocabulary, 32)] bit i: token i may follow; null: all
-  bool wants_logprob = false;
-};
-
-struct SampleResult {
-  TokenId token = 0;
-  float logprob = 0;  // 0 unless wanted; of the model's own distribution
-};
-
+// kernels/sampling.h says what rows ask for.
 struct SampleCall {
   const float* logits = nullptr;  // [rows] of vocabulary, logits_stride floats apart
   size_t logits_stride = 0;
@@ -211,10 +185,15 @@ struct SampleCall {
   const TokenId* recent = nullptr;    // of all rows; each below vocabulary
   const TokenBias* biases = nullptr;  // of all rows; each below vocabulary
   float* adjusted = nullptr;          // [rows][vocabulary], scratch
-  SampleResult* results = nullptr;    // [rows]
+  RowSample* results = nullptr;       // [rows]
+  RowSample* top = nullptr;           // of all rows
 };
 // NaN counts as minus infinity; of equal logits the smallest id is best.
 void Sample(const SampleCall& call, uint32_t rows, Stream stream);
+
+// target[picks[i].target] = samples[picks[i].sample].token.
+void PickTokens(const TokenPick* picks, uint32_t count, const RowSample* samples, TokenId* target,
+                Stream stream);
 
 // --- kv_write.cu ---
 

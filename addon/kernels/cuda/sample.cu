@@ -5,7 +5,8 @@
 // Roofline, per row of v logits: 4 v bytes per pass (8 v and 4 v written in the first one if logits
 // are adjusted); 2 passes for the best token and a free draw, 6 with top-k or top-p, all but the
 // first from the second-level cache. One multiprocessor takes at most 64 bytes per cycle from it: 5
-// us per pass for 128,256 logits. A step has one row per sequence, so rows run side by side.
+// us per pass for 128,256 logits. A step has one row per sequence, so rows run side by side. The
+// most probable tokens take a pass, and one thread's share of a pass for each.
 //
 // top-k and top-p keep a prefix of the order (higher logits first, equal ones by id), which ends at
 // a cutoff: the largest logit such that enough lies above it or equals it. It is found by three
@@ -388,11 +389,46 @@ __device__ __forceinline__ TokenId DrawFiltered(const SampleRow& sample, const R
 
 // ---- The kernel ----
 
-// Of the model's own distribution: before penalties, bias, mask and temperature.
-__device__ __forceinline__ float Logprob(const Row& row, TokenId token) {
+// Log probabilities of the model's own distribution: before penalties, bias, mask and temperature.
+struct Logprobs {
+  float largest;
+  float log_sum;
+
+  __device__ __forceinline__ float operator()(float logit) const {
+    return logit - largest - log_sum;
+  }
+};
+__device__ __forceinline__ Logprobs LogprobsOf(const Row& row) {
   const float largest = row[static_cast<uint32_t>(BestToken(row))];
   const double sum = SumFrom(row, row.count, MinusInfinity(), Weights{largest});
-  return row[static_cast<uint32_t>(token)] - largest - logf(static_cast<float>(sum));
+  return {largest, logf(static_cast<float>(sum))};
+}
+
+// The best of this thread's tokens that come after `before`, in the order of BestToken; 0: none.
+__device__ __forceinline__ uint64_t BestAfter(const Row& row, uint64_t before) {
+  uint64_t best = 0;
+  for (uint32_t i = threadIdx.x; i < row.count; i += kThreads) {
+    const float logit = row.logits[i];
+    if (logit != logit) continue;
+    const uint64_t key = uint64_t{KeyOf(row[i])} << 32 | (0xFFFFFFFFu - i);
+    if (key < before && key > best) best = key;
+  }
+  return best;
+}
+
+// The most probable tokens, one after the other: whose thread gave the last one looks for its next.
+__device__ __forceinline__ void WriteTop(const Row& row, const Logprobs& logprobs, uint32_t count,
+                                         RowSample* top) {
+  uint64_t own = BestAfter(row, ~uint64_t{0});
+  for (uint32_t k = 0; k < count; ++k) {
+    const uint64_t best = BlockReduce(own, Larger());
+    if (threadIdx.x == 0) {
+      const auto token = static_cast<TokenId>(0xFFFFFFFFu - static_cast<uint32_t>(best));
+      const float logit = ValueOfKey(static_cast<uint32_t>(best >> 32));
+      top[k] = best == 0 ? RowSample{-1, 0} : RowSample{token, logprobs(logit)};
+    }
+    if (own == best && best != 0) own = BestAfter(row, best);
+  }
 }
 
 __global__ void __launch_bounds__(kThreads, 1)
@@ -413,8 +449,22 @@ __global__ void __launch_bounds__(kThreads, 1)
     token = BestToken(row);
   }
   float logprob = 0;
-  if (sample.wants_logprob) logprob = Logprob({logits, call.vocabulary, 1.0f}, token);
+  if (sample.wants_logprob) {
+    const Row own = {logits, call.vocabulary, 1.0f};
+    const Logprobs logprobs = LogprobsOf(own);
+    logprob = logprobs(own[static_cast<uint32_t>(token)]);
+    WriteTop(own, logprobs, sample.top_count, call.top + sample.top_first);
+  }
   if (threadIdx.x == 0) call.results[blockIdx.x] = {token, logprob};
+}
+
+constexpr uint32_t kPickThreads = 256;
+
+__global__ void __launch_bounds__(kPickThreads)
+    PickTokensKernel(const TokenPick* picks, uint32_t count, const RowSample* samples,
+                     TokenId* target) {
+  const uint32_t i = blockIdx.x * kPickThreads + threadIdx.x;
+  if (i < count) target[picks[i].target] = samples[picks[i].sample].token;
 }
 
 }  // namespace
@@ -426,6 +476,14 @@ void Sample(const SampleCall& call, uint32_t rows, Stream stream) {
   IC_CHECK(call.logits != nullptr && call.rows != nullptr && call.results != nullptr);
   IC_CHECK(call.adjusted != nullptr);
   Launch(&SampleKernel, dim3{rows}, dim3{kThreads}, 0, stream, call);
+}
+
+void PickTokens(const TokenPick* picks, uint32_t count, const RowSample* samples, TokenId* target,
+                Stream stream) {
+  if (count == 0) return;
+  IC_CHECK(picks != nullptr && samples != nullptr && target != nullptr);
+  Launch(&PickTokensKernel, dim3{DivCeil(count, kPickThreads)}, dim3{kPickThreads}, 0, stream,
+         picks, count, samples, target);
 }
 
 }  // namespace infercept::cuda
