@@ -114,6 +114,7 @@ describe('a repository of shards', () => {
 
   test('goes on where an earlier load was aborted', async () => {
     hub.breakAfter = 1000;
+    hub.stalls = true;
     const abort = new AbortController();
     const loading = readModel(`hf:${repository}`, { signal: abort.signal, onDownload: () => abort.abort() });
     await expectError(loading, 'ERR_ABORTED');

@@ -20,6 +20,8 @@ export interface HubServer {
   }[];
   /** Breaks connections after so many bytes. */
   breakAfter: number;
+  /** Connections to the store stay open and say nothing more where they would break; the others do not break. */
+  stalls: boolean;
   /** Sends so many bytes at a time, with pauses between. */
   pieceBytes: number;
   /** Requests for contents wait until there are so many. */
@@ -46,6 +48,7 @@ export async function serveHub(repository: string, files: ReadonlyMap<string, Se
     url: '',
     requests: [],
     breakAfter: Number.POSITIVE_INFINITY,
+    stalls: false,
     pieceBytes: Number.POSITIVE_INFINITY,
     together: 1,
     sentBytes: 0,
@@ -94,7 +97,8 @@ export async function serveHub(repository: string, files: ReadonlyMap<string, Se
     response.writeHead(range === undefined ? 200 : 206, { 'content-length': part.length });
     state.sentBytes += part.length;
     if (part.length > state.pieceBytes) sendSlowly(response, part, state.pieceBytes);
-    else if (part.length <= state.breakAfter) response.end(part);
+    else if (part.length <= state.breakAfter || (state.stalls && where === 'hub')) response.end(part);
+    else if (state.stalls) response.write(part.subarray(0, state.breakAfter));
     else response.write(part.subarray(0, state.breakAfter), () => setTimeout(() => response.destroy(), pauseMs));
   }
 
