@@ -107,13 +107,19 @@ function blockOf(name: string): { blockElements: number; blockBytes: number } {
   return tensorTypes[name as keyof typeof tensorTypes] ?? { blockElements: 1, blockBytes: 4 };
 }
 
-/** Follows addon/model/workspace.cc, but for what its matrix products use: at most their inputs once more. */
+/**
+ * Follows addon/model/workspace.cc, but for what its matrix products use: at most their inputs once more, and with experts those
+ * of one (CPU), or those of all in 16 bits (CUDA).
+ */
 function activationBytes(h: Hyperparameters, rows: number): number {
   const headsWidth = (h.heads + 2 * h.kvHeads) * h.headDim;
   const { count, used } = h.experts ?? { count: 0, used: 0 };
-  const perRow = 4 * h.width + headsWidth + h.heads * h.headDim + 2 * h.ffnWidth + count + used * (1 + 2 * h.width);
+  const networks = Math.max(used, 1);
+  const perRow =
+    4 * h.width + headsWidth + h.heads * h.headDim + 2 * networks * h.ffnWidth + count + used * (4 + h.width);
   const logits = Math.min(rows, logitRowsMax) * h.vocabularySize;
-  return 4 * (rows * (perRow + Math.max(h.width, h.ffnWidth)) + logits);
+  const inputs = Math.max(h.width, h.ffnWidth) * (1 + Math.max(Math.min(used, 1), used / 2));
+  return 4 * (rows * (perRow + inputs) + logits);
 }
 
 /** Bytes as people read them. */

@@ -70,23 +70,81 @@ void Multiply(std::span<const cuda::Product> products, const cuda::BF16Rows& x,
   cuda::MatMulMany(products, x, tokens, reinterpret_cast<float*>(rest.data()), stream);
 }
 
+DType TypeOf(const cuda::Product& product) { return product.weight.dtype; }
+DType TypeOf(const cuda::ExpertProduct& product) { return product.product.weight.dtype; }
+
+// body(those that have it) for every dtype among the products.
+template <typename Product, typename Body>
+void ForEachType(std::span<const Product> products, const Body& body) {
+  std::array<bool, kMatMulProductsMax> done{};
+  for (size_t i = 0; i < products.size(); ++i) {
+    if (done[i]) continue;
+    std::array<Product, kMatMulProductsMax> alike;
+    size_t count = 0;
+    for (size_t j = i; j < products.size(); ++j) {
+      if (TypeOf(products[j]) != TypeOf(products[i])) continue;
+      alike[count++] = products[j];
+      done[j] = true;
+    }
+    body(std::span<const Product>(alike).first(count));
+  }
+}
+
 void Run(const MatMulCall& call, NativeStream stream) {
   const uint32_t columns = call.products[0].weight.columns;
   const cuda::BF16Rows x = {call.scratch.data(), InputStride(columns)};
   cuda::ConvertToBF16(call.x, call.tokens, columns, call.scratch.data(), x.stride, stream);
-  std::array<bool, kMatMulProductsMax> done{};
+  std::array<cuda::Product, kMatMulProductsMax> products;
   for (size_t i = 0; i < call.count; ++i) {
-    if (done[i]) continue;
-    std::array<cuda::Product, kMatMulProductsMax> alike;
-    size_t count = 0;
-    for (size_t j = i; j < call.count; ++j) {
-      const MatMulProduct& product = call.products[j];
-      if (product.weight.dtype != call.products[i].weight.dtype) continue;
-      alike[count++] = {product.weight, product.out, product.out_stride};
-      done[j] = true;
-    }
-    Multiply(std::span(alike).first(count), x, call, stream);
+    const MatMulProduct& product = call.products[i];
+    products[i] = {product.weight, product.out, product.out_stride};
   }
+  ForEachType(std::span<const cuda::Product>(products).first(call.count),
+              [&](std::span<const cuda::Product> alike) { Multiply(alike, x, call, stream); });
+}
+
+// A MatMulExperts, likewise.
+struct ExpertCall {
+  std::array<cuda::ExpertProduct, kMatMulProductsMax> products;
+  size_t count;
+  const float* x;
+  const uint32_t* rows;
+  const cuda::ExpertTile* tiles;
+  cuda::ExpertStep step;
+  std::byte* scratch;
+};
+
+void Run(const ExpertCall& call, NativeStream stream) {
+  const uint32_t columns = call.products[0].product.weight.columns;
+  const cuda::BF16Rows x = {call.scratch, InputStride(columns)};
+  cuda::ConvertRowsToBF16(call.x, call.rows, call.step.places(), columns, call.scratch, x.stride,
+                          stream);
+  ForEachType(std::span<const cuda::ExpertProduct>(call.products).first(call.count),
+              [&](std::span<const cuda::ExpertProduct> alike) {
+                cuda::MatMulExperts(alike, x, call.tiles, call.step, stream);
+              });
+}
+
+// The first expert's matrix, and how far the next one's is. Of the others the last is looked at.
+cuda::ExpertProduct EvenlyApart(const ExpertProduct& product) {
+  const BiasedMatrix& first = product.experts.front();
+  const BiasedMatrix& last = product.experts.back();
+  cuda::ExpertProduct all = {.product = {first.weight, product.out, first.weight.rows},
+                             .bias = first.bias};
+  const size_t steps = product.experts.size() - 1;
+  if (steps == 0) return all;
+  const BiasedMatrix& second = product.experts[1];
+  all.weight_bytes = static_cast<size_t>(second.weight.data - first.weight.data);
+  IC_CHECK(last.weight.data == first.weight.data + steps * all.weight_bytes);
+  IC_CHECK(last.weight.dtype == first.weight.dtype && last.weight.rows == first.weight.rows);
+  if (first.bias == nullptr) return all;
+  all.bias_stride = static_cast<size_t>(second.bias - first.bias);
+  IC_CHECK(last.bias == first.bias + steps * all.bias_stride);
+  return all;
+}
+
+cuda::ExpertTile* Tiles(const ExpertPlaces& places) {
+  return reinterpret_cast<cuda::ExpertTile*>(places.bounds);
 }
 
 cuda::Norm CudaNorm(const ResidualNorm& norm) {
@@ -314,9 +372,68 @@ void CudaOps::Gelu(size_t count, float* x) const {
   EnqueueActivation(stream_, cuda::Activation::kGeluTanh, {x, nullptr, x}, count);
 }
 
-void CudaOps::ClampedSwigluMultiply(const ClampedSwiglu&, const float*, const float*, size_t,
-                                    float*) const {
-  IC_CHECK(false);
+void CudaOps::ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float* gate, const float* up,
+                                    size_t count, float* out) const {
+  EnqueueActivation(
+      stream_, cuda::Activation::kClampedSwiglu,
+      {.gate = gate, .up = up, .out = out, .alpha = swiglu.alpha, .limit = swiglu.limit}, count);
+}
+
+void CudaOps::ChooseExperts(const ExpertChoice& choice, uint32_t tokens) const {
+  const cuda::ExpertChoice call = {choice.scores,     choice.experts, choice.used,
+                                   choice.normalized, choice.chosen,  choice.weights};
+  stream_.Launch(
+      "ChooseExperts", [=](NativeStream stream) { cuda::ChooseExperts(call, tokens, stream); },
+      [=](AccessList& list) { DescribeChooseExperts(choice, tokens, list); });
+}
+
+size_t CudaOps::ExpertBoundsBytes(uint32_t tokens, uint32_t experts, uint32_t used) const {
+  return cuda::ExpertTileCountMax({tokens, experts, used}) * sizeof(cuda::ExpertTile);
+}
+
+void CudaOps::AssignPlaces(const ExpertPlaces& places, uint32_t tokens) const {
+  const cuda::ExpertAssignment call = {places.chosen, places.rows, places.places, Tiles(places)};
+  const cuda::ExpertStep step = {tokens, places.experts, places.used};
+  stream_.Launch(
+      "AssignPlaces", [=](NativeStream stream) { cuda::AssignPlaces(call, step, stream); },
+      [=, ops = this](AccessList& list) { DescribeAssignPlaces(*ops, places, tokens, list); });
+}
+
+// A row of inputs as BF16 for every place.
+size_t CudaOps::ExpertScratchBytes(uint32_t tokens, uint32_t used, uint32_t columns) const {
+  return InputBytes(tokens * used, columns);
+}
+
+void CudaOps::MatMulExperts(const ExpertMatMul& call, std::span<std::byte> scratch,
+                            ThreadPool&) const {
+  IC_CHECK(!call.products.empty() && call.products.size() <= kMatMulProductsMax);
+  const ExpertPlaces& places = call.places;
+  const uint32_t columns = call.products.front().experts.front().weight.columns;
+  IC_CHECK(scratch.size() >= ExpertScratchBytes(call.tokens, places.used, columns));
+  ExpertCall run = {.products = {},
+                    .count = call.products.size(),
+                    .x = call.x,
+                    .rows = call.rows,
+                    .tiles = Tiles(places),
+                    .step = {call.tokens, places.experts, places.used},
+                    .scratch = scratch.data()};
+  std::array<ExpertProduct, kMatMulProductsMax> products;
+  std::ranges::copy(call.products, products.begin());
+  std::ranges::transform(call.products, run.products.begin(), EvenlyApart);
+  stream_.Launch(
+      "MatMulExperts", [=](NativeStream stream) { Run(run, stream); },
+      [=, ops = this](AccessList& list) {
+        ExpertMatMul described = call;
+        described.products = std::span(products).first(run.count);
+        DescribeMatMulExperts(*ops, described, scratch, list);
+      });
+}
+
+void CudaOps::MixRows(const RowMix& mix, uint32_t tokens) const {
+  const cuda::RowMix call = {mix.x, mix.places, mix.weights, mix.used, mix.width, mix.out};
+  stream_.Launch(
+      "MixRows", [=](NativeStream stream) { cuda::MixRows(call, tokens, stream); },
+      [=](AccessList& list) { DescribeMixRows(mix, tokens, list); });
 }
 
 void CudaOps::WriteKv(const float* key, const float* value, size_t stride,

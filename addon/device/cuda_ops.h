@@ -68,9 +68,17 @@ class CudaOps final : public Ops {
   void SiluMultiply(const float* gate, const float* up, size_t count, float* out) const override;
   void GeluMultiply(const float* gate, const float* up, size_t count, float* out) const override;
   void Gelu(size_t count, float* x) const override;
-  // InternalError: there is no kernel for it yet. Models that need it are refused at load.
   void ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float* gate, const float* up,
                              size_t count, float* out) const override;
+
+  void ChooseExperts(const ExpertChoice& choice, uint32_t tokens) const override;
+  size_t ExpertBoundsBytes(uint32_t tokens, uint32_t experts, uint32_t used) const override;
+  void AssignPlaces(const ExpertPlaces& places, uint32_t tokens) const override;
+  size_t ExpertScratchBytes(uint32_t tokens, uint32_t used, uint32_t columns) const override;
+  // REQUIRES: the matrices of a product have one type, and lie evenly apart, as do their biases.
+  void MatMulExperts(const ExpertMatMul& call, std::span<std::byte> scratch,
+                     ThreadPool& pool) const override;
+  void MixRows(const RowMix& mix, uint32_t tokens) const override;
 
   // Slices are all that were bound.
   void WriteKv(const float* key, const float* value, size_t stride,

@@ -85,6 +85,48 @@ void DescribeRope(float* x, size_t stride, std::span<const uint32_t> positions, 
   list.Write(x, RowsBytes(positions.size(), stride, size_t{heads} * head_dim));
 }
 
+void DescribeChooseExperts(const ExpertChoice& choice, uint32_t tokens, AccessList& list) {
+  const size_t choices = size_t{tokens} * choice.used;
+  list.Read(choice.scores, size_t{tokens} * choice.experts * kFloat);
+  list.Write(choice.chosen, choices * sizeof(uint32_t));
+  list.Write(choice.weights, choices * kFloat);
+}
+
+void DescribeAssignPlaces(const Ops& ops, const ExpertPlaces& places, uint32_t tokens,
+                          AccessList& list) {
+  const size_t bytes = size_t{tokens} * places.used * sizeof(uint32_t);
+  list.Read(places.chosen, bytes);
+  list.Write(places.rows, bytes);
+  list.Write(places.places, bytes);
+  list.Write(places.bounds, ops.ExpertBoundsBytes(tokens, places.experts, places.used));
+}
+
+void DescribeMatMulExperts(const Ops& ops, const ExpertMatMul& call, std::span<std::byte> scratch,
+                           AccessList& list) {
+  const ExpertPlaces& places = call.places;
+  const size_t count = size_t{call.tokens} * places.used;
+  const uint32_t columns = call.products.front().experts.front().weight.columns;
+  list.Read(places.bounds, ops.ExpertBoundsBytes(call.tokens, places.experts, places.used));
+  list.Read(call.x, (call.rows == nullptr ? count : call.tokens) * columns * kFloat);
+  if (call.rows != nullptr) list.Read(call.rows, count * sizeof(uint32_t));
+  list.Write(scratch.data(), scratch.size());
+  for (const ExpertProduct& product : call.products) {
+    for (const auto& [weight, bias] : product.experts) {
+      list.Read(weight.data, ops.PackedBytes(weight.dtype, weight.rows, weight.columns));
+      if (bias != nullptr) list.Read(bias, weight.rows * kFloat);
+    }
+    list.Write(product.out, count * product.experts.front().weight.rows * kFloat);
+  }
+}
+
+void DescribeMixRows(const RowMix& mix, uint32_t tokens, AccessList& list) {
+  const size_t choices = size_t{tokens} * mix.used;
+  list.Read(mix.x, choices * mix.width * kFloat);
+  list.Read(mix.places, choices * sizeof(uint32_t));
+  list.Read(mix.weights, choices * kFloat);
+  list.Write(mix.out, size_t{tokens} * mix.width * kFloat);
+}
+
 void DescribeWriteKv(const float* key, const float* value, size_t stride,
                      std::span<const AttentionSlice> slices, const PagedKv& cache,
                      AccessList& list) {

@@ -23,6 +23,13 @@ void DescribeElements(const float* first, const float* second, size_t count, flo
                       AccessList& list);
 void DescribeRope(float* x, size_t stride, std::span<const uint32_t> positions, uint32_t heads,
                   uint32_t head_dim, const RopeView& rope, AccessList& list);
+void DescribeChooseExperts(const ExpertChoice& choice, uint32_t tokens, AccessList& list);
+void DescribeAssignPlaces(const Ops& ops, const ExpertPlaces& places, uint32_t tokens,
+                          AccessList& list);
+// `ops` as of DescribeMatMul.
+void DescribeMatMulExperts(const Ops& ops, const ExpertMatMul& call, std::span<std::byte> scratch,
+                           AccessList& list);
+void DescribeMixRows(const RowMix& mix, uint32_t tokens, AccessList& list);
 void DescribeWriteKv(const float* key, const float* value, size_t stride,
                      std::span<const AttentionSlice> slices, const PagedKv& cache,
                      AccessList& list);

@@ -82,8 +82,6 @@ Result<DType> KvType(const std::string& name) {
 std::string CudaLacks(const Hyperparameters& h, const RuntimeOptions& options) {
   const std::string cpu = "; use device: 'cpu'";
   const auto lacks = [](const std::string& what) { return "there is no CUDA kernel for " + what; };
-  if (h.experts.count != 0) return lacks("mixtures of experts") + cpu;
-  if (h.activation == Activation::kClampedSwiglu) return lacks("clamped SwiGLU") + cpu;
   if (!HasKernels(h.head_dim)) return lacks("heads of " + std::to_string(h.head_dim)) + cpu;
   const uint32_t width_max = h.width % 4 == 0 ? cuda::kNormWidthMax : cuda::kNormWidthMax / 4;
   if (h.width > width_max) return lacks("a width of " + std::to_string(h.width)) + cpu;

@@ -99,6 +99,49 @@ struct ExpertChoice {
   float* weights = nullptr;    // [tokens][used]
 };
 
+// Which rows each expert computes. A place is one choice of one token; those of an expert are side
+// by side, in the order of tokens.
+struct ExpertPlaces {
+  uint32_t experts = 0;
+  uint32_t used = 0;            // for each token
+  uint32_t* chosen = nullptr;   // [tokens][used], as ChooseExperts fills it in
+  uint32_t* rows = nullptr;     // [tokens * used] the token of each place
+  uint32_t* places = nullptr;   // [tokens][used] the place of each choice
+  std::byte* bounds = nullptr;  // [ExpertBoundsBytes] which places each expert has, for the ops
+};
+
+// A matrix, and what is added to its products: [weight.rows], or null.
+struct BiasedMatrix {
+  PackedWeight weight;
+  const float* bias = nullptr;
+};
+
+// A matrix that every expert has, all of one shape, and where the products go: [places] rows as
+// long as the matrix has rows.
+struct ExpertProduct {
+  std::span<const BiasedMatrix> experts;
+  float* out = nullptr;
+};
+
+struct ExpertMatMul {
+  std::span<const ExpertProduct> products;  // 1 to kMatMulProductsMax, with the same columns
+  ExpertPlaces places;                      // of `tokens` tokens
+  uint32_t tokens = 0;
+  const float* x = nullptr;
+  // The row of x that each place takes, below `tokens`; null: every place has its own.
+  const uint32_t* rows = nullptr;
+};
+
+// out[t] = sum over i < used, in order, of weights[t][i] x[places[t][i]].
+struct RowMix {
+  const float* x = nullptr;          // [tokens * used][width]
+  const uint32_t* places = nullptr;  // [tokens][used]
+  const float* weights = nullptr;    // [tokens][used]
+  uint32_t used = 0;
+  uint32_t width = 0;
+  float* out = nullptr;  // [tokens][width]
+};
+
 // gate' sigmoid(alpha gate') (up' + 1), with gate' = min(gate, limit) and up' = up within limit of
 // zero (gpt-oss).
 struct ClampedSwiglu {
@@ -195,11 +238,19 @@ class Ops {
                                      const float* up, size_t count, float* out) const = 0;
 
   // Weights are the softmax of all scores, of which only those of the chosen experts count (Shazeer
-  // et al. 2017, eq. 3 to 5). Here for memory of the host; ops on a device have their own.
+  // et al. 2017, eq. 3 to 5). This and all other ways of experts are here for memory of the host;
+  // ops on a device have their own.
   virtual void ChooseExperts(const ExpertChoice& choice, uint32_t tokens) const;
-  // out[t] = sum over i < used, in order, of weights[t][i] x[places[t][i]]. Likewise.
-  virtual void MixRows(const float* x, const uint32_t* places, const float* weights, uint32_t used,
-                       uint32_t tokens, uint32_t width, float* out) const;
+  // Enough for any number of tokens up to this one.
+  virtual size_t ExpertBoundsBytes(uint32_t tokens, uint32_t experts, uint32_t used) const;
+  // Fills in all of `places` but what was chosen.
+  virtual void AssignPlaces(const ExpertPlaces& places, uint32_t tokens) const;
+  // Scratch that MatMulExperts needs besides what MatMul does for as many tokens.
+  virtual size_t ExpertScratchBytes(uint32_t tokens, uint32_t used, uint32_t columns) const;
+  // For every product and place: as MatMul, by the matrix of the place's expert, and its bias.
+  virtual void MatMulExperts(const ExpertMatMul& call, std::span<std::byte> scratch,
+                             ThreadPool& pool) const;
+  virtual void MixRows(const RowMix& mix, uint32_t tokens) const;
 
   // Stores the keys and values of all slices' tokens into the cache. Rows of key/value are stride
   // floats apart, [kv_heads][head_dim] each.

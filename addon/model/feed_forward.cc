@@ -25,21 +25,21 @@ void Activate(const ForwardPass& pass, size_t elements) {
   });
 }
 
-// out = network(inputs), for `rows` rows.
-void Network(const FeedForwardWeights& weights, const float* inputs, uint32_t rows,
-             const ForwardPass& pass, float* out) {
+// out = network(normed).
+void Network(const FeedForwardWeights& weights, const ForwardPass& pass, float* out) {
   const Hyperparameters& h = pass.hyperparameters;
   Workspace& w = pass.workspace;
+  const uint32_t rows = pass.rows();
   // Without a gate, what is activated is where a gate would be.
   float* up = h.gated ? w.up : w.gate;
-  const MatMulProduct products[] = {{weights.up, up, h.ffn_width},
-                                    {weights.gate, w.gate, h.ffn_width}};
-  pass.ops.MatMul(std::span(products, h.gated ? 2 : 1), inputs, rows, w.scratch, pass.pool);
-  pass.AddBias(weights.up_bias, h.ffn_width, rows, up, h.ffn_width);
-  pass.AddBias(weights.gate_bias, h.ffn_width, rows, w.gate, h.ffn_width);
+  const MatMulProduct products[] = {{weights.up.weight, up, h.ffn_width},
+                                    {weights.gate.weight, w.gate, h.ffn_width}};
+  pass.ops.MatMul(std::span(products, h.gated ? 2 : 1), w.normed, rows, w.scratch, pass.pool);
+  pass.AddBias(weights.up.bias, h.ffn_width, rows, up, h.ffn_width);
+  pass.AddBias(weights.gate.bias, h.ffn_width, rows, w.gate, h.ffn_width);
   Activate(pass, size_t{rows} * h.ffn_width);
-  pass.ops.MatMul({weights.down, out, h.width}, w.gate, rows, w.scratch, pass.pool);
-  pass.AddBias(weights.down_bias, h.width, rows, out, h.width);
+  pass.ops.MatMul({weights.down.weight, out, h.width}, w.gate, rows, w.scratch, pass.pool);
+  pass.AddBias(weights.down.bias, h.width, rows, out, h.width);
 }
 
 // Which experts each row takes, and with what weight.
@@ -55,45 +55,48 @@ void Route(const LayerWeights& weights, const ForwardPass& pass) {
                             .experts = experts.count,
                             .used = experts.used,
                             .normalized = experts.normalized,
-                            .chosen = w.expert_rows.chosen() + first * experts.used,
+                            .chosen = w.expert_places.chosen + first * experts.used,
                             .weights = w.expert_weights + first * experts.used},
                            count);
   });
-  w.expert_rows.Assign(rows, experts.used);
+  pass.ops.AssignPlaces(w.expert_places, rows);
 }
 
 // Each expert computes all rows that chose it at once; a row's outputs are added in the order of
 // its own choice, whatever else is in the step.
-void Experts(const LayerWeights& weights, const ForwardPass& pass, float* out) {
+void Experts(const ExpertWeights& weights, const ForwardPass& pass, float* out) {
   const Hyperparameters& h = pass.hyperparameters;
   Workspace& w = pass.workspace;
-  Route(weights, pass);
-  const size_t width = h.width;
-  const ExpertRows& chosen = w.expert_rows;
-  const WeightView normed = {DType::kF32, reinterpret_cast<const std::byte*>(w.normed), pass.rows(),
-                             h.width};
-  const std::span<const TokenId> rows = chosen.rows();
-  pass.ForRows(rows.size(), width, [&](size_t first, uint32_t count) {
-    pass.ops.Embed(normed, rows.subspan(first, count), w.expert_inputs + first * width);
-  });
-  for (uint32_t e = 0; e < h.experts.count; ++e) {
-    const size_t first = chosen.begin(e) * width;
-    const uint32_t count = chosen.begin(e + 1) - chosen.begin(e);
-    if (count == 0) continue;
-    Network(weights.experts[e], w.expert_inputs + first, count, pass, w.expert_outputs + first);
-  }
+  const ExpertPlaces& places = w.expert_places;
   const uint32_t used = h.experts.used;
-  pass.ForRows(pass.rows(), width * used, [&](size_t first, uint32_t count) {
-    pass.ops.MixRows(w.expert_outputs, chosen.places() + first * used,
-                     w.expert_weights + first * used, used, count, h.width, out + first * width);
+  const auto multiply = [&](std::span<const ExpertProduct> products, const float* x,
+                            const uint32_t* rows) {
+    pass.ops.MatMulExperts(
+        {.products = products, .places = places, .tokens = pass.rows(), .x = x, .rows = rows},
+        w.scratch, pass.pool);
+  };
+  const ExpertProduct first[] = {{weights.up, h.gated ? w.up : w.gate}, {weights.gate, w.gate}};
+  multiply(std::span(first, h.gated ? 2 : 1), w.normed, places.rows);
+  Activate(pass, size_t{pass.rows()} * used * h.ffn_width);
+  const ExpertProduct second[] = {{weights.down, w.expert_outputs}};
+  multiply(second, w.gate, nullptr);
+  pass.ForRows(pass.rows(), size_t{h.width} * used, [&](size_t row, uint32_t count) {
+    pass.ops.MixRows({.x = w.expert_outputs,
+                      .places = places.places + row * used,
+                      .weights = w.expert_weights + row * used,
+                      .used = used,
+                      .width = h.width,
+                      .out = out + row * h.width},
+                     count);
   });
 }
 
 }  // namespace
 
 void FeedForward(const LayerWeights& weights, const ForwardPass& pass, float* out) {
-  if (pass.hyperparameters.experts.count != 0) return Experts(weights, pass, out);
-  Network(weights.feed_forward, pass.workspace.normed, pass.rows(), pass, out);
+  if (pass.hyperparameters.experts.count == 0) return Network(weights.feed_forward, pass, out);
+  Route(weights, pass);
+  Experts(weights.experts, pass, out);
 }
 
 }  // namespace infercept

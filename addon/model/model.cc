@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "model/forward_pass.h"
@@ -70,6 +72,26 @@ Status CheckHyperparameters(const Hyperparameters& h) {
   }
   if (Status status = CheckRope(h, h.rope); !status.ok()) return status;
   return h.window_rope ? CheckRope(h, *h.window_rope) : Status();
+}
+
+// Kernels find the matrices of an expert by its number: those of a layer must take the same bytes.
+Status CheckExperts(std::span<const TensorSpec> tensors) {
+  constexpr std::string_view kExperts = ".experts.";
+  std::map<std::string, DType> dtypes;  // by name without the expert's number
+  for (const TensorSpec& tensor : tensors) {
+    const size_t end = tensor.name.find(kExperts);
+    if (end == std::string::npos || tensor.rows == 1) continue;
+    const size_t number_end =
+        std::min(tensor.name.find('.', end + kExperts.size()), tensor.name.size());
+    const std::string name = tensor.name.substr(0, end) + tensor.name.substr(number_end);
+    const DType dtype = dtypes.emplace(name, tensor.dtype).first->second;
+    if (dtype == tensor.dtype) continue;
+    return Status(StatusCode::kModelUnsupported,
+                  "tensor " + tensor.name + " is " + std::string(DTypeName(tensor.dtype)) +
+                      ", that of another expert " + std::string(DTypeName(dtype)) +
+                      "; on a device they must be the same. Use device: 'cpu'");
+  }
+  return Status();
 }
 
 // Vectors are F32.
@@ -142,9 +164,8 @@ Result<std::unique_ptr<Model>> Model::Build(ModelSpec spec, const ModelOptions& 
                                             std::unique_ptr<TensorSource> source,
                                             ThreadPool& pool) {
   IC_CHECK(options.ops != nullptr && options.step_tokens_max > 0);
-  // Which rows an expert computes is decided on the host, from scores that would be on the device.
-  if (spec.hyperparameters.experts.count != 0 && !options.device->properties().is_host) {
-    return Status(StatusCode::kModelUnsupported, "mixtures of experts run on the CPU only");
+  if (!options.device->properties().is_host) {
+    if (Status status = CheckExperts(spec.tensors); !status.ok()) return status;
   }
   std::unique_ptr<Model> model(new Model(std::move(spec), options));
   Result<Weights> weights = LoadWeights(model->spec_, std::move(source), *options.ops,

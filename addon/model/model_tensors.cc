@@ -27,7 +27,8 @@ class Table {
     if (h_.post_norms) Norm("attentionPostNorm", weights.attention_post_norm);
     if (!h_.parallel_blocks) Norm("feedForwardNorm", weights.ffn_norm);
     if (h_.experts.count == 0) {
-      FeedForward("feedForward.", weights.feed_forward);
+      FeedForwardWeights& network = weights.feed_forward;
+      FeedForward("feedForward.", network.gate, network.up, network.down);
     } else {
       Experts(weights);
     }
@@ -60,22 +61,24 @@ class Table {
     if (h_.attention_sinks) Vector("attention.sinks", h_.heads, weights.sinks);
   }
 
-  void FeedForward(const std::string& name, FeedForwardWeights& weights) {
-    if (h_.gated) Matrix(name + "gate", h_.ffn_width, h_.width, weights.gate);
-    Matrix(name + "up", h_.ffn_width, h_.width, weights.up);
-    Matrix(name + "down", h_.width, h_.ffn_width, weights.down);
+  void FeedForward(const std::string& name, BiasedMatrix& gate, BiasedMatrix& up,
+                   BiasedMatrix& down) {
+    if (h_.gated) Matrix(name + "gate", h_.ffn_width, h_.width, gate.weight);
+    Matrix(name + "up", h_.ffn_width, h_.width, up.weight);
+    Matrix(name + "down", h_.width, h_.ffn_width, down.weight);
     if (!h_.feed_forward_bias) return;
-    if (h_.gated) Vector(name + "gate.bias", h_.ffn_width, weights.gate_bias);
-    Vector(name + "up.bias", h_.ffn_width, weights.up_bias);
-    Vector(name + "down.bias", h_.width, weights.down_bias);
+    if (h_.gated) Vector(name + "gate.bias", h_.ffn_width, gate.bias);
+    Vector(name + "up.bias", h_.ffn_width, up.bias);
+    Vector(name + "down.bias", h_.width, down.bias);
   }
 
   void Experts(LayerWeights& weights) {
     Matrix("router", h_.experts.count, h_.width, weights.router);
     if (h_.router_bias) Vector("router.bias", h_.experts.count, weights.router_bias);
-    weights.experts.resize(h_.experts.count);
+    ExpertWeights& all = weights.experts;
+    for (auto* matrices : {&all.gate, &all.up, &all.down}) matrices->resize(h_.experts.count);
     for (uint32_t e = 0; e < h_.experts.count; ++e) {
-      FeedForward("experts." + std::to_string(e) + ".", weights.experts[e]);
+      FeedForward("experts." + std::to_string(e) + ".", all.gate[e], all.up[e], all.down[e]);
     }
   }
 

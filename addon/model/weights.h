@@ -23,12 +23,16 @@ struct NormWeights {
 
 // A feed-forward network.
 struct FeedForwardWeights {
-  PackedWeight gate;  // [ffn_width][width]
-  PackedWeight up;    // [ffn_width][width]
-  PackedWeight down;  // [width][ffn_width]
-  const float* gate_bias = nullptr;
-  const float* up_bias = nullptr;
-  const float* down_bias = nullptr;
+  BiasedMatrix gate;  // [ffn_width][width]
+  BiasedMatrix up;    // [ffn_width][width]
+  BiasedMatrix down;  // [width][ffn_width]
+};
+
+// The same of every expert: [experts] each.
+struct ExpertWeights {
+  std::vector<BiasedMatrix> gate;
+  std::vector<BiasedMatrix> up;
+  std::vector<BiasedMatrix> down;
 };
 
 // One layer. What a model does not have stays empty.
@@ -50,7 +54,7 @@ struct LayerWeights {
   FeedForwardWeights feed_forward;  // empty with experts
   PackedWeight router;              // [experts][width]
   const float* router_bias = nullptr;
-  std::vector<FeedForwardWeights> experts;
+  ExpertWeights experts;
   NormWeights ffn_post_norm;
 };
 

@@ -1,6 +1,7 @@
 #include "model/workspace.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 #include <string_view>
@@ -31,6 +32,32 @@ size_t MatMulScratchBytes(const Ops& ops, std::span<const TensorSpec> tensors, u
   return largest;
 }
 
+// Of all products that a step makes, and of attention.
+size_t ScratchBytes(const ModelSpec& spec, const Ops& ops, const WorkspaceLimits& limits) {
+  const Hyperparameters& h = spec.hyperparameters;
+  size_t products = MatMulScratchBytes(ops, spec.tensors, limits.rows);
+  if (h.experts.count != 0) {
+    products += ops.ExpertScratchBytes(limits.rows, h.experts.used, std::max(h.width, h.ffn_width));
+  }
+  const size_t attention = ops.AttentionScratchBytes({.rows = limits.rows,
+                                                      .context_tokens = limits.context_tokens,
+                                                      .heads = h.heads,
+                                                      .head_dim = h.head_dim,
+                                                      .threads = limits.threads});
+  return std::max(products, attention);
+}
+
+// A part of the arena, and who points to it.
+struct Region {
+  template <typename T>
+  Region(T*& pointer, size_t count)
+      : bytes(count * sizeof(T)),
+        set([&pointer](std::byte* to) { pointer = reinterpret_cast<T*>(to); }) {}
+
+  size_t bytes;
+  std::function<void(std::byte*)> set;
+};
+
 }  // namespace
 
 Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
@@ -42,42 +69,45 @@ Result<Workspace> Workspace::Create(const ModelSpec& spec, const Ops& ops,
   space.logit_rows_max_ = std::min(limits.rows, kLogitRowsMax);
   const size_t heads_width = size_t{h.heads + 2 * h.kv_heads} * h.head_dim;
   const size_t rows = limits.rows;
-  const size_t choices = rows * h.experts.used;
-  space.expert_rows = ExpertRows(static_cast<uint32_t>(choices), h.experts.count);
+  const ExpertSpec& experts = h.experts;
+  const size_t choices = rows * experts.used;
+  const size_t networks = experts.count == 0 ? rows : choices;
+  const size_t bounds =
+      experts.count == 0 ? 0 : ops.ExpertBoundsBytes(limits.rows, experts.count, experts.used);
   const size_t logits = size_t{space.logit_rows_max_} * h.vocabulary_size;
-  const std::pair<float**, size_t> regions[] = {
-      {&space.residual, rows * h.width},
-      {&space.normed, rows * h.width},
-      {&space.qkv, rows * heads_width},
-      {&space.attention, rows * h.heads * h.head_dim},
-      {&space.gate, rows * h.ffn_width},
-      {&space.up, rows * h.ffn_width},
-      {&space.projection, rows * h.width},
-      {&space.expert_scores, rows * h.experts.count},
-      {&space.expert_weights, choices},
-      {&space.expert_inputs, choices * h.width},
-      {&space.expert_outputs, choices * h.width},
-      {&space.logit_inputs, rows * h.width},
-      {&space.logits, logits},
-      {&space.adjusted_logits, device.properties().is_host ? 0 : logits},
+  ExpertPlaces& places = space.expert_places;
+  places.experts = experts.count;
+  places.used = experts.used;
+  const Region regions[] = {
+      {space.residual, rows * h.width},
+      {space.normed, rows * h.width},
+      {space.qkv, rows * heads_width},
+      {space.attention, rows * h.heads * h.head_dim},
+      {space.gate, networks * h.ffn_width},
+      {space.up, networks * h.ffn_width},
+      {space.projection, rows * h.width},
+      {space.expert_scores, rows * experts.count},
+      {space.expert_weights, choices},
+      {space.expert_outputs, choices * h.width},
+      {places.chosen, choices},
+      {places.rows, choices},
+      {places.places, choices},
+      {places.bounds, bounds},
+      {space.logit_inputs, rows * h.width},
+      {space.logits, logits},
+      {space.adjusted_logits, device.properties().is_host ? 0 : logits},
   };
-  const size_t scratch =
-      std::max(MatMulScratchBytes(ops, spec.tensors, limits.rows),
-               ops.AttentionScratchBytes({.rows = limits.rows,
-                                          .context_tokens = limits.context_tokens,
-                                          .heads = h.heads,
-                                          .head_dim = h.head_dim,
-                                          .threads = limits.threads}));
+  const size_t scratch = ScratchBytes(spec, ops, limits);
   size_t total = Aligned(scratch);
-  for (const auto& region : regions) total += Aligned(region.second * sizeof(float));
+  for (const Region& region : regions) total += Aligned(region.bytes);
   constexpr std::string_view kPurpose = "activations of a step";
   Result<Arena> arena = device.Allocate(total, kPurpose);
   if (!arena.ok()) return arena.status();
   space.arena_ = std::move(arena).Take();
   std::byte* next = space.arena_.data();
-  for (const auto& [pointer, count] : regions) {
-    *pointer = reinterpret_cast<float*>(next);
-    next += Aligned(count * sizeof(float));
+  for (const Region& region : regions) {
+    region.set(next);
+    next += Aligned(region.bytes);
   }
   space.scratch = std::span(next, scratch);
   space.host_logits = space.logits;

@@ -8,7 +8,6 @@
 #include "base/status.h"
 #include "device/cpu_device.h"
 #include "kernels/ops.h"
-#include "model/expert_rows.h"
 #include "model/model_spec.h"
 
 namespace infercept {
@@ -36,15 +35,14 @@ class Workspace {
   // [rows_max][(heads + 2 kv_heads) head_dim]: query, key and value of each token
   float* qkv = nullptr;
   float* attention = nullptr;   // [rows_max][heads * head_dim]
-  float* gate = nullptr;        // [rows_max][ffn_width]
-  float* up = nullptr;          // [rows_max][ffn_width]
+  float* gate = nullptr;        // [rows_max][ffn_width]; with experts [places][ffn_width]
+  float* up = nullptr;          // likewise
   float* projection = nullptr;  // [rows_max][width]
-  // Only with experts. A place is one choice of one row (expert_rows.h).
+  // Only with experts.
   float* expert_scores = nullptr;   // [rows_max][experts]
   float* expert_weights = nullptr;  // [rows_max][used]
-  float* expert_inputs = nullptr;   // [places][width]
   float* expert_outputs = nullptr;  // [places][width]
-  ExpertRows expert_rows;
+  ExpertPlaces expert_places;
   float* logit_inputs = nullptr;  // [rows_max][width], final norm applied
   float* logits = nullptr;        // [logit_rows_max][vocabulary_size]
   // Only where the device is not the host: for sampling there.

@@ -186,6 +186,8 @@ double Exact(cuda::Activation activation, double x) {
       return x / (1 + std::exp(-2 * std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     case cuda::Activation::kRelu:
       return std::max(x, 0.0);
+    case cuda::Activation::kClampedSwiglu:
+      break;  // has a formula of its own below
   }
   return NAN;
 }
@@ -222,6 +224,47 @@ TEST(CudaActivate, AgreesWithTheFormula) {
                         order + " count " + std::to_string(count));
           }
         }
+      }
+    }
+  });
+}
+
+// On both sides of the limits, and far beyond them.
+TEST(CudaActivate, ClampsSwiglu) {
+  constexpr float kAlpha = 1.702f;
+  constexpr float kLimit = 7;
+  ForEachOrder([&](const std::string& order) {
+    Random random(36);
+    for (const uint32_t count : kWidths) {
+      std::vector<float> gate = random.Activations(count);
+      std::vector<float> up = random.Activations(count);
+      for (float& value : up) value *= 3;
+      if (count > 6) gate[3] = 1000.0f, gate[4] = -1000.0f, up[5] = -7.5f, up[6] = 8.0f;
+      const DeviceArray<float> device_gate(gate);
+      const DeviceArray<float> device_up(up);
+      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+        std::vector<float> expected;
+        std::vector<double> tolerance;
+        for (size_t i = 0; i < count; ++i) {
+          const double x = std::min(gate[i], kLimit);
+          const double factor = double{std::clamp(up[i], -kLimit, kLimit)} + 1;
+          const double value = x / (1 + std::exp(-double{kAlpha} * x)) * factor;
+          expected.push_back(static_cast<float>(value));
+          // As above; the factor is a sum, rounded once, of values up to the limit.
+          const double rounding = 200 * kEpsilon + (dtype == DType::kBF16 ? 0x1p-8 : 0.0);
+          tolerance.push_back(std::abs(value) * rounding + 64 * kEpsilon * std::abs(x) + 1e-30);
+        }
+        DeviceArray<float> out(count, NAN);
+        cuda::Activate(cuda::Activation::kClampedSwiglu,
+                       {.gate = device_gate.data(),
+                        .up = device_up.data(),
+                        .out = out.data(),
+                        .out_dtype = dtype,
+                        .alpha = kAlpha,
+                        .limit = kLimit},
+                       count, kNullStream);
+        ExpectClose(expected, ReadNumbers(dtype, out, count), tolerance,
+                    order + " count " + std::to_string(count));
       }
     }
   });

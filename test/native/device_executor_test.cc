@@ -39,8 +39,35 @@ struct Fixture {
 
 }  // namespace
 
+// Kernels find the matrices of an expert by its number alone: they must be equally long.
+TEST(DeviceModel, RefusesExpertsOfSeveralTypes) {
+  DeviceModel tiny({});
+  const auto load = [&](DType second) {
+    const ModelSpec spec = {.architecture = "test",
+                            .hyperparameters = test::TinyExpertFamilies()[0],
+                            .files = {},
+                            .tensors = {{"layers.0.experts.0.up", DType::kQ8_0, 96, 64, 0, 0, 0},
+                                        {"layers.0.experts.0.down", DType::kQ4_0, 64, 96, 0, 0, 0},
+                                        {"layers.0.experts.0.up.bias", DType::kF32, 1, 96, 0, 0, 0},
+                                        {"layers.0.experts.1.up", second, 96, 64, 0, 0, 0}}};
+    return Model::Load(spec,
+                       {.ops = &tiny.ops,
+                        .device = &tiny.device,
+                        .stream = tiny.stream.get(),
+                        .step_tokens_max = DeviceModel::kRowsMax,
+                        .progress = {}},
+                       tiny.pool)
+        .status();
+  };
+  const Status refused = load(DType::kQ4_0);
+  EXPECT_EQ(refused.code(), StatusCode::kModelUnsupported);
+  EXPECT_NE(refused.message().find("layers.0.experts.1.up is q4_0"), std::string::npos);
+  EXPECT_EQ(load(DType::kQ8_0).code(), StatusCode::kModelFormat);  // tensors are missing
+}
+
 TEST(DeviceExecutor, TellsTheStoriesThatTheCpuTells) {
-  const std::vector<Hyperparameters> families = test::TinyFamilies();
+  std::vector<Hyperparameters> families = test::TinyFamilies();
+  for (const Hyperparameters& family : test::TinyExpertFamilies()) families.push_back(family);
   std::vector<std::unique_ptr<test::TinyModel>> cpus;
   for (const Hyperparameters& family : families) {
     cpus.push_back(

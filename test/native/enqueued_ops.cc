@@ -176,6 +176,44 @@ void EnqueuedOps::ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float
       [=](AccessList& list) { DescribeElements(gate, up, count, out, list); });
 }
 
+void EnqueuedOps::ChooseExperts(const ExpertChoice& choice, uint32_t tokens) const {
+  stream_.Launch(
+      "ChooseExperts", [=, inner = &inner_](NativeStream) { inner->ChooseExperts(choice, tokens); },
+      [=](AccessList& list) { DescribeChooseExperts(choice, tokens, list); });
+}
+
+void EnqueuedOps::AssignPlaces(const ExpertPlaces& places, uint32_t tokens) const {
+  stream_.Launch(
+      "AssignPlaces", [=, inner = &inner_](NativeStream) { inner->AssignPlaces(places, tokens); },
+      [=, ops = this](AccessList& list) { DescribeAssignPlaces(*ops, places, tokens, list); });
+}
+
+void EnqueuedOps::MatMulExperts(const ExpertMatMul& call, std::span<std::byte> scratch,
+                                ThreadPool&) const {
+  std::array<ExpertProduct, kMatMulProductsMax> products;
+  IC_CHECK(call.products.size() <= products.size());
+  std::copy(call.products.begin(), call.products.end(), products.begin());
+  const size_t count = call.products.size();
+  stream_.Launch(
+      "MatMulExperts",
+      [=, inner = &inner_, pool = &caller_](NativeStream) {
+        ExpertMatMul kept = call;
+        kept.products = std::span(products.data(), count);
+        inner->MatMulExperts(kept, scratch, *pool);
+      },
+      [=, ops = this](AccessList& list) {
+        ExpertMatMul kept = call;
+        kept.products = std::span(products.data(), count);
+        DescribeMatMulExperts(*ops, kept, scratch, list);
+      });
+}
+
+void EnqueuedOps::MixRows(const RowMix& mix, uint32_t tokens) const {
+  stream_.Launch(
+      "MixRows", [=, inner = &inner_](NativeStream) { inner->MixRows(mix, tokens); },
+      [=](AccessList& list) { DescribeMixRows(mix, tokens, list); });
+}
+
 void EnqueuedOps::WriteKv(const float* key, const float* value, size_t stride,
                           std::span<const AttentionSlice> slices, const PagedKv& cache) const {
   const std::span<const AttentionSlice> there = arrays_.OnDevice(slices);

@@ -41,6 +41,17 @@ class EnqueuedOps final : public Ops {
   void Gelu(size_t count, float* x) const override;
   void ClampedSwigluMultiply(const ClampedSwiglu& swiglu, const float* gate, const float* up,
                              size_t count, float* out) const override;
+  void ChooseExperts(const ExpertChoice& choice, uint32_t tokens) const override;
+  size_t ExpertBoundsBytes(uint32_t tokens, uint32_t experts, uint32_t used) const override {
+    return inner_.ExpertBoundsBytes(tokens, experts, used);
+  }
+  void AssignPlaces(const ExpertPlaces& places, uint32_t tokens) const override;
+  size_t ExpertScratchBytes(uint32_t tokens, uint32_t used, uint32_t columns) const override {
+    return inner_.ExpertScratchBytes(tokens, used, columns);
+  }
+  void MatMulExperts(const ExpertMatMul& call, std::span<std::byte> scratch,
+                     ThreadPool& pool) const override;
+  void MixRows(const RowMix& mix, uint32_t tokens) const override;
   void WriteKv(const float* key, const float* value, size_t stride,
                std::span<const AttentionSlice> slices, const PagedKv& cache) const override;
   size_t AttentionScratchBytes(const AttentionLimits& limits) const override {

@@ -49,6 +49,22 @@ inline std::vector<Hyperparameters> TinyFamilies(
   return all;
 }
 
+// As Mixtral, Qwen 3 MoE and gpt-oss are.
+inline std::vector<Hyperparameters> TinyExpertFamilies(
+    const Hyperparameters& shape = TinyHyperparameters()) {
+  std::vector<Hyperparameters> all(3, shape);
+  all[0].experts = {.count = 4, .used = 2};
+  all[1].experts = {.count = 9, .used = 4};
+  all[1].query_key_norm = true;
+  all[2].experts = {.count = 5, .used = 2};
+  all[2].activation = Activation::kClampedSwiglu;
+  all[2].swiglu = {.alpha = 1.702f, .limit = 7};
+  all[2].query_key_value_bias = all[2].attention_output_bias = all[2].attention_sinks = true;
+  all[2].feed_forward_bias = all[2].router_bias = true;
+  all[2].windows = {9, 0};
+  return all;
+}
+
 struct TinyModel {
   explicit TinyModel(const Ops& ops, DType weights = DType::kF32, DType kv = DType::kF32,
                      const Hyperparameters& hyperparameters = TinyHyperparameters(),

@@ -14,14 +14,27 @@ namespace {
 constexpr uint32_t kThreads = 256;
 
 template <Activation activation>
-__device__ __forceinline__ float Apply(float x) {
+__device__ __forceinline__ float Apply(const Gated& gated, float x) {
   if constexpr (activation == Activation::kSilu) {
     return x * Sigmoid(x);
+  } else if constexpr (activation == Activation::kClampedSwiglu) {
+    x = fminf(x, gated.limit);
+    return x * Sigmoid(gated.alpha * x);
   } else if constexpr (activation == Activation::kGeluTanh) {
     // 0.5 x (1 + tanh(y)) = x sigmoid(2y), y = sqrt(2 / pi) (x + 0.044715 x^3)
     return x * Sigmoid(1.5957691216f * (x + 0.044715f * x * x * x));
   } else {
     return x > 0 ? x : 0.0f;
+  }
+}
+
+// What the gate's activation is multiplied with.
+template <Activation activation>
+__device__ __forceinline__ float Factor(const Gated& gated, float up) {
+  if constexpr (activation == Activation::kClampedSwiglu) {
+    return fmaxf(fminf(up, gated.limit), -gated.limit) + 1.0f;
+  } else {
+    return up;
   }
 }
 
@@ -37,7 +50,9 @@ __global__ void __launch_bounds__(kThreads) ActivateKernel(Gated gated, size_t c
   if (gated.up != nullptr) up = LoadVector<V>(gated.up + i);
   Vector<Out, wide> out;
 #pragma unroll
-  for (uint32_t k = 0; k < wide; ++k) out[k] = FromFloat<Out>(Apply<activation>(gate[k]) * up[k]);
+  for (uint32_t k = 0; k < wide; ++k) {
+    out[k] = FromFloat<Out>(Apply<activation>(gated, gate[k]) * Factor<activation>(gated, up[k]));
+  }
   StoreVector(static_cast<Out*>(gated.out) + i, out);
 }
 
@@ -135,6 +150,9 @@ void Activate(Activation activation, const Gated& gated, size_t count, Stream st
       return ActivateTo<Activation::kGeluTanh>(gated, count, stream);
     case Activation::kRelu:
       return ActivateTo<Activation::kRelu>(gated, count, stream);
+    case Activation::kClampedSwiglu:
+      IC_CHECK(gated.up != nullptr);
+      return ActivateTo<Activation::kClampedSwiglu>(gated, count, stream);
   }
 }
 

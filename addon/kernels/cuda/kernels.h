@@ -14,6 +14,7 @@
 
 #include "base/types.h"
 #include "kernels/cuda/attention_plan.h"
+#include "kernels/cuda/expert_tiles.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/sampling.h"
 #include "kernels/tensor_view.h"
@@ -63,6 +64,9 @@ struct BF16Rows {
 // x [tokens][columns] as such rows; all of a row after its columns becomes zeros.
 void ConvertToBF16(const float* x, uint32_t tokens, uint32_t columns, void* out, size_t out_stride,
                    Stream stream);
+// Row i of what comes out is row rows[i] of x.
+void ConvertRowsToBF16(const float* x, const uint32_t* rows, uint32_t count, uint32_t columns,
+                       void* out, size_t out_stride, Stream stream);
 
 // One matrix, packed as weight_layout.h says, and where its products go.
 struct Product {
@@ -93,6 +97,56 @@ void MatMulMany(std::span<const Product> products, const BF16Rows& x, uint32_t t
 size_t MatMulManyBytes(std::span<const Product> products, uint32_t tokens);
 // At least as much as for any products of at most so many tokens: 33 MB from 128 tokens on.
 size_t MatMulManyBytesMax(uint32_t tokens);
+
+// --- experts.cu ---
+
+// The experts with the largest scores for each token, best first, of equal ones the first; weighted
+// by the softmax of all scores or, normalized, of those of the chosen.
+struct ExpertChoice {
+  const float* scores = nullptr;  // [tokens][experts]
+  uint32_t experts = 0;
+  uint32_t used = 0;  // 1 to experts
+  bool normalized = true;
+  uint32_t* chosen = nullptr;  // [tokens][used]
+  float* weights = nullptr;    // [tokens][used]
+};
+void ChooseExperts(const ExpertChoice& choice, uint32_t tokens, Stream stream);
+
+// Places for the choices of all tokens: those of one expert side by side, in the order of tokens.
+struct ExpertAssignment {
+  const uint32_t* chosen = nullptr;  // [tokens][used], each below `experts`
+  uint32_t* rows = nullptr;          // [tokens * used] the token of each place
+  uint32_t* places = nullptr;        // [tokens][used] the place of each choice
+  ExpertTile* tiles = nullptr;       // [ExpertTileCount]
+};
+void AssignPlaces(const ExpertAssignment& assignment, const ExpertStep& step, Stream stream);
+
+// out[t] = sum over i < used, in order, of weights[t][i] * x[places[t][i]].
+struct RowMix {
+  const float* x = nullptr;          // [tokens * used][width]
+  const uint32_t* places = nullptr;  // [tokens][used]
+  const float* weights = nullptr;    // [tokens][used]
+  uint32_t used = 0;
+  uint32_t width = 0;
+  float* out = nullptr;  // [tokens][width]
+};
+void MixRows(const RowMix& mix, uint32_t tokens, Stream stream);
+
+// --- matmul_experts.cu ---
+
+// A matrix that every expert has, and where its products go: that of the first expert, and what is
+// from one expert's to the next one's.
+struct ExpertProduct {
+  Product product;
+  size_t weight_bytes = 0;
+  const float* bias = nullptr;  // [product.weight.rows] is added, or null
+  size_t bias_stride = 0;       // floats
+};
+// For each place, which has a row of x, the products with the matrices of its expert, by MatMulFew
+// and MatMulMany: the same bits. REQUIRES: as MatMulFew; `tiles` as AssignPlaces fills them in for
+// this step.
+void MatMulExperts(std::span<const ExpertProduct> products, const BF16Rows& x,
+                   const ExpertTile* tiles, const ExpertStep& step, Stream stream);
 
 // --- dequantize.cu ---
 
@@ -153,14 +207,18 @@ enum class Activation {
   kSilu,      // x * sigmoid(x)
   kGeluTanh,  // Hendrycks and Gimpel 2016, the approximation by tanh
   kRelu,
+  kClampedSwiglu,  // x * sigmoid(alpha x) with x <= limit; `up` is within limit of zero, and plus 1
 };
 
-// out[i] = activation(gate[i]) * up[i]; without `up`, activation(gate[i]).
+// out[i] = activation(gate[i]) * up[i]; without `up`, which only kClampedSwiglu needs,
+// activation(gate[i]).
 struct Gated {
   const float* gate = nullptr;    // [count]
   const float* up = nullptr;      // [count], or null
   void* out = nullptr;            // [count]; may be `gate` or `up` if it is float
   DType out_dtype = DType::kF32;  // kF32, or kBF16 for the tensor cores
+  float alpha = 1;                // only of kClampedSwiglu, as limit
+  float limit = 0;
 };
 void Activate(Activation activation, const Gated& gated, size_t count, Stream stream);
 

@@ -28,8 +28,14 @@ inline CheckedCall CheckProducts(std::span<const Product> products, const BF16Ro
     IC_CHECK(weight.rows > 0 && weight.columns > 0);
     IC_CHECK(weight.columns % BlockValues(weight.dtype) == 0);
     IC_CHECK(product.out_stride >= weight.rows);
-    call.products[call.count++] = {weight.data, product.out, product.out_stride, weight.rows,
-                                   checked.row_blocks};
+    call.products[call.count++] = {.weights = weight.data,
+                                   .expert_bytes = 0,
+                                   .bias = nullptr,
+                                   .bias_stride = 0,
+                                   .out = product.out,
+                                   .out_stride = product.out_stride,
+                                   .rows = weight.rows,
+                                   .first_block = checked.row_blocks};
     checked.row_blocks += DivCeil(weight.rows, block_rows);
   }
   if (tokens == 0) return checked;
@@ -39,7 +45,8 @@ inline CheckedCall CheckProducts(std::span<const Product> products, const BF16Ro
   call.columns = first.columns;
   call.x = static_cast<const BF16*>(x.values);
   call.x_stride = x.stride;
-  call.tokens = tokens;
+  call.tokens = call.tile_tokens = tokens;
+  call.tile_count = 1;
   return checked;
 }
 

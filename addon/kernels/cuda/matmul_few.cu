@@ -20,10 +20,10 @@ constexpr uint32_t kThreads = 256;
 
 // Rows are filled with zeros up to the stride.
 __global__ void __launch_bounds__(kThreads)
-    ToBF16Kernel(const float* x, uint32_t columns, BF16* out, size_t stride) {
+    ToBF16Kernel(const float* x, const uint32_t* rows, uint32_t columns, BF16* out, size_t stride) {
   const size_t i = (size_t{blockIdx.x} * kThreads + threadIdx.x) * 8;
   if (i >= stride) return;
-  const float* row = x + size_t{blockIdx.y} * columns;
+  const float* row = x + size_t{rows == nullptr ? blockIdx.y : rows[blockIdx.y]} * columns;
   Vector<BF16, 8> values;
 #pragma unroll
   for (uint32_t k = 0; k < 8; ++k) {
@@ -32,7 +32,9 @@ __global__ void __launch_bounds__(kThreads)
   StoreVector(out + blockIdx.y * stride + i, values);
 }
 
-void LaunchDType(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream) {
+}  // namespace
+
+void LaunchFewDType(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream) {
   if (!IsQuantized(dtype)) return LaunchFewFloats(dtype, call, row_tiles, stream);
   const QuantizedLayout layout = LayoutOf(dtype);
   if (layout.low_bits == 8) return LaunchFewBytes(dtype, call, row_tiles, stream);
@@ -42,19 +44,22 @@ void LaunchDType(DType dtype, const ProductCall& call, uint32_t row_tiles, Strea
   LaunchFewNibbles(dtype, call, row_tiles, stream);
 }
 
-}  // namespace
-
 void ConvertToBF16(const float* x, uint32_t tokens, uint32_t columns, void* out, size_t out_stride,
                    Stream stream) {
-  if (tokens == 0 || columns == 0) return;
+  ConvertRowsToBF16(x, nullptr, tokens, columns, out, out_stride, stream);
+}
+
+void ConvertRowsToBF16(const float* x, const uint32_t* rows, uint32_t count, uint32_t columns,
+                       void* out, size_t out_stride, Stream stream) {
+  if (count == 0 || columns == 0) return;
   IC_CHECK(x != nullptr && out != nullptr && AllAligned(out));
   IC_CHECK(out_stride >= columns && out_stride % 8 == 0 && out_stride < UINT32_MAX);
   const auto blocks = static_cast<uint32_t>(DivCeil(out_stride, size_t{kThreads} * 8));
-  for (uint32_t first = 0; first < tokens; first += kGridRowsMax) {
-    const uint32_t rows = std::min(tokens - first, kGridRowsMax);
-    Launch(&ToBF16Kernel, dim3{blocks, rows}, dim3{kThreads}, 0, stream,
-           x + size_t{first} * columns, columns, static_cast<BF16*>(out) + first * out_stride,
-           out_stride);
+  for (uint32_t first = 0; first < count; first += kGridRowsMax) {
+    const float* from = rows == nullptr ? x + size_t{first} * columns : x;
+    const uint32_t* of = rows == nullptr ? nullptr : rows + first;
+    Launch(&ToBF16Kernel, dim3{blocks, std::min(count - first, kGridRowsMax)}, dim3{kThreads}, 0,
+           stream, from, of, columns, static_cast<BF16*>(out) + first * out_stride, out_stride);
   }
 }
 
@@ -62,7 +67,7 @@ void MatMulFew(std::span<const Product> products, const BF16Rows& x, uint32_t to
                Stream stream) {
   const CheckedCall checked = CheckProducts(products, x, tokens, kTileRows);
   if (tokens == 0) return;
-  LaunchDType(products.front().weight.dtype, checked.call, checked.row_blocks, stream);
+  LaunchFewDType(products.front().weight.dtype, checked.call, checked.row_blocks, stream);
 }
 
 }  // namespace infercept::cuda

@@ -11,6 +11,8 @@ namespace infercept::cuda {
 // More tokens than this go in several groups, and weights are loaded for each.
 inline constexpr uint32_t kFewTokenTilesMax = 4;
 
+// Any of them.
+void LaunchFewDType(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream);
 void LaunchFewFloats(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream);
 void LaunchFewNibbles(DType dtype, const ProductCall& call, uint32_t row_tiles, Stream stream);
 void LaunchFewNibblesByMinimum(DType dtype, const ProductCall& call, uint32_t row_tiles,
@@ -19,9 +21,9 @@ void LaunchFewBytes(DType dtype, const ProductCall& call, uint32_t row_tiles, St
 
 template <typename Weights>
 void LaunchFew(const ProductCall& call, uint32_t row_tiles, Stream stream) {
-  const uint32_t token_tiles = DivCeil(call.tokens, 8u);
+  const uint32_t token_tiles = DivCeil(call.tile_tokens, 8u);
   const auto launch = [&](auto kernel, uint32_t tiles) {
-    const uint32_t groups = DivCeil(token_tiles, tiles);
+    const uint32_t groups = DivCeil(token_tiles, tiles) * call.tile_count;
     IC_CHECK(groups <= kGridRowsMax);
     Launch(kernel, dim3{row_tiles, groups}, dim3{kFewThreads}, 0, stream, call);
   };

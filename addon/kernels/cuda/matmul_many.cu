@@ -59,15 +59,15 @@ __global__ void __launch_bounds__(kManyRows) AddPartsKernel(const __grid_constan
   product.out[blockIdx.y * product.out_stride + row] = sum;
 }
 
-void LaunchDType(DType dtype, const ManyCall& call, Stream stream) {
+}  // namespace
+
+void LaunchManyDType(DType dtype, const ManyCall& call, Stream stream) {
   if (!IsQuantized(dtype)) return LaunchManyFloats(dtype, call, stream);
   const QuantizedLayout layout = LayoutOf(dtype);
   if (layout.low_bits == 8) return LaunchManyBytes(dtype, call, stream);
   if (HasMinimum(layout.scales)) return LaunchManyNibblesByMinimum(dtype, call, stream);
   LaunchManyNibbles(dtype, call, stream);
 }
-
-}  // namespace
 
 size_t MatMulManyBytes(std::span<const Product> products, uint32_t tokens) {
   const uint32_t row_blocks = RowBlocks(products);
@@ -90,7 +90,7 @@ void MatMulMany(std::span<const Product> products, const BF16Rows& x, uint32_t t
   IC_CHECK(AllAligned(parts) && checked.row_blocks <= kGridRowsMax);
   if (HasEnoughBlocks(checked.row_blocks, tokens)) parts = nullptr;
   const ManyCall call = {checked.call, parts, checked.row_blocks};
-  LaunchDType(dtype, call, stream);
+  LaunchManyDType(dtype, call, stream);
   if (parts == nullptr) return;
   IC_CHECK(tokens <= kGridRowsMax);
   Launch(&AddPartsKernel, dim3{checked.row_blocks, tokens}, dim3{kManyRows}, 0, stream, call);

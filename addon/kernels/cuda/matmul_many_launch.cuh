@@ -17,6 +17,8 @@ constexpr uint32_t ManyTiles(uint32_t tokens) {
   return tokens <= ManyTokens(kNarrowTiles) ? kNarrowTiles : kWideTiles;
 }
 
+// Any of them but F32.
+void LaunchManyDType(DType dtype, const ManyCall& call, Stream stream);
 void LaunchManyFloats(DType dtype, const ManyCall& call, Stream stream);
 void LaunchManyNibbles(DType dtype, const ManyCall& call, Stream stream);
 void LaunchManyNibblesByMinimum(DType dtype, const ManyCall& call, Stream stream);
@@ -24,7 +26,8 @@ void LaunchManyBytes(DType dtype, const ManyCall& call, Stream stream);
 
 template <typename Weights, uint32_t tiles>
 void LaunchManyTiles(const ManyCall& call, Stream stream) {
-  const uint32_t token_blocks = DivCeil(call.call.tokens, ManyTokens(tiles));
+  const uint32_t token_blocks =
+      DivCeil(call.call.tile_tokens, ManyTokens(tiles)) * call.call.tile_count;
   const uint32_t parts = call.parts == nullptr ? 1 : kColumnParts;
   Launch(&ManyKernel<Weights, tiles>, dim3{token_blocks, call.row_blocks, parts},
          dim3{kManyThreads}, ManyShared<Weights, tiles>::kBytes, stream, call);
@@ -32,7 +35,7 @@ void LaunchManyTiles(const ManyCall& call, Stream stream) {
 
 template <typename Weights>
 void LaunchMany(const ManyCall& call, Stream stream) {
-  if (ManyTiles(call.call.tokens) == kNarrowTiles) {
+  if (ManyTiles(call.call.tile_tokens) == kNarrowTiles) {
     return LaunchManyTiles<Weights, kNarrowTiles>(call, stream);
   }
   LaunchManyTiles<Weights, kWideTiles>(call, stream);

@@ -24,13 +24,13 @@ struct FewInputs {
   uint32_t b[tiles][2][2];  // [][step]
 
   template <uint32_t scale_columns>
-  __device__ __forceinline__ void Load(const ProductCall& call, uint32_t first_token,
+  __device__ __forceinline__ void Load(const ProductCall& call, const ExpertTile& tokens,
                                        uint32_t column, uint32_t lane) {
 #pragma unroll
     for (uint32_t i = 0; i < tiles; ++i) {
-      const uint32_t token = first_token + i * 8 + lane / 4;
+      const uint32_t token = tokens.first + i * 8 + lane / 4;
       Words words = {};
-      if (token < call.tokens) {
+      if (token < tokens.end) {
         const BF16* x = call.x + token * call.x_stride + column;
         if constexpr (scale_columns == 16) {
           const auto first = LoadVector<Vector<uint32_t, 2>>(x + lane % 4 * 4);
@@ -60,10 +60,11 @@ struct QuantizedFew {
   Codes<low_bits, high_bits, zero> codes;
   RowScales<scales> row_scales;
 
-  __device__ __forceinline__ void Load(const ProductPlace& product, uint32_t tile, uint32_t columns,
-                                       uint32_t chunk, uint32_t lane) {
+  __device__ __forceinline__ void Load(const ProductPlace& product, uint32_t expert, uint32_t tile,
+                                       uint32_t columns, uint32_t chunk, uint32_t lane) {
     const uint32_t chunks = (columns + kChunkColumns - 1) / kChunkColumns;
-    const std::byte* from = product.weights + (size_t{tile} * chunks + chunk) * kChunkBytes;
+    const std::byte* from =
+        WeightsOf(product, expert) + (size_t{tile} * chunks + chunk) * kChunkBytes;
     codes.Load(from, lane);
     row_scales.Load(from + kCodeBytes, lane / 4);
   }
@@ -122,8 +123,8 @@ struct FloatFew {
 
   Words words[2][kUnits][kVectors];  // of rows g and g + 8
 
-  __device__ __forceinline__ void Load(const ProductPlace& product, uint32_t tile, uint32_t columns,
-                                       uint32_t chunk, uint32_t lane) {
+  __device__ __forceinline__ void Load(const ProductPlace& product, uint32_t expert, uint32_t tile,
+                                       uint32_t columns, uint32_t chunk, uint32_t lane) {
     const uint32_t padded = (columns + kUnitColumns - 1) / kUnitColumns * kUnitColumns;
 #pragma unroll
     for (uint32_t half = 0; half < 2; ++half) {
@@ -134,7 +135,8 @@ struct FloatFew {
       for (uint32_t unit = 0; unit < kUnits; ++unit) {
         const uint32_t column = chunk * kColumns + unit * kUnitColumns;
         if (column >= padded) continue;
-        const std::byte* from = product.weights + (first + column + lane % 4 * 8) * sizeof(T);
+        const std::byte* from =
+            WeightsOf(product, expert) + (first + column + lane % 4 * 8) * sizeof(T);
 #pragma unroll
         for (uint32_t v = 0; v < kVectors; ++v) {
           words[half][unit][v] = LoadStreaming(from + v * 16);
@@ -173,8 +175,7 @@ struct FewPartials {
 // Adds what the warps have, and stores it.
 template <uint32_t tiles>
 __device__ __forceinline__ void StoreFew(const ProductCall& call, const ProductPlace& product,
-                                         uint32_t tile, uint32_t first_token,
-                                         const FewSums<tiles>& sums) {
+                                         uint32_t tile, const FewSums<tiles>& sums) {
   FewPartials<tiles>& partials = StaticShared<FewPartials<tiles>>();
   const uint32_t warp = threadIdx.x / kWarp;
 #pragma unroll
@@ -182,6 +183,7 @@ __device__ __forceinline__ void StoreFew(const ProductCall& call, const ProductP
     partials.sums[warp][i][threadIdx.x % kWarp] = sums[i / 4][i % 4];
   }
   __syncthreads();
+  const ExpertTile tokens = TokensOf(call, blockIdx.y, tiles * 8);  // again: registers are short
   for (uint32_t i = threadIdx.x; i < tiles * 4 * kWarp; i += kFewThreads) {
     const uint32_t lane = i % kWarp;
     const uint32_t place = i / kWarp;
@@ -189,8 +191,9 @@ __device__ __forceinline__ void StoreFew(const ProductCall& call, const ProductP
 #pragma unroll
     for (uint32_t w = 0; w < kColumnParts; ++w) sum += partials.sums[w][place][lane];
     const uint32_t row = tile * kTileRows + lane / 4 + place % 4 / 2 * 8;
-    const uint32_t token = first_token + place / 4 * 8 + lane % 4 * 2 + place % 2;
-    if (row < product.rows && token < call.tokens) {
+    const uint32_t token = tokens.first + place / 4 * 8 + lane % 4 * 2 + place % 2;
+    if (row < product.rows && token < tokens.end) {
+      if (product.bias != nullptr) sum += BiasOf(product, tokens.expert, row);
       product.out[token * product.out_stride + row] = sum;
     }
   }
@@ -200,31 +203,33 @@ template <typename Weights, uint32_t tiles>
 __global__ void __launch_bounds__(kFewThreads) FewKernel(const __grid_constant__ ProductCall call) {
   const ProductPlace& product = FindProduct(call, blockIdx.x);
   const uint32_t tile = blockIdx.x - product.first_block;
-  const uint32_t first_token = blockIdx.y * tiles * 8;
+  const ExpertTile tokens = TokensOf(call, blockIdx.y, tiles * 8);
+  if (tokens.first >= tokens.end) return;
   const uint32_t lane = threadIdx.x % kWarp;
   const uint32_t chunks = (call.columns + Weights::kColumns - 1) / Weights::kColumns;
   uint32_t chunk = threadIdx.x / kWarp;
   FewSums<tiles> sums = {};
   Weights weights;
-  if (chunk < chunks) weights.Load(product, tile, call.columns, chunk, lane);
+  if (chunk < chunks) weights.Load(product, tokens.expert, tile, call.columns, chunk, lane);
   while (chunk < chunks) {
     // The next chunk is on its way while this one is multiplied.
     const uint32_t next_chunk = chunk + kColumnParts;
     Weights next = weights;
-    if (next_chunk < chunks) next.Load(product, tile, call.columns, next_chunk, lane);
+    if (next_chunk < chunks)
+      next.Load(product, tokens.expert, tile, call.columns, next_chunk, lane);
 #pragma unroll
     for (uint32_t unit = 0; unit < Weights::kColumns / kUnitColumns; ++unit) {
       const uint32_t column = chunk * Weights::kColumns + unit * kUnitColumns;
       if (column < call.columns) {
         FewInputs<tiles> inputs;
-        inputs.template Load<Weights::kScaleColumns>(call, first_token, column, lane);
+        inputs.template Load<Weights::kScaleColumns>(call, tokens, column, lane);
         weights.template Multiply<tiles>(unit, inputs, sums);
       }
     }
     weights = next;
     chunk = next_chunk;
   }
-  StoreFew<tiles>(call, product, tile, first_token, sums);
+  StoreFew<tiles>(call, product, tile, sums);
 }
 
 }  // namespace infercept::cuda

@@ -41,6 +41,12 @@ __device__ __forceinline__ uint32_t PiecePlace(uint32_t row, uint32_t piece) {
   return (row * kRowPieces + (piece ^ (row & 1u) << 2 ^ (row & 2u))) * 16;
 }
 
+// What a block asks for now and then: registers are short.
+struct ManyBlock {
+  const std::byte* weights;
+  ExpertTile tokens;
+};
+
 // Rows of 16-bit values in device memory.
 struct RowsView {
   const void* values;
@@ -172,20 +178,21 @@ struct QuantizedMany {
   StageScales<scales> row_scales[kWarpRowTiles];
 
   // Each warp copies one tile.
-  static __device__ __forceinline__ void Begin(const ProductCall& call, const ProductPlace& product,
-                                               uint32_t row_block, uint32_t stage, std::byte* to) {
+  static __device__ __forceinline__ void Begin(const std::byte* matrix, uint32_t rows,
+                                               uint32_t columns, uint32_t row_block, uint32_t stage,
+                                               std::byte* to) {
     static_assert(kManyRowTiles == kManyWarps);
     constexpr uint32_t kCodeBytes = (low_bits + high_bits) * kChunkUnits / 2 * kWarp * 4;
-    const uint32_t chunks = (call.columns + kChunkColumns - 1) / kChunkColumns;
-    const uint32_t last_tile = (product.rows - 1) / kTileRows;
+    const uint32_t chunks = (columns + kChunkColumns - 1) / kChunkColumns;
+    const uint32_t last_tile = (rows - 1) / kTileRows;
     const uint32_t warp = threadIdx.x / kWarp;
     const uint32_t offset = threadIdx.x % kWarp * 16;
     const uint32_t part = stage % kParts;
     // Tiles that are not there are not written either; which one is read does not matter.
     uint32_t tile = row_block * kManyRowTiles + warp;
     if (tile > last_tile) tile = last_tile;
-    const std::byte* chunk = product.weights + (size_t{tile} * chunks + stage / kParts) *
-                                                   (kCodeBytes + ScaleBytes(scales));
+    const std::byte* chunk =
+        matrix + (size_t{tile} * chunks + stage / kParts) * (kCodeBytes + ScaleBytes(scales));
     to += warp * kTileBytes;
 #pragma unroll
     for (uint32_t i = 0; i < kLowBytes; i += kVectorBytes) {
@@ -280,11 +287,11 @@ struct FloatMany {
 
   Words words[kWarpRowTiles][2][kStageUnits][1];  // of rows g and g + 8
 
-  static __device__ __forceinline__ void Begin(const ProductCall& call, const ProductPlace& product,
-                                               uint32_t row_block, uint32_t stage, std::byte* to) {
-    const uint32_t padded = (call.columns + kUnitColumns - 1) / kUnitColumns * kUnitColumns;
-    BeginRows<kManyRows>({product.weights, padded * 2, call.columns, product.rows - 1},
-                         row_block * kManyRows, stage, to);
+  static __device__ __forceinline__ void Begin(const std::byte* matrix, uint32_t rows,
+                                               uint32_t columns, uint32_t row_block, uint32_t stage,
+                                               std::byte* to) {
+    const uint32_t padded = (columns + kUnitColumns - 1) / kUnitColumns * kUnitColumns;
+    BeginRows<kManyRows>({matrix, padded * 2, columns, rows - 1}, row_block * kManyRows, stage, to);
   }
 
   __device__ __forceinline__ void Load(const std::byte* staged, uint32_t first_tile, uint32_t,
@@ -367,11 +374,12 @@ struct ManyShared {
   static constexpr uint32_t kRuns = kStageColumns / Weights::kScaleColumns;
   static constexpr uint32_t kSumBytes =
       Weights::kHasMinimum ? 2 * kRuns * kTokens * static_cast<uint32_t>(sizeof(float)) : 0;
-  static constexpr uint32_t kFitting = (kManySharedMax - kSumBytes) / kStageBytes;
+  static constexpr uint32_t kFitting =
+      (kManySharedMax - kSumBytes - sizeof(ManyBlock)) / kStageBytes;
   // With 5 under way, 4-bit weights have 33 KB, and 23 KB cover a latency of 700 ns.
   static constexpr uint32_t kStages = kFitting < 6 ? kFitting : 6;
   static_assert(kStages >= 3, "sums of inputs look one stage ahead");
-  static constexpr uint32_t kBytes = kStages * kStageBytes + kSumBytes;
+  static constexpr uint32_t kBytes = kStages * kStageBytes + kSumBytes + sizeof(ManyBlock);
 };
 
 // Adds up the inputs of a stage, run by run: [runs][tokens]. The token tiles go round the warps.
@@ -408,15 +416,15 @@ __device__ __forceinline__ void SumInputs(const std::byte* inputs, uint32_t colu
 
 template <uint32_t tiles>
 __device__ __forceinline__ void StoreMany(const ManyCall& many, const ProductPlace& product,
-                                          uint32_t first_row, uint32_t first_token, uint32_t lane,
+                                          const ExpertTile& tokens, uint32_t first_row,
+                                          uint32_t first_token, uint32_t lane,
                                           const float (&sums)[kWarpRowTiles][tiles][4]) {
-  const ProductCall& call = many.call;
   float* out = product.out;
   size_t stride = product.out_stride;
   uint32_t row_end = product.rows;
   if (many.parts != nullptr) {
     stride = size_t{many.row_blocks} * kManyRows;
-    out = many.parts + blockIdx.z * call.tokens * stride + product.first_block * kManyRows;
+    out = many.parts + blockIdx.z * many.call.tokens * stride + product.first_block * kManyRows;
     row_end = UINT32_MAX;  // parts have whole blocks of rows
   }
 #pragma unroll
@@ -424,11 +432,14 @@ __device__ __forceinline__ void StoreMany(const ManyCall& many, const ProductPla
 #pragma unroll
     for (uint32_t j = 0; j < 2; ++j) {
       const uint32_t token = first_token + i * 8 + lane % 4 * 2 + j;
-      if (token >= call.tokens) continue;
+      if (token >= tokens.end) continue;
 #pragma unroll
       for (uint32_t k = 0; k < kWarpRowTiles * 2; ++k) {
         const uint32_t row = first_row + k * 8 + lane / 4;
-        if (row < row_end) out[token * stride + row] = sums[k / 2][i][k % 2 * 2 + j];
+        if (row >= row_end) continue;
+        float sum = sums[k / 2][i][k % 2 * 2 + j];
+        if (product.bias != nullptr) sum += BiasOf(product, tokens.expert, row);
+        out[token * stride + row] = sum;
       }
     }
   }
@@ -445,7 +456,6 @@ __global__ void __launch_bounds__(kManyThreads, 1)
   const ProductCall& call = many.call;
   const ProductPlace& product = FindProduct(call, blockIdx.y);
   const uint32_t row_block = blockIdx.y - product.first_block;
-  const uint32_t block_token = blockIdx.x * Shared::kTokens;
   const uint32_t lane = threadIdx.x % kWarp;
   const uint32_t warp = threadIdx.x / kWarp;
   const uint32_t first_tile = warp / kTokenWarps * kWarpRowTiles;
@@ -453,17 +463,25 @@ __global__ void __launch_bounds__(kManyThreads, 1)
   std::byte* shared = DynamicShared();
   auto* input_sums = reinterpret_cast<float*>(shared + kStages * Shared::kStageBytes);
   constexpr uint32_t kSums = Shared::kRuns * Shared::kTokens;  // of a stage
+  auto& block = *reinterpret_cast<ManyBlock*>(shared + Shared::kBytes - sizeof(ManyBlock));
+  if (threadIdx.x == 0) {
+    block.tokens = TokensOf(call, blockIdx.x, Shared::kTokens);
+    block.weights = WeightsOf(product, block.tokens.expert);
+  }
+  __syncthreads();
+  if (block.tokens.first >= block.tokens.end) return;
 
   const uint32_t last_part = many.parts == nullptr ? kColumnParts - 1 : blockIdx.z;
-  const RowsView inputs = {call.x, static_cast<uint32_t>(call.x_stride * sizeof(BF16)),
-                           call.columns, call.tokens - 1};
   Order order(call.columns, blockIdx.z, last_part);
   Order ahead = order;  // of the next copy
   const auto begin_copy = [&](uint32_t slot) {
     if (ahead.more()) {
       std::byte* to = shared + slot * Shared::kStageBytes;
-      Weights::Begin(call, product, row_block, ahead.stage, to);
-      BeginRows<Shared::kTokens>(inputs, block_token, ahead.stage, to + Weights::kStageBytes);
+      Weights::Begin(block.weights, product.rows, call.columns, row_block, ahead.stage, to);
+      const RowsView inputs = {call.x, static_cast<uint32_t>(call.x_stride * sizeof(BF16)),
+                               call.columns, block.tokens.end - 1};
+      BeginRows<Shared::kTokens>(inputs, block.tokens.first, ahead.stage,
+                                 to + Weights::kStageBytes);
       ahead.Advance();
     }
     CommitCopies();
@@ -522,8 +540,8 @@ __global__ void __launch_bounds__(kManyThreads, 1)
     }
   }
   WaitForCopies<0>();
-  StoreMany<tiles>(many, product, row_block * kManyRows + first_tile * kTileRows,
-                   block_token + first_token, lane, totals);
+  StoreMany<tiles>(many, product, block.tokens, row_block * kManyRows + first_tile * kTileRows,
+                   block.tokens.first + first_token, lane, totals);
 }
 
 }  // namespace infercept::cuda

@@ -9,6 +9,7 @@
 #include "kernels/cuda/device/mma.cuh"
 #include "kernels/cuda/device/numbers.cuh"
 #include "kernels/cuda/device/vector.cuh"
+#include "kernels/cuda/expert_tiles.h"
 #include "kernels/cuda/weight_layout.h"
 
 namespace infercept::cuda {
@@ -17,7 +18,10 @@ inline constexpr uint32_t kColumnParts = 4;  // the warps of MatMulFew
 inline constexpr uint32_t kProductsMax = 4;  // of a call: queries, keys and values are three
 
 struct ProductPlace {
-  const std::byte* weights;
+  const std::byte* weights;  // with experts, of the first one
+  size_t expert_bytes;       // to the next one's
+  const float* bias;         // of the first expert, or null
+  size_t bias_stride;        // floats to the next one's
   float* out;
   size_t out_stride;  // floats
   uint32_t rows;
@@ -31,6 +35,10 @@ struct ProductCall {
   const BF16* x;    // [tokens] rows, x_stride values apart
   size_t x_stride;  // >= PaddedColumns(columns), in values
   uint32_t tokens;
+  // [tile_count] Null: all tokens are multiplied with the same weights, and are one tile.
+  const ExpertTile* tiles;
+  uint32_t tile_tokens;
+  uint32_t tile_count;
 };
 
 __device__ __forceinline__ const ProductPlace& FindProduct(const ProductCall& call,
@@ -38,6 +46,26 @@ __device__ __forceinline__ const ProductPlace& FindProduct(const ProductCall& ca
   uint32_t i = 0;
   while (i + 1 < call.count && call.products[i + 1].first_block <= block) ++i;
   return call.products[i];
+}
+
+// The tokens of a block of the grid that takes up to `count`, and whose weights they are multiplied
+// with. With experts a block may have none; tiles are as long as a block, or several.
+__device__ __forceinline__ ExpertTile TokensOf(const ProductCall& call, uint32_t block,
+                                               uint32_t count) {
+  if (call.tiles == nullptr) return {0, block * count, call.tokens};
+  const uint32_t blocks = call.tile_tokens / count;
+  ExpertTile tile = call.tiles[block / blocks];
+  tile.first += block % blocks * count;
+  return tile;
+}
+
+__device__ __forceinline__ const std::byte* WeightsOf(const ProductPlace& product,
+                                                      uint32_t expert) {
+  return product.weights + expert * product.expert_bytes;
+}
+__device__ __forceinline__ float BiasOf(const ProductPlace& product, uint32_t expert,
+                                        uint32_t row) {
+  return product.bias[expert * product.bias_stride + row];
 }
 
 // Columns of a chunk of floats: MatMulFew has both rows of a lane in registers, 8 (float: 16) for

@@ -25,7 +25,7 @@ struct Larger {
 template <typename T>
 __device__ __forceinline__ T ShuffleXor(const T& value, uint32_t distance) {
   static_assert(sizeof(T) % 4 == 0);
-  if constexpr (sizeof(T) <= 8) {
+  if constexpr (std::is_arithmetic_v<T>) {
     return __shfl_xor_sync(kAllLanes, value, static_cast<int>(distance));
   } else {
     T result;
