@@ -55,7 +55,7 @@ const readProfile = required(
 /** A profile that somebody may have written by hand. */
 export const costProfile: Check<CostProfile> = readProfile;
 
-/** As the native side takes it: copies by blocks. */
+/** As the native side takes it: copies by blocks, which take the memory of so many tokens in all layers. */
 export function toNativeProfile(profile: CostProfile, blockTokens: number): NativeCostProfile {
   const blockBytes = profile.bytesPerToken * blockTokens;
   const { copyIn = profile } = profile;

@@ -34,6 +34,11 @@ export interface EngineCapacity {
   hostTokens: number;
   /** Tokens per KV block. */
   blockTokens: number;
+  /**
+   * Blocks that so many tokens take, each with the keys and values of some layers. More than one where layers that see
+   * everything and layers with a window free their blocks at different times.
+   */
+  blockGroups: number;
   /** Bytes of keys and values of one token. */
   bytesPerToken: number;
   /** Bytes of the model's weights in its files, or as they were quantized at load. */
@@ -162,8 +167,9 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** What fits into the engine. */
   capacity(): EngineCapacity {
     this.#assertNotDisposed();
-    const { deviceBlocks, hostBlocks, blockTokens, ...info } = this.#core.link.info;
-    return { ...info, blockTokens, kvTokens: deviceBlocks * blockTokens, hostTokens: hostBlocks * blockTokens };
+    const { deviceBlocks, hostBlocks, ...info } = this.#core.link.info;
+    const tokensIn = (blocks: number) => Math.floor((blocks * info.blockTokens) / info.blockGroups);
+    return { ...info, kvTokens: tokensIn(deviceBlocks), hostTokens: tokensIn(hostBlocks) };
   }
 
   /**

@@ -3,7 +3,8 @@ import { parseArgs } from 'node:util';
 import { contextLength } from './context-length.js';
 import { InferceptError } from './errors.js';
 import { type LoadedModel, readModel } from './formats/load-model.js';
-import { type MemoryPlan, planMemory, sizeText, thisMachine, windowOfAllLayers } from './memory-plan.js';
+import { groupLayers } from './layer-groups.js';
+import { type MemoryPlan, planMemory, sizeText, thisMachine } from './memory-plan.js';
 import { type Hyperparameters, type ModelSpec, type QuantizedType, quantizedTypes } from './model-spec.js';
 import { checkLoadOptions } from './options.js';
 import { createChatTemplate } from './text/chat-template.js';
@@ -127,7 +128,7 @@ function inspect(model: LoadedModel, settings: ReturnType<typeof loadSettings>):
     vocabulary: h.vocabularySize,
     contextTokens: h.contextTokens,
     positions: `${h.rope.scaling.kind === 'none' ? 'rotary' : `rotary, ${h.rope.scaling.kind}`}, base ${h.rope.base}`,
-    ...windowReport(h),
+    ...windowReport(h, contextTokens),
     weights: bytesByType(model.spec),
     ...textReport(model),
     memory: {
@@ -140,12 +141,15 @@ function inspect(model: LoadedModel, settings: ReturnType<typeof loadSettings>):
   };
 }
 
-function windowReport(h: Hyperparameters): Pick<Report, 'windows'> {
+function windowReport(h: Hyperparameters, contextTokens: number): Pick<Report, 'windows'> {
   const windows = h.windows?.filter((tokens) => tokens > 0) ?? [];
   if (windows.length === 0) return {};
   const sizes = [...new Set(windows)].join(' and ');
-  const kept = windowOfAllLayers(h) > 0 ? 'older tokens are not kept' : 'the others keep all tokens';
-  return { windows: `${sizes} tokens in ${windows.length} of ${h.layers} layers; ${kept}` };
+  const { count, full, layers, windowTokens } = groupLayers(h, contextTokens);
+  const few = full === 0 ? 'older tokens are not kept' : 'these do not keep older tokens, the others keep all';
+  const kept = windowTokens > 0 ? few : 'no context is longer, and all keep all tokens';
+  const blocks = count > 1 ? `; blocks of ${layers} ${layers === 1 ? 'layer' : 'layers'}` : '';
+  return { windows: `${sizes} tokens in ${windows.length} of ${h.layers} layers; ${kept}${blocks}` };
 }
 
 function bytesByType({ tensors }: ModelSpec): Record<string, number> {

@@ -8,9 +8,9 @@ import { integer, nonEmptyString, required } from './validate.js';
 
 /** What an engine has, at the costs that its native side knows now. */
 export function measuredProfile(capacity: EngineCapacity, costs: NativeCostProfile): DeviceProfile {
-  const { device, isa, threads, kvTokens, hostTokens, blockTokens, bytesPerToken } = capacity;
+  const { device, isa, threads, kvTokens, hostTokens, blockTokens, blockGroups, bytesPerToken } = capacity;
   const name = `${device}, ${isa}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
-  return withCosts({ name, deviceTokens: kvTokens, hostTokens, bytesPerToken }, costs, blockTokens);
+  return withCosts({ name, deviceTokens: kvTokens, hostTokens, bytesPerToken }, costs, blockTokens / blockGroups);
 }
 
 const checkNames = { name: nonEmptyString, deviceTokens: integer(1), hostTokens: integer(0) };

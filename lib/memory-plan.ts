@@ -1,6 +1,7 @@
 /** What a model will take, known before anything is allocated. */
 import { freemem, totalmem } from 'node:os';
 import { InferceptError } from './errors.js';
+import { groupLayers, type LayerGroups } from './layer-groups.js';
 import { type Hyperparameters, isQuantized, type ModelSpec, type TensorSpec, tensorTypes } from './model-spec.js';
 
 /** Bytes. */
@@ -13,9 +14,9 @@ export interface MemoryPlan {
   hostBytes: number;
   /** Activations of the largest step; about. */
   workspaceBytes: number;
-  /** Keys and values of one token. */
+  /** Keys and values of one token in all layers. */
   bytesPerToken: number;
-  /** Keys and values of one context of full length: of a window, where no layer looks further back. */
+  /** Keys and values of one context of full length: in layers that look no further back, of a window. */
   contextBytes: number;
 }
 
@@ -51,26 +52,27 @@ const logitRowsMax = 64;
 
 export function planMemory(spec: ModelSpec, settings: MemorySettings, machine: Machine = thisMachine()): MemoryPlan {
   const weightBytes = spec.tensors.reduce((total, tensor) => total + storedBytes(tensor, settings.quantize), 0);
-  const bytesPerToken = tokenBytes(spec.hyperparameters, settings.kvDtype);
+  const groups = groupLayers(spec.hyperparameters, settings.contextTokens);
+  const bytesPerToken = tokenBytes(spec.hyperparameters, groups, settings.kvDtype);
   const workspaceBytes = activationBytes(spec.hyperparameters, settings.stepTokens);
   // The tiers share what the weights leave, and leave as much to others.
   const left = machine.freeBytes - (settings.ownMemory ? 0 : weightBytes + workspaceBytes);
   const share = Math.floor(Math.min(machine.totalBytes / 4, Math.max(left / 2, kvBytesMin)));
-  const contextBytes = keptTokens(spec.hyperparameters, settings) * bytesPerToken;
+  const contextBytes = Math.ceil(keptTokens(groups, settings) * bytesPerToken);
   const kvBytes = settings.kvBytes ?? Math.min(4 * contextBytes, share);
   const hostBytes = settings.hostBytes ?? Math.min(2 * kvBytes, share);
   return { weightBytes, kvBytes, hostBytes, workspaceBytes, bytesPerToken, contextBytes };
 }
 
-/** How far back any layer looks, as in addon/model/model_spec.h; 0: to the beginning. */
-export function windowOfAllLayers({ windows = [] }: Hyperparameters): number {
-  return windows.length === 0 || windows.includes(0) ? 0 : Math.max(...windows);
-}
-
-/** Beside its window a context has what a step computes, and ends within blocks. */
-function keptTokens(h: Hyperparameters, { contextTokens, stepTokens }: MemorySettings): number {
-  const window = windowOfAllLayers(h);
-  return window === 0 ? contextTokens : Math.min(contextTokens, window + stepTokens + 2 * blockTokensUsual);
+/**
+ * Tokens of all layers that take as much memory as a context. Beside its window it has what a step computes, and ends within
+ * blocks; where some layers see everything, a step computes no more than a window of it (addon/sched/scheduler.cc).
+ */
+function keptTokens({ count, full, windowTokens }: LayerGroups, { contextTokens, stepTokens }: MemorySettings): number {
+  if (windowTokens === 0) return contextTokens;
+  const chunk = full > 0 ? Math.min(stepTokens, windowTokens) : stepTokens;
+  const slides = Math.min(contextTokens, windowTokens + chunk + 2 * blockTokensUsual);
+  return (contextTokens * full + slides * (count - full)) / count;
 }
 
 /** @throws InferceptError `ERR_OUT_OF_MEMORY` if a machine can never have so much */
@@ -90,8 +92,9 @@ export function assertFits(source: string, plan: MemoryPlan, { totalBytes }: Mac
 /** Bytes of one key or value element. Q8_0 has blocks of 32 with a 16-bit scale; those without an entry are 16-bit floats. */
 const elementBytes = (dtype: string): number => ({ f32: 4, q8_0: 34 / 32, f8_e4m3: 1 })[dtype] ?? 2;
 
-function tokenBytes({ layers, kvHeads, headDim }: Hyperparameters, dtype: string): number {
-  return Math.ceil(2 * layers * kvHeads * headDim * elementBytes(dtype));
+/** With the places in blocks that no layer has. */
+function tokenBytes({ kvHeads, headDim }: Hyperparameters, { count, layers }: LayerGroups, dtype: string): number {
+  return Math.ceil(2 * count * layers * kvHeads * headDim * elementBytes(dtype));
 }
 
 /** What a tensor takes after loading; which type it gets then is decided in addon/model/quantizing_source.h. */

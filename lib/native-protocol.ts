@@ -141,6 +141,7 @@ export interface NativeInfo {
   threads: number;
   contextTokens: number;
   blockTokens: number;
+  blockGroups: number;
   deviceBlocks: number;
   hostBlocks: number;
   bytesPerToken: number;

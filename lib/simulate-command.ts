@@ -5,7 +5,7 @@ import { InferceptError } from './errors.js';
 import { parseProfile } from './measured-profile.js';
 import { type PolicyName, policyNames } from './policy-names.js';
 import { type DeviceProfile, profiles } from './profiles.js';
-import { type SimulationReport, simulate } from './simulate.js';
+import { type SimulateOptions, type SimulationReport, simulate } from './simulate.js';
 import { parseTrace } from './trace.js';
 import { augmentationNames, type Workload } from './workload.js';
 
@@ -23,7 +23,8 @@ Runs a workload through the engine's scheduler in virtual time: no model, no dev
   --seconds N         for how long sessions arrive (default: 300)
   --until N           second at which the simulation stops; who is not done then counts as ending (default: when all are done)
   --token-scale N     multiplies token counts (default: 1)
-  --window N          how far back attention looks in every layer, in tokens (default: 0, to the beginning)
+  --window N          how far back attention looks, in tokens (default: 0, to the beginning)
+  --layers F:S        groups of equally many layers that see everything, and that see the window (default: 0:1)
   --seed N            (default: 1)
   --json              prints one JSON object, by policy
   --help
@@ -38,6 +39,7 @@ const argumentTypes = {
   until: { type: 'string', default: '0' },
   'token-scale': { type: 'string', default: '1' },
   window: { type: 'string', default: '0' },
+  layers: { type: 'string', default: '0:1' },
   seed: { type: 'string', default: '1' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -66,10 +68,11 @@ export async function simulateCommand(args: readonly string[]): Promise<string> 
   const workload = await toWorkload(values);
   const untilMs = 1000 * toNumber('until', values.until);
   const windowTokens = toNumber('window', values.window);
+  const layerGroups = toLayerGroups(values.layers);
   const rows: Row[] = [];
   for (const policy of policies) {
     const started = performance.now();
-    const report = await simulate(workload, { policy, profile, windowTokens, untilMs });
+    const report = await simulate(workload, { policy, profile, windowTokens, ...layerGroups, untilMs });
     rows.push({ report, realSeconds: (performance.now() - started) / 1000 });
   }
   return values.json ? toJson(rows) : toTable(rows, profile);
@@ -82,6 +85,14 @@ function toPolicies(text: string): readonly PolicyName[] {
     if (known === undefined) throw wrong(`--policy: '${name}' is none; there are ${policyNames.join(', ')} and all.`);
     return known;
   });
+}
+
+function toLayerGroups(text: string): Pick<SimulateOptions, 'layerGroups'> {
+  const [full, sliding, ...others] = text.split(':').map((count) => toNumber('layers', count));
+  if (full === undefined || sliding === undefined || others.length > 0) {
+    throw wrong(`--layers: '${text}' is not two numbers with a colon between them.`);
+  }
+  return full === 0 ? {} : { layerGroups: { full, sliding } };
 }
 
 async function toProfile(name: string): Promise<DeviceProfile> {

@@ -8,7 +8,18 @@ import { type AdaptiveIdea, adaptiveIdeas, dispositions, type PolicyName, policy
 import { a100GptJ, type DeviceProfile } from './profiles.js';
 import { type SloWeights, sloWeights, toNativeSlo } from './slo.js';
 import { type EngineStats, toEngineStats } from './stats.js';
-import { abortSignal, anything, arrayOf, boolean, integer, invalid, oneOf, options, real } from './validate.js';
+import {
+  abortSignal,
+  anything,
+  arrayOf,
+  boolean,
+  integer,
+  invalid,
+  oneOf,
+  options,
+  real,
+  required,
+} from './validate.js';
 import { toNativeWorkload, type Workload } from './workload.js';
 
 export interface SimulateOptions {
@@ -26,8 +37,13 @@ export interface SimulateOptions {
   blockTokens?: number;
   /** The longest context. Default: what the longest session needs, at least 2048; the mix is cut to 2048. */
   contextTokens?: number;
-  /** How far back attention looks in every layer, so that older blocks are freed. Default 0: to the beginning. */
+  /** How far back attention looks, so that older blocks are freed. Default 0: to the beginning. */
   windowTokens?: number;
+  /**
+   * Groups of equally many layers that see everything, and of such that see the window: Gemma 2 and gpt-oss have 1 and 1. Default: every
+   * layer sees the window.
+   */
+  layerGroups?: { full: number; sliding: number };
   /** Most tokens in one step. Default 512. */
   stepTokens?: number;
   /** Tokens per step beyond which step time grows in proportion. Default: the profile's. */
@@ -89,6 +105,7 @@ const checkOptions = options({
   blockTokens: integer(1, 1024),
   contextTokens: integer(2, 2 ** 24),
   windowTokens: integer(0, 2 ** 24),
+  layerGroups: required({ full: integer(1, 128), sliding: integer(1, 128) }, 'full', 'sliding'),
   stepTokens: integer(1, 2 ** 24),
   saturationTokens: integer(0, 2 ** 24),
   prefixCache: boolean,
@@ -126,12 +143,16 @@ function toWishes(wishes: Readonly<Record<string, Disposition>>, kinds: Readonly
 function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: Int32Array): object {
   const profile = checked.profile ?? a100GptJ;
   const blockTokens = checked.blockTokens ?? 16;
+  const { full, sliding } = checked.layerGroups ?? { full: 0, sliding: 1 };
+  const groups = full + sliding;
   return {
     policy: checked.policy ?? 'adaptive',
     slo: toNativeSlo(checked.slo),
-    deviceBlocks: Math.floor((checked.deviceTokens ?? profile.deviceTokens) / blockTokens),
-    hostBlocks: Math.floor((checked.hostTokens ?? profile.hostTokens) / blockTokens),
+    deviceBlocks: Math.floor(((checked.deviceTokens ?? profile.deviceTokens) * groups) / blockTokens),
+    hostBlocks: Math.floor(((checked.hostTokens ?? profile.hostTokens) * groups) / blockTokens),
     blockTokens,
+    groups,
+    fullGroups: full,
     bytesPerToken: profile.bytesPerToken,
     prefixCache: checked.prefixCache ?? true,
     contextTokens,
@@ -144,7 +165,7 @@ function nativeOptions(checked: CheckedOptions, contextTokens: number, wishes: I
     wishes,
     untilMs: checked.untilMs ?? 0,
     checkIntegrity: checked.checkIntegrity ?? false,
-    profile: toNativeProfile(profile, blockTokens),
+    profile: toNativeProfile(profile, blockTokens / groups),
   };
 }
 

@@ -201,6 +201,7 @@ Napi::Object ToNotice(Napi::Env env, const LoadedNotice& notice) {
                                   .Set("threads", info.threads)
                                   .Set("contextTokens", info.context_tokens)
                                   .Set("blockTokens", info.block_tokens)
+                                  .Set("blockGroups", info.block_groups)
                                   .Set("deviceBlocks", info.device_blocks)
                                   .Set("hostBlocks", info.host_blocks)
                                   .Set("bytesPerToken", info.bytes_per_token)

@@ -149,7 +149,7 @@ std::vector<PausedContext> NativePolicy::ReadPaused(const ObjectReader& columns)
     context.device_blocks = device_blocks[i];
     context.backed_blocks = std::min(backed_blocks[i], device_blocks[i]);
     context.host_blocks = host_blocks[i];
-    context.released_blocks = FirstVisibleBlock(tokens[i], window_tokens_, block_tokens_);
+    context.released_blocks = FirstVisibleRow(tokens[i], window_tokens_, block_tokens_);
     context.block_tokens = block_tokens_;
     context.elapsed_seconds = elapsed[i];
     context.residual_seconds = expected[i];

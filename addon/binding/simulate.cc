@@ -17,6 +17,7 @@ constexpr double kSecondsMax = 1e9;
 constexpr double kNanosPerMilli = 1e6;
 constexpr uint32_t kTokensMax = 1u << 24;
 constexpr uint32_t kBlocksMax = 1u << 28;
+constexpr uint32_t kGroupsMax = 256;  // the layers of the deepest models, one in each
 
 Nanos ReadNanos(const ObjectReader& object, const char* key) {
   return static_cast<Nanos>(object.Double(key, 0, kSecondsMax * 1e3) * kNanosPerMilli);
@@ -82,8 +83,10 @@ SimOptions ReadOptions(const ObjectReader& object) {
   scheduler.kv.device_blocks = object.Int<uint32_t>("deviceBlocks", 1, kBlocksMax);
   scheduler.kv.host_blocks = object.Int<uint32_t>("hostBlocks", 0, kBlocksMax);
   scheduler.kv.block_tokens = object.Int<uint32_t>("blockTokens", 1, 1024);
-  scheduler.kv.block_bytes =
-      static_cast<size_t>(object.Double("bytesPerToken", 1, 1e9) * scheduler.kv.block_tokens);
+  scheduler.kv.groups = object.Int<uint32_t>("groups", 1, kGroupsMax);
+  scheduler.kv.full_groups = object.Int<uint32_t>("fullGroups", 0, scheduler.kv.groups - 1);
+  scheduler.kv.block_bytes = static_cast<size_t>(object.Double("bytesPerToken", 1, 1e9) *
+                                                 scheduler.kv.block_tokens / scheduler.kv.groups);
   scheduler.kv.prefix_cache = object.Bool("prefixCache");
   scheduler.kv.window_tokens = object.Int<uint32_t>("windowTokens", 0, kTokensMax);
   scheduler.policy = ToPolicyKind(object, "policy");

@@ -22,7 +22,8 @@ cuda::AttentionPlanShape PlanShape(const CudaOpsLimits& limits) {
   cuda::AttentionPlanShape shape = {.kv_heads = limits.kv_heads,
                                     .group_heads = limits.heads / limits.kv_heads,
                                     .head_dim = limits.head_dim,
-                                    .block_tokens = limits.block_tokens};
+                                    .block_tokens = limits.block_tokens,
+                                    .groups = limits.groups};
   const uint64_t splits = DivCeil(limits.context_tokens, cuda::kSplitTokens);
   const uint64_t wanted = splits == 1 ? 0 : splits * limits.rows * shape.group_heads;
   const size_t row_bytes = cuda::AttentionStateBytes(1, shape.kv_heads, shape.head_dim);
@@ -172,13 +173,15 @@ Result<std::unique_ptr<CudaOps>> CudaOps::Create(
     const std::optional<cuda::CublasLtFunctions>& library) {
   IC_CHECK(limits.kv_heads > 0 && limits.heads % limits.kv_heads == 0);
   const cuda::AttentionPlanShape shape = PlanShape(limits);
-  const size_t table_blocks = DivCeil(limits.context_tokens, limits.block_tokens);
+  const size_t table_blocks =
+      size_t{DivCeil(limits.context_tokens, limits.block_tokens)} * limits.groups;
   Result<StepArrays> arrays =
       StepArrays::Create(device, stream,
                          {.rows = limits.rows,
                           .block_ids = limits.slices * table_blocks,
                           .block_tokens = limits.block_tokens,
-                          .list_bytes = cuda::AttentionPlanBytes(limits.rows, shape)});
+                          .list_bytes = cuda::AttentionPlanBytes(limits.rows, shape),
+                          .groups = limits.groups});
   if (!arrays.ok()) return arrays.status();
   // Its handle is for the device that this thread used last: the arrays were allocated just now.
   std::unique_ptr<cuda::CublasLt> multiplier;

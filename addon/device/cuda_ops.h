@@ -28,6 +28,7 @@ struct CudaOpsLimits {
   uint32_t heads = 0;
   uint32_t kv_heads = 0;
   uint32_t head_dim = 0;
+  uint32_t groups = 1;  // PagedKv::groups
   // What a token gets does not depend on what else is in its step: our own kernels alone.
   bool deterministic = false;
 };

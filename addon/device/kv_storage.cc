@@ -40,6 +40,7 @@ Result<std::unique_ptr<KvStorage>> KvStorage::Create(const KvShape& shape, uint3
                                                      uint32_t host_blocks, Device& device) {
   IC_CHECK(shape.block_bytes() > 0 && IsKvDType(shape.dtype));
   IC_CHECK(shape.head_dim % BlockValues(shape.dtype) == 0);
+  IC_CHECK(shape.groups.places.empty() || shape.groups.places.size() == shape.layers);
   constexpr std::string_view kDeviceTier = "KV cache (device tier)";
   constexpr std::string_view kHostTier = "KV cache (host tier)";
   const Result<size_t> block_bytes = TierBytes(shape, device_blocks, kDeviceTier);
@@ -67,14 +68,19 @@ KvStorage::KvStorage(const KvShape& shape, Arena device, uint32_t device_blocks,
 PagedKv KvStorage::Layer(uint32_t layer) const {
   IC_CHECK(layer < shape_.layers);
   const size_t plane_bytes = shape_.plane_bytes();
-  std::byte* keys = device_.data() + 2 * layer * plane_bytes;
+  const LayerGroups& groups = shape_.groups;
+  const LayerGroups::Place place =
+      groups.places.empty() ? LayerGroups::Place{0, layer} : groups.places[layer];
+  std::byte* keys = device_.data() + 2 * place.layer * plane_bytes;
   return {.dtype = shape_.dtype,
           .keys = keys,
           .values = keys + plane_bytes,
           .block_stride = shape_.block_bytes(),
           .block_tokens = shape_.block_tokens,
           .kv_heads = shape_.kv_heads,
-          .head_dim = shape_.head_dim};
+          .head_dim = shape_.head_dim,
+          .groups = groups.count,
+          .group = place.group};
 }
 
 void KvStorage::Copy(const Tier& source, const Tier& target, std::span<const BlockCopy> copies,

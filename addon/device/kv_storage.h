@@ -4,7 +4,7 @@
 //
 //   block:  [layers][2: keys, values][kv_heads] planes of block_tokens keys or values
 //
-// All of a block lies together, so that one copy moves it.
+// The layers are all, or those of a group. All of a block lies together, so that one copy moves it.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "device/cpu_device.h"
+#include "device/layer_groups.h"
 #include "kernels/tensor_view.h"
 
 namespace infercept {
@@ -25,12 +26,17 @@ struct KvShape {
   uint32_t head_dim = 0;
   uint32_t block_tokens = 16;
   DType dtype = DType::kF16;  // IsKvDType
+  LayerGroups groups = {};
 
   // Bytes of one layer's keys (or values) in one block.
   size_t plane_bytes() const {
     return static_cast<size_t>(kv_heads) * block_tokens * RowBytes(dtype, head_dim);
   }
-  size_t block_bytes() const { return plane_bytes() * 2 * layers; }
+  size_t block_bytes() const {
+    return plane_bytes() * 2 * (groups.layers == 0 ? layers : groups.layers);
+  }
+  // Of all groups; of a context whose layers keep everything.
+  size_t token_bytes() const { return block_bytes() * groups.count / block_tokens; }
 };
 
 class KvStorage {

@@ -19,7 +19,8 @@ void ForBlocks(const PagedKv& cache, const AttentionSlice& slice, uint32_t first
   const size_t bytes = cache.kv_heads * KvPlaneBytes(cache);
   const uint32_t end = DivCeil(slice.first_position + slice.rows, cache.block_tokens);
   for (uint32_t i = first; i < end; ++i) {
-    const size_t offset = Index(slice.block_table[i]) * cache.block_stride;
+    const size_t offset =
+        Index(slice.block_table[size_t{i} * cache.groups + cache.group]) * cache.block_stride;
     touch(cache.keys + offset, bytes);
     touch(cache.values + offset, bytes);
   }

@@ -14,8 +14,8 @@ std::span<const T> SamePart(std::span<const T> part, std::span<const T> all, con
   return {static_cast<const T*>(there) + (part.data() - all.data()), part.size()};
 }
 
-size_t TableBlocks(const AttentionSlice& slice, uint32_t block_tokens) {
-  return DivCeil(slice.first_position + slice.rows, block_tokens);
+size_t TableBlocks(const AttentionSlice& slice, const StepArrayLimits& limits) {
+  return size_t{DivCeil(slice.first_position + slice.rows, limits.block_tokens)} * limits.groups;
 }
 
 }  // namespace
@@ -47,7 +47,7 @@ Status StepArrays::Bind(std::span<const TokenId> tokens, std::span<const uint32_
   IC_CHECK(tokens.size() <= limits_.rows && positions.size() <= limits_.rows);
   IC_CHECK(slices.size() <= limits_.rows);
   size_t ids = 0;
-  for (const AttentionSlice& slice : slices) ids += TableBlocks(slice, limits_.block_tokens);
+  for (const AttentionSlice& slice : slices) ids += TableBlocks(slice, limits_);
   IC_CHECK(ids <= limits_.block_ids);
   tokens_ = tokens;
   positions_ = positions;
@@ -81,7 +81,7 @@ void StepArrays::CopySlices(std::byte* staged, size_t offset,
                             std::span<const AttentionSlice> slices) const {
   for (size_t i = 0; i < slices.size(); ++i) {
     AttentionSlice slice = slices[i];
-    const size_t bytes = TableBlocks(slice, limits_.block_tokens) * sizeof(BlockId);
+    const size_t bytes = TableBlocks(slice, limits_) * sizeof(BlockId);
     std::memcpy(staged + offset, slice.block_table, bytes);
     slice.block_table = reinterpret_cast<const BlockId*>(memory_.data() + offset);
     std::memcpy(staged + slices_offset() + i * sizeof(slice), &slice, sizeof(slice));

@@ -25,6 +25,7 @@ struct StepArrayLimits {
   size_t block_ids = 0;  // of all slices
   uint32_t block_tokens = 0;
   size_t list_bytes = 0;  // of all lists
+  uint32_t groups = 1;    // PagedKv::groups
 };
 
 class StepArrays {

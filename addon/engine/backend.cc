@@ -97,13 +97,15 @@ std::string CudaLacks(const Hyperparameters& h, const RuntimeOptions& options) {
 }
 
 CudaOpsLimits CudaLimits(const Hyperparameters& h, const RuntimeOptions& options) {
+  const uint32_t context_tokens = ContextTokens(h, options.context_tokens);
   return {.rows = options.step_tokens,
           .slices = std::min(options.step_tokens, kCudaSlicesMax),
-          .context_tokens = ContextTokens(h, options.context_tokens),
+          .context_tokens = context_tokens,
           .block_tokens = options.block_tokens,
           .heads = h.heads,
           .kv_heads = h.kv_heads,
           .head_dim = h.head_dim,
+          .groups = GroupLayers(h.windows, context_tokens).count,
           .deterministic = options.deterministic};
 }
 

@@ -27,7 +27,9 @@ class StepSampler {
  public:
   StepSampler(const CostProbe& probe, Nanos budget)
       : probe_(probe),
-        reads_(CostProfile{.query_tile = probe.query_tile, .window_tokens = probe.window_tokens}),
+        reads_(CostProfile{.query_tile = probe.query_tile,
+                           .window_tokens = probe.window_tokens,
+                           .full_share = probe.full_share}),
         left_(budget),
         prefill_max_(
             std::min({probe.prefill_tokens_max, probe.step_tokens_max, probe.context_tokens_max})),

@@ -29,6 +29,7 @@ struct CostProbe {
   uint32_t copy_blocks_max = 0;     // 0: there is no host tier
   uint32_t window_tokens = 0;       // CostProfile::window_tokens
   uint32_t query_tile = 1;          // CostProfile::query_tile
+  double full_share = 0;            // CostProfile::full_share
   std::function<Nanos(const ProbedStep& step)> step;
   std::function<Nanos(CopyDirection direction, uint32_t blocks)> copy;
 };

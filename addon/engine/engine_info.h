@@ -15,6 +15,7 @@ struct EngineInfo {
   uint32_t threads = 0;
   uint32_t context_tokens = 0;  // the longest context of one sequence
   uint32_t block_tokens = 0;
+  uint32_t block_groups = 1;  // LayerGroups::count
   uint32_t device_blocks = 0;
   uint32_t host_blocks = 0;
   size_t bytes_per_token = 0;  // of KV cache

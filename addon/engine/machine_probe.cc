@@ -31,14 +31,17 @@ Nanos Time(const Body& body) {
 bool OnHost(const Model& model) { return model.device().properties().is_host; }
 
 uint32_t ContextTokensMax(const Model& model, const KvStorage& storage) {
-  const uint64_t capacity = uint64_t{storage.device_blocks()} * storage.shape().block_tokens;
+  const KvShape& shape = storage.shape();
+  const uint64_t rows = storage.device_blocks() / shape.groups.count;
+  const uint64_t capacity = rows * shape.block_tokens;
   const uint64_t useful = OnHost(model) ? kContextTokensMaxOfHost : kContextTokensMax;
   return static_cast<uint32_t>(
       std::min<uint64_t>({capacity, uint64_t{model.context_tokens_max()}, useful}));
 }
 
 uint32_t ContextBlocks(const Model& model, const KvStorage& storage) {
-  return DivCeil(ContextTokensMax(model, storage), storage.shape().block_tokens);
+  const KvShape& shape = storage.shape();
+  return DivCeil(ContextTokensMax(model, storage), shape.block_tokens) * shape.groups.count;
 }
 
 // Steps of equal slices; what lies in their blocks does not matter for the time. On the host they
@@ -67,7 +70,8 @@ class StepProbe {
  private:
   void Prepare(const ProbedStep& step) {
     const auto& [slices, count, context] = step;
-    const size_t own = DivCeil(context, storage_.shape().block_tokens);
+    const KvShape& shape = storage_.shape();
+    const size_t own = size_t{DivCeil(context, shape.block_tokens)} * shape.groups.count;
     const bool apart = slices * own <= blocks_.size();
     tokens_.assign(slices * count, 0);
     positions_.clear();
@@ -108,7 +112,8 @@ CostProbe MakeMachineProbe(Model& model, const KvStorage& storage, CopyEngine& c
   CostProbe probe = {.step_tokens_max = model.step_tokens_max(),
                      .context_tokens_max = ContextTokensMax(model, storage),
                      .copy_blocks_max = blocks_max,
-                     .window_tokens = WindowOfAllLayers(model.hyperparameters()),
+                     .window_tokens = storage.shape().groups.window_tokens,
+                     .full_share = storage.shape().groups.full_share(),
                      // Shared, because functions are copied and its buffers are to be kept.
                      .step = [probe = std::make_shared<StepProbe>(model, storage, pool)](
                                  const ProbedStep& step) { return (*probe)(step); },

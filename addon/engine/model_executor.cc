@@ -95,7 +95,8 @@ Status ModelExecutor::Begin(const StepPlan& plan) {
 
 Status ModelExecutor::Compute(const StepPlan& plan, uint32_t number) {
   StepSamples& samples = steps_[number].samples;
-  batch_.Assign(plan, storage_.shape().block_tokens);
+  const KvShape& shape = storage_.shape();
+  batch_.Assign(plan, shape.block_tokens, shape.groups.count);
   if (Status status = sampler_.Ask(plan, batch_, samples); !status.ok()) return status;
   if (plan.slices.empty()) return Status();
   ForwardInput input = batch_.input();

@@ -56,7 +56,8 @@ Result<std::unique_ptr<KvStorage>> CreateStorage(const Model& model,
                                                  const RuntimeOptions& options) {
   Result<DType> dtype = KvType(options.kv_dtype);
   if (!dtype.ok()) return dtype.status();
-  const KvShape shape = model.kv_shape(options.block_tokens, dtype.value());
+  KvShape shape = model.kv_shape(options.block_tokens, dtype.value());
+  shape.groups = model.layer_groups();
   if (shape.head_dim % BlockValues(shape.dtype) != 0) {
     return Status(StatusCode::kInvalidArgument,
                   "kvCache.dtype '" + options.kv_dtype + "' needs heads of a multiple of " +
@@ -66,11 +67,11 @@ Result<std::unique_ptr<KvStorage>> CreateStorage(const Model& model,
   const Result<size_t> bytes = KvBytes(model.device(), options);
   if (!bytes.ok()) return bytes.status();
   const uint32_t device_blocks = BlocksIn(bytes.value(), shape.block_bytes());
-  if (device_blocks == 0) {
+  if (device_blocks < shape.groups.count) {
     return Status(StatusCode::kInvalidArgument,
-                  "kvCache.bytes is " + std::to_string(bytes.value()) +
-                      ", less than one block of " + std::to_string(shape.block_bytes()) +
-                      " bytes. Raise it or lower kvCache.blockTokens.");
+                  "kvCache.bytes is " + std::to_string(bytes.value()) + ", less than " +
+                      std::to_string(shape.groups.count * shape.block_bytes()) +
+                      " for one block. Raise it or lower kvCache.blockTokens.");
   }
   return KvStorage::Create(shape, device_blocks, BlocksIn(options.host_bytes, shape.block_bytes()),
                            model.device());
@@ -88,7 +89,9 @@ Result<CostModel> MeasureCost(Runtime& runtime) {
       MakeMachineProbe(*runtime.model, *runtime.storage, copies.value(), *runtime.pool);
   const bool on_host = runtime.model->device().properties().is_host;
   const Calibration calibration = Calibrate(probe, on_host ? kHostCalibration : kDeviceCalibration);
-  CostModel cost(CostProfile{.query_tile = probe.query_tile, .window_tokens = probe.window_tokens});
+  CostModel cost(CostProfile{.query_tile = probe.query_tile,
+                             .window_tokens = probe.window_tokens,
+                             .full_share = probe.full_share});
   cost.Calibrate(calibration.forward, calibration.swap_out, calibration.swap_in);
   return cost;
 }
@@ -100,7 +103,10 @@ SchedulerConfig MakeSchedulerConfig(const Runtime& runtime, const RuntimeOptions
   config.kv.block_tokens = options.block_tokens;
   config.kv.block_bytes = runtime.storage->shape().block_bytes();
   config.kv.prefix_cache = options.prefix_cache;
-  config.kv.window_tokens = WindowOfAllLayers(runtime.model->hyperparameters());
+  const LayerGroups& groups = runtime.storage->shape().groups;
+  config.kv.groups = groups.count;
+  config.kv.full_groups = groups.full;
+  config.kv.window_tokens = groups.window_tokens;
   config.policy = options.policy;
   config.slo = options.slo;
   config.context_tokens_max = runtime.model->context_tokens_max();
@@ -123,9 +129,10 @@ EngineInfo MakeInfo(const Runtime& runtime, const CostModel& cost, const Runtime
   info.threads = runtime.pool->threads();
   info.context_tokens = runtime.scheduler->context_tokens_max();
   info.block_tokens = options.block_tokens;
+  info.block_groups = runtime.storage->shape().groups.count;
   info.device_blocks = runtime.storage->device_blocks();
   info.host_blocks = runtime.storage->host_blocks();
-  info.bytes_per_token = runtime.storage->shape().block_bytes() / options.block_tokens;
+  info.bytes_per_token = runtime.storage->shape().token_bytes();
   info.weight_bytes = WeightBytes(runtime.model->spec());
   info.saturation_tokens =
       options.saturation_tokens != 0 ? options.saturation_tokens : cost.SaturationTokens();

@@ -13,6 +13,11 @@
 
 namespace infercept {
 
+// The entry of a block table that has the block of a position.
+constexpr size_t TableEntry(const PagedKv& cache, uint32_t position) {
+  return size_t{position / cache.block_tokens} * cache.groups + cache.group;
+}
+
 constexpr size_t KvPlaneBytes(const PagedKv& cache) {
   return cache.block_tokens * RowBytes(cache.dtype, cache.head_dim);
 }

@@ -33,6 +33,7 @@ inline void CheckCache(const PagedKv& cache, std::span<const AttentionSlice> sli
   IC_CHECK(IsKvDType(cache.dtype));
   IC_CHECK(cache.head_dim % BlockValues(cache.dtype) == 0);
   IC_CHECK(cache.kv_heads > 0 && cache.head_dim > 0 && cache.block_tokens > 0);
+  IC_CHECK(cache.group < cache.groups);
   for (const AttentionSlice& slice : slices)
     IC_CHECK(slice.rows == 0 || slice.block_table != nullptr);
 }

@@ -49,15 +49,22 @@ struct PagedKv {
   uint32_t block_tokens = 0;
   uint32_t kv_heads = 0;
   uint32_t head_dim = 0;
+  // The layers are cut into so many groups, and a block has those of one: block tables have an
+  // entry for each group. This layer is in that group.
+  uint32_t groups = 1;
+  uint32_t group = 0;
+
+  bool operator==(const PagedKv&) const = default;
 };
 
 // Consecutive new tokens of one sequence, as attention and KV writes see them. Query i of the slice
 // has position first_position + i and attends to positions [0, first_position + i].
 struct AttentionSlice {
-  uint32_t first_row = 0;                // of this slice in the batch's flat token arrays
-  uint32_t rows = 0;                     // tokens of this slice
-  uint32_t first_position = 0;           // position of its first token in the sequence
-  const BlockId* block_table = nullptr;  // [DivCeil(first_position + rows, block_tokens)]
+  uint32_t first_row = 0;       // of this slice in the batch's flat token arrays
+  uint32_t rows = 0;            // tokens of this slice
+  uint32_t first_position = 0;  // position of its first token in the sequence
+  // [DivCeil(first_position + rows, block_tokens)][PagedKv::groups]
+  const BlockId* block_table = nullptr;
 };
 
 }  // namespace infercept

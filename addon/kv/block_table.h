@@ -39,14 +39,16 @@ enum class Hold : uint8_t {
 };
 inline constexpr size_t kHolds = 4;
 
-// Entry i covers positions [i * block_tokens, (i + 1) * block_tokens). What was discarded is not in
-// the table: it always gives up a suffix. Where no layer sees further back than a window, blocks
-// behind it are released: their entries stay, first ones all, without a copy. Invariant: every
-// other entry has at least one copy. Only KvManager writes entries; it knows a table by its
-// address, so tables stay where they are.
+// A row of entries, one for each group of layers, covers block_tokens positions; entry i is that of
+// group i % groups in row i / groups. What was discarded is not in the table: it always gives up a
+// suffix of rows. Groups whose layers see no further back than a window release the blocks behind
+// it: these entries stay, in the first rows, without a copy. Invariant: every other entry has at
+// least one copy. Only KvManager writes entries; it knows a table by its address, so tables stay
+// where they are.
 //
-//   positions  0 ................................. computed
-//   entries    | released | live: device, host or both |
+//   positions         0 ................................. computed
+//   sliding groups    | released | live: device, host or both |
+//   full groups       | live                                  |
 class BlockTable {
  public:
   BlockTable() = default;
@@ -59,7 +61,7 @@ class BlockTable {
   // The device copies alone, kNoBlock where there is none: what a step reads.
   std::span<const BlockId> device() const { return device_; }
 
-  // The first entries, behind the window: nothing reads them any more.
+  // Entries behind the window: nothing reads them any more.
   uint32_t released() const { return released_; }
   uint32_t on_device() const { return on_device_; }
   // On the host only.
@@ -94,17 +96,17 @@ class BlockTable {
   std::vector<BlockId> device_;
   uint32_t on_device_ = 0;  // entries of device_ that are not kNoBlock
   uint32_t backed_ = 0;     // of them, blocks with an entry in other_ that has a host block
-  uint32_t sealed_ = 0;     // entries with a content; they are the first ones
-  uint32_t released_ = 0;   // entries without a copy; they are the first ones
+  uint32_t sealed_ = 0;     // rows whose entries have a content; they are the first ones
+  uint32_t released_ = 0;   // entries without a copy: of the first rows, those of sliding groups
   bool forked_ = false;
   Hold hold_ = Hold::kFirm;
   uint32_t private_ = 0;       // entries of device_ with one reference
   std::vector<Other> other_;   // as long as device_
   uint32_t holder_index_ = 0;  // in KvManager::holders(hold_); valid iff private_ > 0
   uint32_t backed_index_ = 0;  // in KvManager::backed_; valid iff backed_ > 0
-  // [full blocks] Of a context that was given up when its beginning was released already: the cache
-  // finds its window by what it held, for the blocks before it may be gone.
-  // Seldom there, and a pointer, so that tables stay small.
+  // [full blocks] Of a context that was given up when its beginning was released already, where no
+  // group is full: the cache finds its window by what it held, for the blocks before it may be
+  // gone. Seldom there, and a pointer, so that tables stay small.
   std::unique_ptr<std::vector<Known>> known_;
 };
 

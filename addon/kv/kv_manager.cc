@@ -13,6 +13,7 @@ KvManager::KvManager(const KvConfig& config)
       host_(config.host_blocks),
       cache_(config.device_blocks, config.block_tokens),
       referrers_(config.device_blocks, 0) {
+  IC_CHECK(config.full_groups < config.groups && (config.groups == 1 || config.full_groups > 0));
   copying_device_.reserve(config.device_blocks);
   copying_host_.reserve(config.host_blocks);
   backings_.reserve(std::min(config.device_blocks, config.host_blocks));
@@ -161,69 +162,110 @@ void KvManager::Append(BlockTable& table, BlockId device, const BlockTable::Othe
   table.on_device_ += device != kNoBlock;
 }
 
+// The window of a chunk's first token and the chunk itself lie in so many rows at most.
+uint64_t KvManager::MostWindowRows() const {
+  const uint64_t tokens = uint64_t{config_.window_tokens} - 1 + config_.chunk_tokens;
+  return DivCeil(tokens, uint64_t{config_.block_tokens}) + 1;
+}
+
+uint32_t KvManager::TokensHeldMax() const {
+  const uint64_t pool = config_.device_blocks;
+  uint64_t rows = pool / config_.groups;
+  if (config_.window_tokens > 0 && rows >= MostWindowRows()) {
+    if (config_.full_groups == 0) return UINT32_MAX;
+    rows = (pool - MostWindowRows() * sliding_groups()) / config_.full_groups;
+  }
+  return static_cast<uint32_t>(std::min<uint64_t>(rows * config_.block_tokens, UINT32_MAX));
+}
+
 uint32_t KvManager::AttachPrefix(BlockTable& table, std::span<const TokenId> tokens,
                                  uint32_t computed) {
   const uint32_t size = config_.block_tokens;
-  IC_CHECK(computed == table.size() * size);
-  BlockTable::Other last = table.empty() ? BlockTable::Other{} : table.other_.back();
-  if (!config_.prefix_cache || (!table.empty() && last.content == kNoContent)) return computed;
+  IC_CHECK(computed == Rows(table) * size);
+  if (!config_.prefix_cache || table.sealed_ < Rows(table)) return computed;
   if (config_.window_tokens > 0 && table.empty()) return FindWindow(table, tokens) * size;
   while (computed + size < tokens.size()) {
     // Going further would release blocks, and could not be undone.
-    if (FirstVisibleBlock(computed + size) > table.released_) break;
-    const auto block_tokens = TokensOf(tokens, table.size());
-    const PrefixKey key = PrefixCache::KeyOf(last.key, block_tokens);
-    const PrefixCache::Hit hit = cache_.Find(last.content, key, block_tokens);
-    if (!hit.found()) break;
-    AddCached(hit.block, &table);
-    last = {kNoBlock, key, hit.content};
-    Append(table, hit.block, last);
+    if (ReleasedFor(computed + size) > table.released_) break;
+    const uint32_t first = table.size();
+    const RowHits hits = AppendFound(table, tokens, nullptr);
+    if (!hits.prefix || !hits.window) {
+      Truncate(table, first);
+      break;
+    }
+    AttachFound(table, first);
     ++table.sealed_;
     computed += size;
   }
   return computed;
 }
 
-// Fills an empty table with the longest prefix of which the cache has the window; blocks before it
-// may be gone. Of those that the table had before it is known what they hold, of others as far as
-// the cache has all before them. Returns how many blocks that is.
-uint32_t KvManager::FindWindow(BlockTable& table, std::span<const TokenId> tokens) {
-  uint32_t usable = 0;
-  uint32_t found = 0;  // consecutive blocks up to here that the cache has
-  BlockTable::Other last;
-  while ((table.size() + 1) * config_.block_tokens < tokens.size()) {
-    const uint32_t i = table.size();
-    if (table.known_ && i < table.known_->size()) {
-      last = {kNoBlock, (*table.known_)[i].key, (*table.known_)[i].content};
-    } else {
-      last.key = PrefixCache::KeyOf(last.key, TokensOf(tokens, i));
-      last.content = cache_.Find(last.content, last.key, TokensOf(tokens, i)).content;
-      if (last.content == kNoContent) break;
-    }
-    found = cache_.FindContent(last.content) == kNoBlock ? 0 : found + 1;
-    Append(table, kNoBlock, last);
-    if (FirstVisibleBlock((i + 1) * config_.block_tokens) + found > i) usable = i + 1;
+// Appends a row with what the cache knows of it, or the table did, but without blocks.
+KvManager::RowHits KvManager::AppendFound(BlockTable& table, std::span<const TokenId> tokens,
+                                          const BlockTable::Known* known) {
+  const uint32_t row = Rows(table);
+  const auto row_tokens = TokensOf(tokens, row);
+  const BlockTable::Other before =
+      row == 0 ? BlockTable::Other{} : table.other_[size_t{row - 1} * config_.groups];
+  const PrefixKey key = known ? known->key : PrefixCache::KeyOf(before.key, row_tokens);
+  ContentId beside = kNoContent;
+  RowHits hits;
+  for (uint32_t group = 0; group < config_.groups; ++group) {
+    BlockTable::Other entry{kNoBlock, KeyOf(group, key), kNoContent};
+    const ContentId parent = ParentOf(group, before.content, beside);
+    entry.content = known ? known->content : cache_.Find(parent, entry.key, row_tokens).content;
+    if (group == 0) beside = entry.content;
+    const bool known_there = entry.content != kNoContent;
+    const bool there = known_there && cache_.FindContent(entry.content) != kNoBlock;
+    // The chain of contents goes through the first group, whether its blocks are there or not.
+    hits.prefix &= group < config_.full_groups ? there : group > 0 || known_there;
+    hits.window &= group < config_.full_groups || there;
+    Append(table, kNoBlock, entry);
   }
-  table.released_ = table.sealed_ = table.size();
-  Truncate(table, usable);
-  table.released_ = FirstVisibleBlock(usable * config_.block_tokens);
-  for (uint32_t i = table.released_; i < usable; ++i) {
+  return hits;
+}
+
+// The blocks of found rows, from entry `first` on, but those that are released.
+void KvManager::AttachFound(BlockTable& table, uint32_t first) {
+  for (uint32_t i = first; i < table.size(); ++i) {
+    if (IsReleased(table, i)) continue;
     AddCached(table.device_[i] = cache_.FindContent(table.other_[i].content), &table);
     ++table.on_device_;
   }
+}
+
+// Fills an empty table with the longest prefix of which the cache has the window, and of full
+// groups all; blocks of the others before it may be gone. Without full groups, of those that the
+// table had before it is known what they hold, of others as far as the cache has all before them.
+// Returns how many rows that is.
+uint32_t KvManager::FindWindow(BlockTable& table, std::span<const TokenId> tokens) {
+  uint32_t usable = 0;
+  uint32_t found = 0;  // consecutive rows up to here of whose windows the cache has all
+  uint32_t row = 0;
+  for (; (row + 1) * config_.block_tokens < tokens.size(); ++row) {
+    const bool known = table.known_ && row < table.known_->size();
+    const RowHits hits = AppendFound(table, tokens, known ? &(*table.known_)[row] : nullptr);
+    if (!hits.prefix) break;
+    found = hits.window ? found + 1 : 0;
+    if (FirstVisibleRow((row + 1) * config_.block_tokens) + found > row) usable = row + 1;
+  }
+  table.sealed_ = row;
+  table.released_ = row * sliding_groups();
+  Truncate(table, usable * config_.groups);
+  table.released_ = ReleasedFor(usable * config_.block_tokens);
+  AttachFound(table, FirstLive(table));
   return usable;
 }
 
 uint32_t KvManager::BlocksWanted(const BlockTable& table, uint32_t computed,
                                  uint32_t tokens) const {
-  uint32_t size = std::max(BlocksFor(tokens), table.size());
-  if (config_.window_tokens > 0) {
-    // The window of a chunk's first token and the chunk itself lie in so many blocks at most.
-    const uint32_t chunk = config_.window_tokens - 1 + config_.chunk_tokens;
-    const uint32_t most = FirstVisibleBlock(computed) + BlocksFor(chunk) + 1;
-    size = std::max(std::min(size, most), table.size()) - table.released_;
-  }
-  return size - table.on_device_;
+  const uint32_t held = Rows(table);
+  const uint32_t rows = std::max(RowsFor(tokens), held);
+  if (config_.window_tokens == 0) return rows * config_.groups - table.on_device_;
+  const uint64_t most = FirstVisibleRow(computed) + MostWindowRows();
+  const auto sliding = std::max(static_cast<uint32_t>(std::min<uint64_t>(rows, most)), held);
+  return rows * config_.full_groups + sliding * sliding_groups() - table.released_ -
+         table.on_device_;
 }
 
 uint32_t KvManager::ExtendCost(const BlockTable& table, uint32_t computed, uint32_t tokens) const {
@@ -233,65 +275,97 @@ uint32_t KvManager::ExtendCost(const BlockTable& table, uint32_t computed, uint3
 }
 
 uint32_t KvManager::CopyCost(const BlockTable& table, uint32_t computed) const {
-  const uint32_t writable = computed / config_.block_tokens;
-  if (!table.forked_ || writable >= table.size()) return 0;
-  const BlockId block = table.device_[writable];
-  return block != kNoBlock && device_.references(block) > 1 ? 1 : 0;
+  if (!table.forked_) return 0;
+  const uint32_t first = FirstWritten(computed);
+  uint32_t shared = 0;
+  for (uint32_t i = first; i < table.size() && i < first + config_.groups; ++i) {
+    const BlockId block = table.device_[i];
+    shared += block != kNoBlock && device_.references(block) > 1;
+  }
+  return shared;
+}
+
+bool KvManager::IsLastRowBacked(const BlockTable& table) const {
+  for (uint32_t i = table.size() - config_.groups; i < table.size(); ++i) {
+    if (IsBacked(table, i)) return true;
+  }
+  return false;
 }
 
 void KvManager::Extend(BlockTable& table, uint32_t computed, uint32_t tokens,
                        std::vector<BlockCopy>& copies) {
   IC_DCHECK(ExtendCost(table, computed, tokens) <= available());
-  if (const uint32_t written = computed / config_.block_tokens;
-      table.backed_ > 0 && written < table.size() && IsBacked(table, written)) {
-    ReleaseHost(std::exchange(table.other_[written].host, kNoBlock));
-    UncountBacked(table);
-  }
-  if (CopyCost(table, computed) > 0) {
-    const uint32_t writable = computed / config_.block_tokens;
-    BlockId& shared = table.device_[writable];
-    IC_CHECK(shared != kNoBlock && writable >= table.sealed_);
-    const BlockId copy = AllocateDevice(&table);
-    copies.push_back({shared, copy});
-    // Others never write below their own computed count; should they let go, the source stays
-    // until it is copied.
-    AddReference(shared, nullptr);
-    copying_device_.push_back(shared);
-    ReleaseDevice(std::exchange(shared, copy), &table);
+  const uint32_t first = FirstWritten(computed);
+  for (uint32_t i = first; i < table.size() && i < first + config_.groups; ++i) {
+    MakeWritable(table, i, copies);
   }
   table.forked_ = false;
   const uint32_t wanted = BlocksFor(tokens);
   while (table.size() < wanted) Append(table, AllocateDevice(&table), {});
 }
 
+void KvManager::MakeWritable(BlockTable& table, uint32_t index, std::vector<BlockCopy>& copies) {
+  if (table.backed_ > 0 && IsBacked(table, index)) {
+    ReleaseHost(std::exchange(table.other_[index].host, kNoBlock));
+    UncountBacked(table);
+  }
+  BlockId& shared = table.device_[index];
+  if (!table.forked_ || shared == kNoBlock || device_.references(shared) == 1) return;
+  IC_CHECK(index / config_.groups >= table.sealed_);
+  const BlockId copy = AllocateDevice(&table);
+  copies.push_back({shared, copy});
+  // Others never write below their own computed count; should they let go, the source stays until
+  // it is copied.
+  AddReference(shared, nullptr);
+  copying_device_.push_back(shared);
+  ReleaseDevice(std::exchange(shared, copy), &table);
+}
+
 void KvManager::PrepareBlocks(BlockTable& table, std::span<const TokenId> tokens,
                               uint32_t computed) const {
+  const uint32_t groups = config_.groups;
   const uint32_t full = computed / config_.block_tokens;
-  PrefixKey key = table.sealed_ == 0 ? kNoKey : table.other_[table.sealed_ - 1].key;
-  for (uint32_t i = table.sealed_; i < full; ++i) {
-    key = table.other_[i].key = PrefixCache::KeyOf(key, TokensOf(tokens, i));
-    cache_.Prefetch(key, table.device_[i]);
+  PrefixKey key =
+      table.sealed_ == 0 ? kNoKey : table.other_[size_t{table.sealed_ - 1} * groups].key;
+  for (uint32_t row = table.sealed_; row < full; ++row) {
+    key = PrefixCache::KeyOf(key, TokensOf(tokens, row));
+    for (uint32_t group = 0; group < groups; ++group) {
+      const size_t i = size_t{row} * groups + group;
+      table.other_[i].key = KeyOf(group, key);
+      cache_.Prefetch(table.other_[i].key, table.device_[i]);
+    }
   }
 }
 
 void KvManager::SealBlocks(BlockTable& table, std::span<const TokenId> tokens, uint32_t computed) {
+  const uint32_t groups = config_.groups;
   const uint32_t full = computed / config_.block_tokens;
-  if (table.other_[full - 1].key == kNoKey) PrepareBlocks(table, tokens, computed);
-  ContentId parent = table.sealed_ == 0 ? kNoContent : table.other_[table.sealed_ - 1].content;
-  for (uint32_t i = table.sealed_; i < full; ++i) {
-    BlockTable::Other& other = table.other_[i];
-    const PrefixCache::Hit hit = cache_.Find(parent, other.key, TokensOf(tokens, i));
-    if (hit.found()) {
-      // Computed twice at the same time: keep one. Batch invariance makes the two bit-identical.
-      AddCached(hit.block, &table);
-      ReleaseDevice(std::exchange(table.device_[i], hit.block), &table);
-      other.content = hit.content;
-    } else {
-      other.content = cache_.Insert(parent, other.key, TokensOf(tokens, i), table.device_[i]);
+  if (table.other_[size_t{full - 1} * groups].key == kNoKey) PrepareBlocks(table, tokens, computed);
+  ContentId before =
+      table.sealed_ == 0 ? kNoContent : table.other_[size_t{table.sealed_ - 1} * groups].content;
+  for (uint32_t row = table.sealed_; row < full; ++row) {
+    const auto row_tokens = TokensOf(tokens, row);
+    before = SealBlock(table, row * groups, before, row_tokens);
+    for (uint32_t group = 1; group < groups; ++group) {
+      SealBlock(table, row * groups + group, ParentOf(group, kNoContent, before), row_tokens);
     }
-    parent = other.content;
   }
   table.sealed_ = full;
+}
+
+ContentId KvManager::SealBlock(BlockTable& table, uint32_t index, ContentId parent,
+                               std::span<const TokenId> tokens) {
+  BlockTable::Other& other = table.other_[index];
+  const PrefixCache::Hit hit = cache_.Find(parent, other.key, tokens);
+  if (hit.found()) {
+    // Computed twice at the same time: keep one. Batch invariance makes the two bit-identical.
+    AddCached(hit.block, &table);
+    ReleaseDevice(std::exchange(table.device_[index], hit.block), &table);
+    other.content = hit.content;
+  } else {
+    other.content = cache_.Insert(parent, other.key, tokens, table.device_[index]);
+  }
+  return other.content;
 }
 
 // The copies that an entry has.
@@ -304,9 +378,15 @@ void KvManager::ReleaseEntry(BlockTable& table, uint32_t index) {
   table.device_[index] = table.other_[index].host = kNoBlock;
 }
 
-void KvManager::ReleaseBlocks(BlockTable& table, uint32_t first) {
-  IC_CHECK(first <= table.size());
-  while (table.released_ < first) ReleaseEntry(table, table.released_++);
+// All before row `first`, of the groups with a window.
+void KvManager::ReleaseRows(BlockTable& table, uint32_t first) {
+  IC_CHECK(first <= Rows(table));
+  for (uint32_t row = ReleasedRows(table); row < first; ++row) {
+    for (uint32_t group = config_.full_groups; group < config_.groups; ++group) {
+      ReleaseEntry(table, row * config_.groups + group);
+      ++table.released_;
+    }
+  }
 }
 
 void KvManager::Remember(BlockTable& table) const {
@@ -319,16 +399,19 @@ void KvManager::Remember(BlockTable& table) const {
 }
 
 void KvManager::Truncate(BlockTable& table, uint32_t first) {
+  const uint32_t rows = first / config_.groups;
+  IC_DCHECK(first == rows * config_.groups);
   for (uint32_t i = first; i < table.size(); ++i) Prefetch(table, i);
-  if (table.released_ > 0 && first < table.sealed_) Remember(table);
+  // Where there are full groups, those that need a window find all before it, too.
+  if (table.released_ > 0 && rows < table.sealed_ && config_.full_groups == 0) Remember(table);
   // From the end, so that the cache evicts suffixes before the prefixes they need.
   while (table.size() > first) {
     ReleaseEntry(table, table.size() - 1);
     table.device_.pop_back();
     table.other_.pop_back();
   }
-  table.sealed_ = std::min(table.sealed_, table.size());
-  table.released_ = std::min(table.released_, table.size());
+  table.sealed_ = std::min(table.sealed_, rows);
+  table.released_ = std::min(table.released_, rows * sliding_groups());
   if (first > 0) return;
   device_entries_.Give(std::move(table.device_));
   other_entries_.Give(std::move(table.other_));
@@ -371,15 +454,15 @@ void KvManager::CopyAhead(BlockTable& table, uint32_t index, std::vector<BlockCo
 }
 
 void KvManager::Reattach(BlockTable& table, uint32_t computed) {
-  for (uint32_t i = table.released_; i < table.size() && table.missing() > 0; ++i) {
+  for (uint32_t i = FirstLive(table); i < table.size() && table.missing() > 0; ++i) {
     BlockTable::Other& other = table.other_[i];
-    if (table.device_[i] != kNoBlock || other.content == kNoContent) continue;
+    if (!IsMissing(table, i) || other.content == kNoContent) continue;
     const BlockId cached = cache_.FindContent(other.content);
     if (cached == kNoBlock) continue;
     AddCached(cached, &table);
     table.device_[i] = cached;
     ++table.on_device_;
-    if ((i + 1) * config_.block_tokens <= computed && host_.references(other.host) == 1) {
+    if (IsFull(i, computed) && host_.references(other.host) == 1) {
       CountBacked(table);
     } else {
       ReleaseHost(std::exchange(other.host, kNoBlock));
@@ -432,7 +515,7 @@ void KvManager::Share(BlockTable& parent, BlockTable& child) {
   other_entries_.Grow(child.other_, parent.size());
   for (uint32_t i = 0; i < parent.size(); ++i) {
     const BlockRef ref = parent[i];
-    IC_CHECK(ref.on_device() || ref.on_host() || i < parent.released_);
+    IC_CHECK(ref.on_device() || ref.on_host() || IsReleased(parent, i));
     if (ref.on_device()) AddReference(ref.device, &child);
     if (ref.on_host()) host_.AddReference(ref.host);
     Append(child, ref.device, parent.other_[i]);
@@ -451,7 +534,7 @@ std::vector<uint32_t> KvManager::ExpectedReferences(std::span<const BlockTable* 
   for (const BlockTable* table : tables) {
     for (uint32_t i = 0; i < table->size(); ++i) {
       const BlockRef ref = (*table)[i];
-      IC_CHECK((ref.on_device() || ref.on_host()) == (i >= table->released()));
+      IC_CHECK((ref.on_device() || ref.on_host()) != IsReleased(*table, i));
       if (ref.*tier != kNoBlock) ++expected[Index(ref.*tier)];
     }
   }
@@ -468,7 +551,10 @@ void KvManager::CheckCounts(const BlockTable& table) const {
     private_blocks += IsPrivate(table, i);
     backed += IsBacked(table, i);
     IC_CHECK(!IsBacked(table, i) || host_.references(table[i].host) == 1);
-    IC_CHECK((table[i].content != kNoContent) == (i < table.sealed_));
+    const bool sealed = i / config_.groups < table.sealed_;
+    // What was released before a prefix was found need not be known.
+    const bool unknown = config_.full_groups > 0 && IsReleased(table, i);
+    IC_CHECK((table[i].content != kNoContent) == sealed || (sealed && unknown));
   }
   IC_CHECK(table.on_device_ == on_device && table.private_ == private_blocks);
   IC_CHECK(private_blocks == 0 || holders(table.hold_)[table.holder_index_] == &table);

@@ -6,10 +6,10 @@
 // A block may be in both tiers: copied out ahead of time, or back from the host. Its copy on the
 // host is spare: it makes giving up the block free, and is overwritten when host memory runs out.
 //
-// With a window, a table of `computed` tokens has released exactly its first
-// FirstVisibleBlock(computed) blocks. Released ones stay findable like discarded ones. What is left
-// of a window of which a part is gone is of no use: it is given up as a whole (UsableBlocks), and
-// AttachPrefix finds again what is still there.
+// With a window, a table of `computed` tokens has released exactly the blocks of its sliding groups
+// in its first FirstVisibleRow(computed) rows. Released ones stay findable like discarded ones.
+// What is left of a window of which a part is gone is of no use: it is given up as a whole
+// (UsableRows), and AttachPrefix finds again what is still there.
 #pragma once
 
 #include <array>
@@ -25,10 +25,9 @@
 
 namespace infercept {
 
-// The first block that the token at this position, or one after it, sees through a window of so
-// many tokens; of 0: there is none.
-inline uint32_t FirstVisibleBlock(uint32_t position, uint32_t window_tokens,
-                                  uint32_t block_tokens) {
+// The first row of blocks that the token at this position, or one after it, sees through a window
+// of so many tokens; of 0: there is none.
+inline uint32_t FirstVisibleRow(uint32_t position, uint32_t window_tokens, uint32_t block_tokens) {
   if (window_tokens == 0 || position < window_tokens) return 0;
   return (position + 1 - window_tokens) / block_tokens;
 }
@@ -39,7 +38,12 @@ struct KvConfig {
   uint32_t block_tokens = 16;
   size_t block_bytes = 1;  // for accounting
   bool prefix_cache = true;
-  // Where every layer has a window, the longest one (AttentionRules::window_tokens); 0: all
+  // A block has the layers of one group, so that a context takes a row of blocks, one of each
+  // group, for block_tokens tokens (device/layer_groups.h).
+  uint32_t groups = 1;
+  // The first groups, whose layers see everything. With more than one group there is one such.
+  uint32_t full_groups = 0;
+  // The longest window of the layers of the other groups (AttentionRules::window_tokens); 0: all
   // positions are kept.
   uint32_t window_tokens = 0;
   // Most tokens of a sequence in a step; read only with a window.
@@ -51,10 +55,26 @@ class KvManager {
   explicit KvManager(const KvConfig& config);
 
   const KvConfig& config() const { return config_; }
-  uint32_t BlocksFor(uint32_t tokens) const { return DivCeil(tokens, config_.block_tokens); }
-  uint32_t FirstVisibleBlock(uint32_t position) const {
-    return infercept::FirstVisibleBlock(position, config_.window_tokens, config_.block_tokens);
+  // Of all groups.
+  uint32_t BlocksFor(uint32_t tokens) const { return RowsFor(tokens) * config_.groups; }
+  uint32_t RowsFor(uint32_t tokens) const { return DivCeil(tokens, config_.block_tokens); }
+  // Tokens whose keys and values of all layers take as much memory as so many blocks.
+  uint64_t TokensIn(uint64_t blocks) const {
+    return blocks * config_.block_tokens / config_.groups;
   }
+  uint32_t FirstVisibleRow(uint32_t position) const {
+    return infercept::FirstVisibleRow(position, config_.window_tokens, config_.block_tokens);
+  }
+  // What a table of so many computed tokens has released.
+  uint32_t ReleasedFor(uint32_t computed) const {
+    return FirstVisibleRow(computed) * sliding_groups();
+  }
+  // No entry before it has a copy.
+  uint32_t FirstLive(const BlockTable& table) const {
+    return config_.full_groups > 0 ? 0 : table.released_;
+  }
+  // Most tokens of a sequence for which the pool has blocks; UINT32_MAX: it has for any.
+  uint32_t TokensHeldMax() const;
   // Device blocks beyond those on the device that a table of `computed` tokens takes until it has
   // `tokens`; a copy of a shared one not counted. With a window: at any one time, in chunks.
   uint32_t BlocksWanted(const BlockTable& table, uint32_t computed, uint32_t tokens) const;
@@ -81,18 +101,20 @@ class KvManager {
 
   // Device blocks that Extend would take.
   uint32_t ExtendCost(const BlockTable& table, uint32_t computed, uint32_t tokens) const;
-  // Of them, 1 if the block that position `computed` stands in has to be copied before it is
-  // written.
+  // Of them, those of the row that position `computed` stands in that have to be copied before they
+  // are written.
   uint32_t CopyCost(const BlockTable& table, uint32_t computed) const;
-  // Makes positions [computed, tokens) writable: appends blocks, and copies the last one if it is
-  // shared (adds to `copies`). REQUIRES: ExtendCost <= available(), [0, computed) on the device.
+  // Makes positions [computed, tokens) writable: appends rows, and copies what is shared of the
+  // last one (adds to `copies`). REQUIRES: ExtendCost <= available(), [0, computed) on the device.
   void Extend(BlockTable& table, uint32_t computed, uint32_t tokens,
               std::vector<BlockCopy>& copies);
   // True: positions [computed, tokens) can be written as the table is, Extend has nothing to do.
   bool IsWritable(const BlockTable& table, uint32_t computed, uint32_t tokens) const {
-    const uint32_t last = (table.size() - 1) * config_.block_tokens;
-    return !table.empty() && computed >= last && tokens <= last + config_.block_tokens &&
-           !table.forked_ && (table.backed_ == 0 || !IsBacked(table, table.size() - 1));
+    // Both sides times groups: a division would cost more than the rest.
+    const uint64_t end = uint64_t{table.size()} * config_.block_tokens;
+    return (uint64_t{computed} + config_.block_tokens) * config_.groups >= end &&
+           uint64_t{tokens} * config_.groups <= end && !table.forked_ &&
+           (table.backed_ == 0 || !IsLastRowBacked(table));
   }
 
   // Blocks up to `computed` tokens are full for good: makes them findable, and shares them where
@@ -105,19 +127,20 @@ class KvManager {
     if (HasFullBlock(table, computed)) PrepareBlocks(table, tokens, computed);
   }
 
-  // Gives up all blocks from `first` on; sealed ones stay findable on the device until evicted.
+  // Gives up all blocks from `first` on, where a row begins; sealed ones stay findable on the
+  // device until evicted.
   void Truncate(BlockTable& table, uint32_t first);
-  // Of the first `blocks` blocks of a table, how many one can go on from: all or none.
-  uint32_t UsableBlocks(const BlockTable& table, uint32_t blocks) const {
-    return FirstVisibleBlock(blocks * config_.block_tokens) < table.released_ ? 0 : blocks;
+  // Of the first `rows` rows of a table, how many one can go on from: all or none.
+  uint32_t UsableRows(const BlockTable& table, uint32_t rows) const {
+    return ReleasedFor(rows * config_.block_tokens) < table.released_ ? 0 : rows;
   }
-  // Other tokens than before will follow after the first `blocks` blocks.
-  void Forget(BlockTable& table, uint32_t blocks) const {
-    if (table.known_ && table.known_->size() > blocks) table.known_->resize(blocks);
+  // Other tokens than before will follow after the first `rows` rows.
+  void Forget(BlockTable& table, uint32_t rows) const {
+    if (table.known_ && table.known_->size() > rows) table.known_->resize(rows);
   }
   // `computed` tokens are valid: gives up the blocks that nobody sees any more.
   void Release(BlockTable& table, uint32_t computed) {
-    if (config_.window_tokens > 0) ReleaseBlocks(table, FirstVisibleBlock(computed));
+    if (config_.window_tokens > 0) ReleaseRows(table, FirstVisibleRow(computed));
   }
 
   // True if giving up the device copy of this block makes memory available: nobody else references
@@ -129,6 +152,14 @@ class KvManager {
   // True if the block is on the device and a copy of it on the host is complete.
   bool IsBacked(const BlockTable& table, uint32_t index) const {
     return table.device_[index] != kNoBlock && table.other_[index].host != kNoBlock;
+  }
+  // True if the block is on the host only.
+  bool IsMissing(const BlockTable& table, uint32_t index) const {
+    return table.device_[index] == kNoBlock && table.other_[index].host != kNoBlock;
+  }
+  // True if all positions of the block are below `computed`.
+  bool IsFull(uint32_t index, uint32_t computed) const {
+    return (index / config_.groups + 1) * config_.block_tokens <= computed;
   }
   // This block will be moved soon, if there is one.
   void Prefetch(const BlockTable& table, uint32_t index) const {
@@ -176,6 +207,35 @@ class KvManager {
     BlockId host;
   };
 
+  // What the cache has of a row.
+  struct RowHits {
+    bool prefix = true;  // what a context needs of all of its rows
+    bool window = true;  // what it needs, besides, of those in its window
+  };
+
+  uint32_t sliding_groups() const { return config_.groups - config_.full_groups; }
+  uint32_t Rows(const BlockTable& table) const { return table.size() / config_.groups; }
+  uint32_t ReleasedRows(const BlockTable& table) const {
+    return table.released_ / sliding_groups();
+  }
+  bool IsReleased(const BlockTable& table, uint32_t index) const {
+    return index / config_.groups < ReleasedRows(table) &&
+           index % config_.groups >= config_.full_groups;
+  }
+  uint64_t MostWindowRows() const;
+  // The entries that position `computed` is written to begin here.
+  uint32_t FirstWritten(uint32_t computed) const {
+    return computed / config_.block_tokens * config_.groups;
+  }
+  bool IsLastRowBacked(const BlockTable& table) const;
+  // What the content of the group's block is found by: the content before it in the first group's
+  // chain, or the one beside it.
+  static ContentId ParentOf(uint32_t group, ContentId before, ContentId beside) {
+    // No content of a chain is so large.
+    return group == 0 ? before : ~beside;
+  }
+  static PrefixKey KeyOf(uint32_t group, PrefixKey row) { return row ^ group; }
+
   // One that is not sealed yet.
   bool HasFullBlock(const BlockTable& table, uint32_t computed) const {
     return computed >= (table.sealed_ + 1) * config_.block_tokens && config_.prefix_cache;
@@ -208,9 +268,15 @@ class KvManager {
   void CompleteBacking(const Backing& backing);
   uint32_t host_spare() const { return std::accumulate(spare_.begin(), spare_.end(), 0u); }
   void Append(BlockTable& table, BlockId device, const BlockTable::Other& other);
+  void MakeWritable(BlockTable& table, uint32_t index, std::vector<BlockCopy>& copies);
+  ContentId SealBlock(BlockTable& table, uint32_t index, ContentId parent,
+                      std::span<const TokenId> tokens);
   void ReleaseEntry(BlockTable& table, uint32_t index);
-  void ReleaseBlocks(BlockTable& table, uint32_t first);
+  void ReleaseRows(BlockTable& table, uint32_t first);
   void Remember(BlockTable& table) const;
+  RowHits AppendFound(BlockTable& table, std::span<const TokenId> tokens,
+                      const BlockTable::Known* known);
+  void AttachFound(BlockTable& table, uint32_t first);
   uint32_t FindWindow(BlockTable& table, std::span<const TokenId> tokens);
   void ListHolder(BlockTable& table);
   void UnlistHolder(BlockTable& table);

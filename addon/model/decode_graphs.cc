@@ -54,7 +54,7 @@ bool DecodeGraphs::Takes(const ForwardInput& input) const {
 
 ForwardInput DecodeGraphs::Pad(const ForwardInput& input, const KvStorage& storage) {
   const uint32_t rows = RowBucket(static_cast<uint32_t>(input.tokens.size()));
-  padding_ = storage.padding_block();
+  padding_.assign(storage.shape().groups.count, storage.padding_block());
   tokens_.assign(input.tokens.begin(), input.tokens.end());
   positions_.assign(input.positions.begin(), input.positions.end());
   slices_.assign(input.slices.begin(), input.slices.end());
@@ -64,7 +64,7 @@ ForwardInput DecodeGraphs::Pad(const ForwardInput& input, const KvStorage& stora
     slices_.push_back({.first_row = static_cast<uint32_t>(slices_.size()),
                        .rows = 1,
                        .first_position = 0,
-                       .block_table = &padding_});
+                       .block_table = padding_.data()});
   }
   return {.tokens = tokens_,
           .positions = positions_,
@@ -73,7 +73,8 @@ ForwardInput DecodeGraphs::Pad(const ForwardInput& input, const KvStorage& stora
 }
 
 DecodeGraphs::Entry* DecodeGraphs::Find(const GraphKey& key, const KvStorage& storage) {
-  if (std::exchange(storage_, &storage) != &storage) entries_.clear();
+  const PagedKv cache = storage.Layer(0);
+  if (std::exchange(cache_, cache) != cache) entries_.clear();
   const auto found = entries_.find(key);
   if (found != entries_.end()) return &found->second;
   return entries_.size() < kGraphsMax ? &entries_[key] : nullptr;

@@ -81,7 +81,9 @@ class DecodeGraphs {
 
   uint32_t rows_max_ = 0;
   bool usable_ = true;
-  const KvStorage* storage_ = nullptr;  // whose addresses stand in the graphs
+  // The first layer's, whose addresses stand in the graphs. Not its storage: another one may lie
+  // where that was.
+  PagedKv cache_;
   std::map<GraphKey, Entry> entries_;
 
   // The padded input.
@@ -89,7 +91,7 @@ class DecodeGraphs {
   std::vector<uint32_t> positions_;
   std::vector<AttentionSlice> slices_;
   std::vector<uint32_t> logit_rows_;
-  BlockId padding_{};
+  std::vector<BlockId> padding_;  // [groups]
 };
 
 }  // namespace infercept

@@ -209,6 +209,10 @@ KvShape Model::kv_shape(uint32_t block_tokens, DType dtype) const {
           .dtype = dtype};
 }
 
+LayerGroups Model::layer_groups() const {
+  return GroupLayers(hyperparameters().windows, context_tokens_max_);
+}
+
 void Model::CheckInput(const ForwardInput& input, const KvStorage& storage) const {
   const Hyperparameters& h = hyperparameters();
   const KvShape& shape = storage.shape();
@@ -224,12 +228,16 @@ void Model::CheckInput(const ForwardInput& input, const KvStorage& storage) cons
   }
   IC_CHECK(awaited == input.awaited.picks.size());
   for (const uint32_t position : input.positions) IC_CHECK(position < context_tokens_max_);
-  const AttentionRules seen = {.window_tokens = WindowOfAllLayers(h)};
+  const LayerGroups& groups = shape.groups;
+  const AttentionRules seen = {.window_tokens = groups.window_tokens};
   for (const AttentionSlice& slice : input.slices) {
-    const uint32_t end = slice.first_position + slice.rows;
+    const uint32_t rows = DivCeil(slice.first_position + slice.rows, shape.block_tokens);
     const uint32_t first = seen.FirstVisible(slice.first_position) / shape.block_tokens;
-    for (uint32_t i = first; i < DivCeil(end, shape.block_tokens); ++i) {
-      IC_CHECK(Index(slice.block_table[i]) < storage.device_blocks());
+    for (uint32_t row = 0; row < rows; ++row) {
+      const BlockId* blocks = slice.block_table + size_t{row} * groups.count;
+      for (uint32_t i = 0; i < (row < first ? groups.full : groups.count); ++i) {
+        IC_CHECK(Index(blocks[i]) < storage.device_blocks());
+      }
     }
   }
 }

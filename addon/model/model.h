@@ -66,8 +66,10 @@ class Model {
   Stream& stream() const { return *stream_; }
   uint32_t step_tokens_max() const { return workspace_.rows_max(); }
   uint32_t context_tokens_max() const { return context_tokens_max_; }
-  // Of the shape that storage for this model's KV must have.
+  // Of the shape that storage for this model's KV must have; with or without layer_groups.
   KvShape kv_shape(uint32_t block_tokens, DType dtype) const;
+  // Storage that has them may be without the blocks that no layer of a group sees any more.
+  LayerGroups layer_groups() const;
 
   // Computes all rows and stores their keys and values in `storage`. REQUIRES: rows <=
   // step_tokens_max, logit_rows <= rows, positions below context_tokens_max, token ids below the

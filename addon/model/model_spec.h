@@ -90,12 +90,6 @@ struct Hyperparameters {
       std::nullopt;  // of layers with a window, where it is another one
 };
 
-// How far back any layer sees, itself included; 0: to the beginning.
-inline uint32_t WindowOfAllLayers(const Hyperparameters& h) {
-  if (h.windows.empty() || std::ranges::count(h.windows, 0u) > 0) return 0;
-  return *std::ranges::max_element(h.windows);
-}
-
 struct ModelSpec {
   std::string architecture = "llama";  // the family's name, for people
   Hyperparameters hyperparameters;

@@ -59,6 +59,7 @@ CostModel::CostModel(const CostProfile& profile)
     : forward_({profile.step, profile.per_query_token, profile.per_kv_token}),
       query_tile_(profile.query_tile),
       reach_tokens_(profile.window_tokens == 0 ? kAllTokens : profile.window_tokens),
+      full_share_(profile.full_share),
       copy_{MakeCopyLine(profile, 0), MakeCopyLine(profile, 1)} {}
 
 void CostModel::Calibrate(std::span<const ForwardSample> forward, std::span<const CopySample> out,
@@ -82,14 +83,20 @@ void CostModel::Observe(CopyDirection direction, const CopySample& sample) {
   copy_[static_cast<size_t>(direction)].Observe(features, seconds);
 }
 
-uint64_t CostModel::KvReadsOfMany(uint64_t first, uint64_t count) const {
+uint64_t CostModel::MeanReads(uint64_t first, uint64_t count) const {
+  const auto full = static_cast<double>(ReadsWithin(kAllTokens, first, count));
+  const auto slides = static_cast<double>(ReadsWithin(reach_tokens_, first, count));
+  return static_cast<uint64_t>(full_share_ * full + (1 - full_share_) * slides);
+}
+
+uint64_t CostModel::ReadsOfMany(uint64_t reach, uint64_t first, uint64_t count) const {
   const uint64_t tiles = count / query_tile_;
   const uint64_t rest = count % query_tile_;
   // The first tiles see everything, the others as much as each other.
-  const uint64_t most = reach_tokens_ + query_tile_ - 1;
+  const uint64_t most = reach + query_tile_ - 1;
   const uint64_t growing = std::min(tiles, (most - std::min(most, first)) / query_tile_);
   const uint64_t whole = growing * first + query_tile_ * growing * (growing + 1) / 2;
-  const uint64_t last = rest > 0 ? std::min(first + count, reach_tokens_ + rest - 1) : 0;
+  const uint64_t last = rest > 0 ? std::min(first + count, reach + rest - 1) : 0;
   return whole + (growing < tiles ? (tiles - growing) * most : 0) + last;
 }
 
@@ -121,7 +128,8 @@ CostProfile CostModel::profile() const {
   const LineVector& forward = forward_.coefficients();
   const uint64_t window = reach_tokens_ == kAllTokens ? 0 : reach_tokens_;
   CostProfile profile{
-      forward[0], forward[1], forward[2], {}, {}, query_tile_, static_cast<uint32_t>(window)};
+      forward[0], forward[1], forward[2], {}, {}, query_tile_, static_cast<uint32_t>(window),
+      full_share_};
   for (size_t direction = 0; direction < 2; ++direction) {
     const LineVector& copy = copy_[direction].coefficients();
     profile.copy_start[direction] = copy[0];

@@ -42,8 +42,10 @@ struct CostProfile {
   // attention costs by itself (a processor, bound by arithmetic), a kernel's tile where reading
   // binds.
   uint32_t query_tile = 1;
-  // How far back attention looks in every layer (KvConfig::window_tokens); 0: to the beginning.
+  // How far back attention looks (KvConfig::window_tokens), but in `full_share` of the layers; 0:
+  // to the beginning in all.
   uint32_t window_tokens = 0;
+  double full_share = 0;
 };
 
 class CostModel {
@@ -61,12 +63,17 @@ class CostModel {
   void Observe(CopyDirection direction, const CopySample& sample);
 
   // Positions that attention reads for `count` query tokens of a sequence, the first at position
-  // `first`: for each tile, from the first one that its first token sees to its last token.
+  // `first`: for each tile, from the first one that its first token sees to its last token. The
+  // mean of all layers.
   uint64_t KvReads(uint64_t first, uint64_t count) const {
-    return count == 1 ? std::min(first + 1, reach_tokens_) : KvReadsOfMany(first, count);
+    if (first + count <= reach_tokens_ || full_share_ == 0) {
+      return ReadsWithin(reach_tokens_, first, count);
+    }
+    return MeanReads(first, count);
   }
-  // Positions that a token sees at most.
+  // Positions that a token sees at most, but in `full_share` of the layers.
   uint64_t reach_tokens() const { return reach_tokens_; }
+  double full_share() const { return full_share_; }
 
   // Seconds.
   double Forward(double query_tokens, double kv_tokens) const;
@@ -86,11 +93,17 @@ class CostModel {
   CostProfile profile() const;
 
  private:
-  uint64_t KvReadsOfMany(uint64_t first, uint64_t count) const;
+  // What attention reads that looks so far back.
+  uint64_t ReadsWithin(uint64_t reach, uint64_t first, uint64_t count) const {
+    return count == 1 ? std::min(first + 1, reach) : ReadsOfMany(reach, first, count);
+  }
+  uint64_t ReadsOfMany(uint64_t reach, uint64_t first, uint64_t count) const;
+  uint64_t MeanReads(uint64_t first, uint64_t count) const;
 
   LineFollower forward_;
   uint32_t query_tile_;
   uint64_t reach_tokens_;
+  double full_share_;
   std::array<LineFollower, 2> copy_;  // By CopyDirection.
   double relative_error_ = 0;
 };

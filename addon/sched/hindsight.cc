@@ -13,7 +13,9 @@ double HeldWanted(const PastInterception& past) {
   return std::max(0.0, past.held_refused - past.shared_blocks * past.refused_seconds);
 }
 
-double BlockBytes(const HindsightLoad& load) { return load.block_tokens * load.bytes_per_token; }
+double BlockBytes(const HindsightLoad& load) {
+  return load.block_tokens * load.bytes_per_token / load.groups;
+}
 
 }  // namespace
 
@@ -29,8 +31,8 @@ double HindsightSwap(const PastInterception& past, const HindsightLoad& load,
 
 double HindsightDiscard(const PastInterception& past, const HindsightLoad& load,
                         const CostModel& cost) {
-  uint64_t tokens =
-      std::min<uint64_t>(past.context_tokens, uint64_t{past.own_blocks} * load.block_tokens);
+  uint64_t tokens = std::min<uint64_t>(past.context_tokens,
+                                       uint64_t{past.own_blocks} * load.block_tokens / load.groups);
   if (past.released_blocks > 0) tokens = past.context_tokens;
   return WasteRecompute({past.context_tokens - tokens, tokens}, load.other_tokens,
                         load.bytes_per_token, cost);

@@ -36,6 +36,7 @@ struct HindsightLoad {
   uint64_t other_tokens = 0;  // on the device, of other running sequences
   double bytes_per_token = 0;
   uint32_t block_tokens = 0;
+  uint32_t groups = 1;       // PausedContext::groups
   uint32_t host_blocks = 0;  // of the whole tier
 };
 

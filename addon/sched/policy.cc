@@ -121,7 +121,7 @@ void MoveOut(const PausedContext& context, Decision& decision, StepLoad& left) {
 // Of one context: how many blocks are given up for good, from the end. Those on the host make room
 // for contexts that return sooner.
 void GiveUp(const PausedContext& context, Decision& decision, StepLoad& left) {
-  const uint32_t tokens = (context.device_blocks + context.host_blocks) * context.block_tokens;
+  const double tokens = TokensIn(context, context.device_blocks + context.host_blocks);
   const double waste_keep = context.residual_seconds * tokens * left.bytes_per_token;
   if (decision.waste_discard > waste_keep) return;
   decision.disposition = Disposition::kDiscard;

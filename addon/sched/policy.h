@@ -49,6 +49,7 @@ struct PausedContext {
   // whole, and all of it is computed again.
   uint32_t released_blocks = 0;
   uint32_t block_tokens = 0;
+  uint32_t groups = 1;  // so many blocks have the same tokens, each for other layers
   // Since the interception began; InferCept's own estimate of what is to come
   double elapsed_seconds = 0;
   // Expected from now on: announced by the caller, else by the DurationPredictor

@@ -21,9 +21,16 @@ Status Unknown(SeqId seq, std::string_view wanted) {
 }
 
 // With a window, a sequence goes on in chunks that fit into the pool beside it. A pool that has no
-// room for a block's worth keeps all: contexts are no longer than that.
+// room for a block's worth keeps all: contexts are no longer than that. Where some layers keep all
+// tokens, chunks are no longer than the window, so that it leaves them room: what slides takes two
+// windows at most.
 SchedulerConfig FitWindow(SchedulerConfig config) {
   KvConfig& kv = config.kv;
+  if (kv.full_groups > 0) {
+    const uint32_t chunk = std::max(kv.window_tokens, kv.block_tokens);
+    kv.chunk_tokens = std::min(config.step_tokens_max, kv.window_tokens == 0 ? UINT32_MAX : chunk);
+    return config;
+  }
   // Window and chunk may begin and end within blocks.
   const uint64_t room = uint64_t{kv.device_blocks - 1} * kv.block_tokens + 1;
   const uint64_t chunk = room - std::min<uint64_t>(room, kv.window_tokens);
@@ -52,9 +59,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, const CostModel& cost)
 Scheduler::~Scheduler() = default;
 
 uint32_t Scheduler::context_tokens_max() const {
-  if (config_.kv.window_tokens > 0) return config_.context_tokens_max;
-  const uint64_t pool = uint64_t{config_.kv.device_blocks} * config_.kv.block_tokens;
-  return static_cast<uint32_t>(std::min<uint64_t>(config_.context_tokens_max, pool));
+  return std::min(config_.context_tokens_max, kv_.TokensHeldMax());
 }
 
 Status Scheduler::CheckFits(uint64_t tokens) const {
@@ -135,8 +140,10 @@ Nanos Scheduler::PlaceOf(const Sequence& sequence, bool new_turn, Nanos now) con
 // What its context takes memory for.
 size_t Scheduler::HeldTokens(const Sequence& sequence) const {
   const size_t tokens = sequence.tokens.size();
-  const uint32_t window = config_.kv.window_tokens;
-  return window == 0 ? tokens : std::min<size_t>(tokens, window);
+  const KvConfig& kv = config_.kv;
+  if (kv.window_tokens == 0 || tokens <= kv.window_tokens) return tokens;
+  const size_t sliding = size_t{kv.window_tokens} * (kv.groups - kv.full_groups);
+  return (tokens * kv.full_groups + sliding) / kv.groups;
 }
 
 Status Scheduler::Mark(SeqId seq, const InterceptionFacts& facts, Nanos now) {
@@ -194,8 +201,8 @@ void Scheduler::CutBack(Sequence& sequence, uint32_t tokens) {
   sequence.tokens.resize(std::min<size_t>(sequence.tokens.size(), tokens));
   const uint32_t full = tokens / config_.kv.block_tokens;
   if (sequence.computed > tokens) {
-    const uint32_t usable = kv_.UsableBlocks(sequence.blocks, full);
-    kv_.Truncate(sequence.blocks, usable);
+    const uint32_t usable = kv_.UsableRows(sequence.blocks, full);
+    kv_.Truncate(sequence.blocks, usable * config_.kv.groups);
     sequence.computed = usable * config_.kv.block_tokens;
   }
   kv_.Forget(sequence.blocks, full);
@@ -530,7 +537,7 @@ void Scheduler::CheckIntegrity() const {
   for (const Sequence* sequence : sequences_.All()) {
     IC_CHECK(sequence->computed <= sequence->tokens.size());
     IC_CHECK(sequence->blocks.size() == kv_.BlocksFor(CoveredTokens(*sequence)));
-    IC_CHECK(sequence->blocks.released() == kv_.FirstVisibleBlock(sequence->computed));
+    IC_CHECK(sequence->blocks.released() == kv_.ReleasedFor(sequence->computed));
     tables.push_back(&sequence->blocks);
   }
   kv_.CheckIntegrity(tables);

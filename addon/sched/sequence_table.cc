@@ -81,8 +81,10 @@ const Sequence* SequenceTable::Find(SeqId id) const {
 
 // Computed tokens that are on the device.
 uint32_t SequenceTable::DeviceTokens(const Sequence& sequence) const {
-  const uint64_t room = uint64_t{sequence.blocks.on_device()} * kv_.config().block_tokens;
-  return static_cast<uint32_t>(std::min<uint64_t>(sequence.computed, room));
+  const uint32_t blocks = sequence.blocks.on_device();
+  // A running one mostly has all that it needs; a division would take longer than the rest.
+  if (sequence.blocks.released() == 0 && blocks == sequence.blocks.size()) return sequence.computed;
+  return static_cast<uint32_t>(std::min<uint64_t>(sequence.computed, kv_.TokensIn(blocks)));
 }
 
 SequenceShare SequenceTable::ShareOf(const Sequence& sequence) const {
@@ -153,7 +155,8 @@ bool SequenceTable::HasOnlyGrown(const Sequence& sequence) const {
   const BlockTable& blocks = sequence.blocks;
   return sequence.listed_decode && share.decodes > 0 && IsDecode(sequence) &&
          sequence.status == SequenceStatus::kRunning && share.device_blocks == blocks.on_device() &&
-         sequence.tokens.size() <= size_t{blocks.size()} * kv_.config().block_tokens &&
+         sequence.tokens.size() * kv_.config().groups <=
+             size_t{blocks.size()} * kv_.config().block_tokens &&
          share.wanted_blocks == 0 && share.forked == blocks.forked();
 }
 

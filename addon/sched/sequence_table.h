@@ -17,7 +17,7 @@ namespace infercept {
 // Over the active or over the paused sequences.
 struct SequenceSums {
   uint64_t device_blocks = 0;    // on the device; shared ones count once per sequence
-  uint64_t device_tokens = 0;    // computed tokens in them
+  uint64_t device_tokens = 0;    // computed tokens in them: KvManager::TokensIn
   uint64_t incoming_blocks = 0;  // on the device, of sequences that miss others
   uint64_t missing_blocks = 0;   // on the host only
   uint64_t ready_tokens = 0;     // pending tokens of sequences that miss no block

@@ -181,10 +181,10 @@ bool StepBuilder::Fits(const Sequence& sequence, uint32_t demand) {
   return wanted <= kv_.available() || TakeFromPaused(wanted, /*revoke=*/false);
 }
 
-// One block for every running sequence, but not more than an eighth of the pool: so many will be
-// asked for soon, and admitting into them would only preempt somebody a few steps later.
+// A row of blocks for every running sequence, but not more than an eighth of the pool: so many will
+// be asked for soon, and admitting into them would only preempt somebody a few steps later.
 uint32_t StepBuilder::Watermark(const StepLoad& load) const {
-  return std::min(load.decode_tokens, kv_.config().device_blocks / 8);
+  return std::min(load.decode_tokens * kv_.config().groups, kv_.config().device_blocks / 8);
 }
 
 // True: what the sequence missed was on the device all the time.
@@ -218,13 +218,13 @@ void StepBuilder::BringBack() {
 void StepBuilder::BringBack(Sequence& sequence, uint32_t blocks) {
   const uint32_t limit = std::min(swap_in_left_, blocks);
   uint32_t copied = 0;
-  for (uint32_t i = sequence.blocks.released(); i < sequence.blocks.size() && copied < limit; ++i) {
+  uint32_t i = kv_.FirstLive(sequence.blocks);
+  for (; i < sequence.blocks.size() && copied < limit; ++i) {
     kv_.Prefetch(sequence.blocks, i + kBlocksAhead);
-    if (sequence.blocks.device()[i] != kNoBlock) continue;
+    if (!kv_.IsMissing(sequence.blocks, i)) continue;
     if (kv_.available() == 0) break;  // What leaves for the oldest is not there yet.
     // What the paper's policies bring back is no longer on the host.
-    const bool keep =
-        keeps_spare_copies() && (i + 1) * kv_.config().block_tokens <= sequence.computed;
+    const bool keep = keeps_spare_copies() && kv_.IsFull(i, sequence.computed);
     kv_.SwapIn(sequence.blocks, i, keep, plan_.swap_in);
     ++copied;
   }
@@ -241,7 +241,7 @@ void StepBuilder::BringBack(Sequence& sequence, uint32_t blocks) {
 // A sequence that ends at a block border may find its next blocks in the prefix cache.
 void StepBuilder::AttachCached(Sequence& sequence) {
   if (sequence.pending() <= 1) return;
-  if (sequence.computed != sequence.blocks.size() * kv_.config().block_tokens) return;
+  if (sequence.computed % kv_.config().block_tokens != 0) return;
   const uint32_t covered = kv_.AttachPrefix(sequence.blocks, sequence.tokens, sequence.computed);
   if (covered == sequence.computed) return;
   sequence.computed = covered;
@@ -326,6 +326,7 @@ Hindsight StepBuilder::LookBackOn(const Sequence& sequence) const {
   load.other_tokens = context_.sequences.active_sums().device_tokens - sequence.share.device_tokens;
   load.bytes_per_token = load_.bytes_per_token;
   load.block_tokens = kv_.config().block_tokens;
+  load.groups = kv_.config().groups;
   load.host_blocks = kv_.config().host_blocks;
   return LookBack(past, load, context_.cost);
 }

@@ -29,7 +29,8 @@ StepLoad StepBuilder::MeasureLoad() const {
   load.decode_tokens = static_cast<uint32_t>(active.decodes);
   load.paused_tokens = context_.sequences.paused_sums().device_tokens;
   load.host_blocks_free = adaptive() ? kv_.host_available_ahead() : kv_.host_available();
-  load.bytes_per_token = static_cast<double>(kv_.config().block_bytes) / kv_.config().block_tokens;
+  load.bytes_per_token = static_cast<double>(kv_.config().block_bytes * kv_.config().groups) /
+                         kv_.config().block_tokens;
   MeasureLink(load, ExpectedSeconds(load));
   MeasureShortage(load);
   return load;
@@ -39,7 +40,7 @@ StepLoad StepBuilder::MeasureLoad() const {
 double StepBuilder::ExpectedSeconds(const StepLoad& load) const {
   const SequenceSums& active = context_.sequences.active_sums();
   // Sequences that miss blocks compute nothing; all that they have may be copied ones.
-  const uint64_t incoming = active.incoming_blocks * kv_.config().block_tokens;
+  const uint64_t incoming = kv_.TokensIn(active.incoming_blocks);
   const uint64_t resident = load.running_tokens - std::min(load.running_tokens, incoming);
   return StepSeconds(std::min<uint64_t>(active.ready_tokens, load.saturation_tokens), resident,
                      load.saturation_tokens, context_.cost);
@@ -56,7 +57,7 @@ void StepBuilder::MeasureLink(StepLoad& load, double seconds) const {
   if (full_duplex()) return;
   const auto missing = static_cast<int64_t>(context_.sequences.active_sums().missing_blocks);
   const int64_t limit = std::min(load.swap_out_blocks, load.swap_in_blocks);
-  const int64_t computed = DivCeil(load.saturation_tokens, kv_.config().block_tokens);
+  const int64_t computed = kv_.BlocksFor(load.saturation_tokens);
   const int64_t in = (limit + kv_.available() - computed) / 2;
   // Whoever waits for its blocks gets one at least, or it would wait for ever.
   load.swap_in_blocks = static_cast<uint32_t>(
@@ -84,9 +85,10 @@ void StepBuilder::MeasureShortage(StepLoad& load) const {
       wanted += kv_.CopyCost(sequence->blocks, sequence->computed);
     }
   }
-  // What this step can use of it: a block for each decode, and one for each that will be asked for
+  // What this step can use of it: a row for each decode, and one for each that will be asked for
   // soon (see Watermark), and all that those want whom the step has tokens for.
-  const uint64_t usable = uint64_t{load.decode_tokens} + Watermark(load) + PrefillWants(load);
+  const uint64_t decodes = uint64_t{load.decode_tokens} * kv_.config().groups;
+  const uint64_t usable = decodes + Watermark(load) + PrefillWants(load);
   const uint64_t has = uint64_t{kv_.available()} + kv_.leaving();
   const uint64_t now = std::min(wanted, usable);
   load.shortage_blocks = static_cast<uint32_t>(now - std::min(now, has));

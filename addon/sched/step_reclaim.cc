@@ -45,6 +45,7 @@ PausedContext StepBuilder::Describe(Sequence& sequence) const {
   paused.released_blocks = sequence.blocks.released();
   paused.backed_blocks = std::min(sequence.blocks.backed(), paused.device_blocks);
   paused.block_tokens = kv_.config().block_tokens;
+  paused.groups = kv_.config().groups;
   paused.elapsed_seconds =
       static_cast<double>(context_.now - interception.started) * kSecondsPerNano;
   paused.residual_seconds = ResidualSeconds(interception);
@@ -161,8 +162,8 @@ WaitEstimate StepBuilder::EstimateOf(Sequence& sequence, Expectation expectation
 uint32_t StepBuilder::SwapOutSuffix(Sequence& sequence, uint32_t blocks, uint32_t copies) {
   uint32_t moved = 0;
   uint32_t copied = 0;
-  const uint32_t released = sequence.blocks.released();
-  for (uint32_t i = sequence.blocks.size(); i > released && moved < blocks; --i) {
+  const uint32_t first = kv_.FirstLive(sequence.blocks);
+  for (uint32_t i = sequence.blocks.size(); i > first && moved < blocks; --i) {
     if (i > kBlocksAhead) kv_.Prefetch(sequence.blocks, i - kBlocksAhead - 1);
     const bool link = copied < copies && kv_.host_available() > 0;
     if (!link && sequence.blocks.backed() == 0) break;
@@ -186,8 +187,8 @@ void StepBuilder::CopyAhead() {
     Sequence& sequence = *context_.sequences.Find(decision.seq);
     const uint32_t limit = std::min(decision.ahead, swap_out_left_);
     uint32_t copied = 0;
-    const uint32_t released = sequence.blocks.released();
-    for (uint32_t i = sequence.blocks.size(); i > released && copied < limit; --i) {
+    const uint32_t first = kv_.FirstLive(sequence.blocks);
+    for (uint32_t i = sequence.blocks.size(); i > first && copied < limit; --i) {
       if (kv_.host_available_ahead() == 0) break;
       if (i > kBlocksAhead) kv_.Prefetch(sequence.blocks, i - kBlocksAhead - 1);
       if (!kv_.IsPrivate(sequence.blocks, i - 1) || kv_.IsBacked(sequence.blocks, i - 1)) continue;
@@ -200,24 +201,28 @@ void StepBuilder::CopyAhead() {
   }
 }
 
-// Gives up table entries from the end until `blocks` private device blocks, or `host_too` blocks
-// of either tier, became available, as far as there are so many; all entries where what stayed
-// would be a part of a window. Returns how many blocks became available.
+// Gives up rows from the end until `blocks` private device blocks, or `host_too` blocks of either
+// tier, became available, as far as there are so many; all rows where what stayed would be a part
+// of a window. Returns how many blocks became available.
 uint32_t StepBuilder::DiscardSuffix(Sequence& sequence, uint32_t blocks, bool host_too) {
-  uint32_t first = sequence.blocks.size();
+  const BlockTable& table = sequence.blocks;
+  const uint32_t groups = kv_.config().groups;
+  const uint32_t first_live = kv_.FirstLive(table);
+  uint32_t first = table.size();
   uint32_t freed = 0;
-  if (!host_too) blocks = std::min(blocks, sequence.blocks.private_blocks());
-  const auto count_from_end = [&] {
-    --first;
-    const bool on_device = sequence.blocks.device()[first] != kNoBlock;
-    freed += on_device ? kv_.IsPrivate(sequence.blocks, first) : host_too;
+  if (!host_too) blocks = std::min(blocks, table.private_blocks());
+  const auto count_row_from_end = [&] {
+    for (const uint32_t end = first; first > end - groups;) {
+      --first;
+      const bool on_device = table.device()[first] != kNoBlock;
+      freed += on_device ? kv_.IsPrivate(table, first) : host_too && kv_.IsMissing(table, first);
+    }
   };
-  const uint32_t released = sequence.blocks.released();
-  while (first > released && freed < blocks) count_from_end();
-  while (first > released && kv_.UsableBlocks(sequence.blocks, first) == 0) count_from_end();
-  first = kv_.UsableBlocks(sequence.blocks, first);
-  kv_.Truncate(sequence.blocks, first);
-  sequence.computed = std::min(sequence.computed, first * kv_.config().block_tokens);
+  while (first > first_live && freed < blocks) count_row_from_end();
+  while (first > first_live && kv_.UsableRows(table, first / groups) == 0) count_row_from_end();
+  const uint32_t rows = kv_.UsableRows(table, first / groups);
+  kv_.Truncate(sequence.blocks, rows * groups);
+  sequence.computed = std::min(sequence.computed, rows * kv_.config().block_tokens);
   context_.sequences.Update(sequence);
   context_.stats.discarded_blocks += freed;
   return freed;

@@ -4,12 +4,17 @@
 
 namespace infercept {
 
+double TokensIn(const PausedContext& context, uint64_t blocks) {
+  return static_cast<double>(blocks * context.block_tokens) / context.groups;
+}
+
 uint64_t DeviceTokens(const PausedContext& context) {
-  return std::min<uint64_t>(context.tokens, uint64_t{context.device_blocks} * context.block_tokens);
+  const auto tokens = static_cast<uint64_t>(TokensIn(context, context.device_blocks));
+  return std::min<uint64_t>(context.tokens, tokens);
 }
 
 double WastePreserve(const PausedContext& context, double seconds, const StepLoad& load) {
-  return seconds * context.device_blocks * context.block_tokens * load.bytes_per_token;
+  return seconds * TokensIn(context, context.device_blocks) * load.bytes_per_token;
 }
 
 double HeldOnAverage(double tokens, double reach_tokens) {
@@ -22,14 +27,16 @@ double WasteRecompute(const RecomputeRange& range, uint64_t other_tokens, double
   const uint64_t reads = cost.KvReads(range.first, range.tokens);
   const auto tokens = static_cast<double>(range.tokens);
   const double seconds = cost.ForwardMarginal(tokens, static_cast<double>(reads));
-  const double held = HeldOnAverage(tokens, static_cast<double>(cost.reach_tokens()));
+  const double slides = HeldOnAverage(tokens, static_cast<double>(cost.reach_tokens()));
+  const double held = cost.full_share() * tokens / 2 + (1 - cost.full_share()) * slides;
   return seconds * (held + static_cast<double>(other_tokens)) * bytes_per_token;
 }
 
 double WasteDiscard(const PausedContext& context, const StepLoad& load, const CostModel& cost) {
   // What is on the host are the last blocks: discarding others takes them, too.
   const uint64_t blocks = uint64_t{context.device_blocks} + context.host_blocks;
-  uint64_t tokens = std::min<uint64_t>(context.tokens, blocks * context.block_tokens);
+  auto tokens = static_cast<uint64_t>(TokensIn(context, blocks));
+  tokens = std::min<uint64_t>(context.tokens, tokens);
   // What a window depends on is not there to begin from.
   if (context.released_blocks > 0) tokens = context.tokens;
   return WasteRecompute({context.tokens - tokens, tokens}, load.running_tokens,

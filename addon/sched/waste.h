@@ -6,7 +6,9 @@
 
 namespace infercept {
 
-// Computed tokens that are on the device.
+// Tokens whose keys and values of all layers take as much memory as so many blocks.
+double TokensIn(const PausedContext& context, uint64_t blocks);
+// Of the computed tokens, those for which there is memory on the device.
 uint64_t DeviceTokens(const PausedContext& context);
 
 // InferCept (ICML 2024) eq. 2: T_INT * C * M. `seconds` is the estimate of the interception's
@@ -19,8 +21,8 @@ struct RecomputeRange {
   uint64_t tokens = 0;
 };
 
-// Tokens that a context holds on average while so many are computed at an even pace, none of which
-// sees further back than `reach_tokens`.
+// Tokens that a context holds on average while so many are computed at an even pace, in layers that
+// see no further back than `reach_tokens`.
 double HeldOnAverage(double tokens, double reach_tokens);
 
 // InferCept eq. 4 with marginal instead of whole step times: recomputing C tokens in chunks of S -

@@ -40,7 +40,9 @@ struct Happening {
 
 CostProfile WindowedProfile(const SimOptions& options) {
   CostProfile profile = options.profile;
-  profile.window_tokens = options.scheduler.kv.window_tokens;
+  const KvConfig& kv = options.scheduler.kv;
+  profile.window_tokens = kv.window_tokens;
+  profile.full_share = static_cast<double>(kv.full_groups) / kv.groups;
   return profile;
 }
 

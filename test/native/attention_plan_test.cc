@@ -23,23 +23,28 @@ struct Call {
   AttentionPlanShape shape;
 };
 
-// Tables that agree up to random places.
+// Tables that agree up to random places, in the layer's group; in the others nowhere.
 Call RandomCall(Random& random) {
   Call call;
   call.shape = {.heads = 8,
                 .kv_heads = 1u << random.Below(4),
                 .block_tokens = std::vector<uint32_t>{7, 16, 64, 512}[random.Below(4)],
+                .groups = random.Below(3) == 0 ? 3u : 1u,
                 .state_floats = kStateFloats,
                 .threads = 1 + random.Below(4)};
+  call.shape.group = call.shape.groups / 2;
   uint32_t row = 0;
   const uint32_t count = 1 + random.Below(12);
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t rows = random.Below(4) == 0 ? random.Below(40) : 1;
     call.slices.push_back({row, rows, random.Below(3000), nullptr});
     row += rows;
-    std::vector<BlockId> table(DivCeil(call.slices[i].first_position + rows + 1, 7u));
-    const uint32_t fork = random.Below(static_cast<uint32_t>(table.size()) + 1);
-    for (uint32_t b = 0; b < table.size(); ++b) table[b] = BlockId{b < fork ? b : b * 100 + i + 1};
+    const uint32_t blocks = DivCeil(call.slices[i].first_position + rows + 1, 7u);
+    const uint32_t fork = random.Below(blocks + 1);
+    std::vector<BlockId> table(size_t{blocks} * call.shape.groups, BlockId{i});
+    for (uint32_t b = 0; b < blocks; ++b) {
+      table[b * call.shape.groups + call.shape.group] = BlockId{b < fork ? b : b * 100 + i + 1};
+    }
     call.tables.push_back(std::move(table));
   }
   for (uint32_t i = 0; i < count; ++i) call.slices[i].block_table = call.tables[i].data();
@@ -62,7 +67,11 @@ bool SameBlocks(const Call& call, const AttentionSlice& a, const AttentionSlice&
                 const AttentionPiece& piece) {
   const uint32_t first = piece.split_begin * kSplitKeys / call.shape.block_tokens;
   const uint32_t end = DivCeil(piece.split_end * kSplitKeys, call.shape.block_tokens);
-  return std::equal(a.block_table + first, a.block_table + end, b.block_table + first);
+  for (uint32_t block = first; block < end; ++block) {
+    const uint32_t entry = block * call.shape.groups + call.shape.group;
+    if (a.block_table[entry] != b.block_table[entry]) return false;
+  }
+  return true;
 }
 
 TEST(AttentionPlan, CoversEverySplitOnceAndSharesOnlyEqualBlocks) {

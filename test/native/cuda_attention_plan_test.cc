@@ -17,12 +17,17 @@ struct Step {
   std::vector<std::vector<BlockId>> tables;
   uint32_t rows = 0;
 
-  // Blocks from `fork` on are the slice's alone.
-  void Add(uint32_t slice_rows, uint32_t position, uint32_t fork, uint32_t block_tokens) {
+  // Blocks from row `fork` on are the slice's alone. Those of all groups but the first are gone
+  // behind a window of 100.
+  void Add(uint32_t slice_rows, uint32_t position, uint32_t fork, uint32_t block_tokens,
+           uint32_t groups = 1) {
     const auto number = static_cast<uint32_t>(slices.size());
-    std::vector<BlockId>& table = tables.emplace_back(DivCeil(position + slice_rows, block_tokens));
+    const uint32_t blocks = DivCeil(position + slice_rows, block_tokens) * groups;
+    std::vector<BlockId>& table = tables.emplace_back(blocks);
+    const uint32_t first_seen = position < 100 ? 0 : (position - 99) / block_tokens;
     for (uint32_t i = 0; i < table.size(); ++i) {
-      table[i] = BlockId{i < fork ? i : (number + 1) * 10000 + i};
+      table[i] = BlockId{i < fork * groups ? i : (number + 1) * 10000 + i};
+      if (i % groups > 0 && i / groups < first_seen) table[i] = kNoBlock;
     }
     slices.push_back({rows, slice_rows, position, table.data()});
     rows += slice_rows;
@@ -30,12 +35,13 @@ struct Step {
 };
 
 // Each fork is where some others are, too.
-Step RandomStep(Random& random, uint32_t block_tokens, uint32_t count, uint32_t context) {
+Step RandomStep(Random& random, uint32_t block_tokens, uint32_t count, uint32_t context,
+                uint32_t groups = 1) {
   Step step;
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t rows = random.Below(4) == 0 ? random.Below(40) : 1;
     const uint32_t fork = random.Below(4) * (700 / block_tokens);
-    step.Add(rows, random.Below(context), fork, block_tokens);
+    step.Add(rows, random.Below(context), fork, block_tokens, groups);
   }
   return step;
 }
@@ -75,7 +81,8 @@ struct Coverage {
       const AttentionSlice& own = step.slices[merge.slice];
       EXPECT_GE(own.first_position, task.split_end * cuda::kSplitTokens);
       EXPECT_GE(own.first_position, step.slices[task.slice].first_position);
-      const uint32_t end = DivCeil(task.split_end * cuda::kSplitTokens, shape.block_tokens);
+      const uint32_t end =
+          DivCeil(task.split_end * cuda::kSplitTokens, shape.block_tokens) * shape.groups;
       EXPECT_TRUE(
           std::equal(own.block_table, own.block_table + end, step.slices[task.slice].block_table));
     }
@@ -96,8 +103,10 @@ TEST(CudaAttentionPlan, CoversEverySplitOnceAndSharesOnlyEqualBlocks) {
                                             .group_heads = 1 + random.Below(20),
                                             .head_dim = 64u << random.Below(3),
                                             .state_rows_max = random.Below(6) * 2000,
-                                            .block_tokens = 16 + 16 * random.Below(4)};
-    const Step step = RandomStep(random, shape.block_tokens, 1 + random.Below(16), 3000);
+                                            .block_tokens = 16 + 16 * random.Below(4),
+                                            .groups = round % 3 == 0 ? 3u : 1u};
+    const Step step =
+        RandomStep(random, shape.block_tokens, 1 + random.Below(16), 3000, shape.groups);
     cuda::AttentionPlan plan;
     plan.Make(step.slices, shape);
     Coverage coverage(step, plan, shape);

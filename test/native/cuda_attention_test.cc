@@ -71,9 +71,9 @@ class DeviceSequences {
       std::swap(free[i - 1], free[random.Below(static_cast<uint32_t>(i))]);
     }
     for (const SequenceInput& sequence : sequences_) {
-      const auto count = static_cast<ptrdiff_t>(DivCeil(sequence.tokens, shape.block_tokens));
-      tables_.emplace_back(free.end() - count, free.end());
-      free.resize(free.size() - static_cast<size_t>(count));
+      const size_t count = DivCeil(sequence.tokens, shape.block_tokens);
+      tables_.push_back(shape.Spread(std::span(free).last(count)));
+      free.resize(free.size() - count);
     }
     // Another row lies between the blocks, as other layers do.
     block_stride_ = (size_t{shape.kv_heads} * shape.block_tokens + 1) *
@@ -200,12 +200,20 @@ class DeviceSequences {
 
  private:
   cuda::AttentionPlanShape PlanShape() const {
-    return {shape_.kv_heads, shape_.heads / shape_.kv_heads, shape_.head_dim, kStatesMax,
-            shape_.block_tokens};
+    return {shape_.kv_heads,     shape_.heads / shape_.kv_heads,
+            shape_.head_dim,     kStatesMax,
+            shape_.block_tokens, shape_.groups};
   }
   PagedKv Cache(std::byte* keys, std::byte* values) const {
-    return {shape_.dtype,    keys,           values, block_stride_, shape_.block_tokens,
-            shape_.kv_heads, shape_.head_dim};
+    return {shape_.dtype,
+            keys,
+            values,
+            block_stride_,
+            shape_.block_tokens,
+            shape_.kv_heads,
+            shape_.head_dim,
+            shape_.groups,
+            shape_.group()};
   }
   PagedKv HostCache() { return Cache(keys_.data(), values_.data()); }
   PagedKv DeviceCache() { return Cache(device_keys_.data(), device_values_.data()); }
@@ -241,7 +249,7 @@ class DeviceSequences {
     for (size_t i = 0; i < slices.size(); ++i) {
       std::vector<BlockId> table = tables_[pieces[i].sequence];
       const uint32_t seen = shape_.rules().FirstVisible(slices[i].first_position);
-      std::fill_n(table.begin(), seen / shape_.block_tokens, kNoBlock);
+      std::fill_n(table.begin(), seen / shape_.block_tokens * shape_.groups, kNoBlock);
       slices[i].block_table = device_tables_.emplace_back(table).data();
     }
     return slices;

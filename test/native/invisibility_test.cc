@@ -46,22 +46,18 @@ struct Hardship {
   uint64_t beyond_pool = 0;  // contexts that were longer than what the device holds
 };
 
-uint32_t LongestWindow(const Hyperparameters& model) {
-  return model.windows.empty() ? 0 : std::ranges::max(model.windows);
-}
-
 // The stories of one seed in three worlds. Told alone, everything is kept that no window shows.
 void TellInWorlds(test::TinyModel& tiny, const Ops& ops, uint64_t seed, Rng& random,
                   const std::vector<Story>& stories, uint32_t context_max, Hardship& hardship) {
   const std::vector<Transcript> alone = TellAlone(tiny, stories, context_max);
   for (int i = 0; i < 3; ++i) {
-    const World world =
-        RandomWorld(random, context_max, LongestWindow(tiny.model->hyperparameters()));
+    const World world = RandomWorld(random, context_max, tiny.model->layer_groups());
     Teller teller(*tiny.model, tiny.storage->shape().dtype, tiny.pool, world, stories);
     const std::vector<Transcript> together = teller.Tell();
     for (size_t story = 0; story < stories.size(); ++story) {
       const size_t tokens = stories[story].prompt.size() + together[story].size();
-      hardship.beyond_pool += tokens > world.device_blocks * world.block_tokens;
+      const uint32_t pool = world.device_blocks * world.block_tokens / world.groups.count;
+      hardship.beyond_pool += tokens > pool;
       ASSERT_TRUE(together[story] == alone[story])
           << "seed " << seed << " world " << i << " story " << story << " policy "
           << PolicyName(world.policy) << " isa " << ops.isa() << " keys and values "
@@ -132,6 +128,33 @@ TEST(Invisibility, EveryWorldTellsTheSameStoriesBehindWindows) {
   EXPECT_GT(hardship.recomputed, 1000 * TestedOps().size());
   EXPECT_GT(hardship.shared, 500 * TestedOps().size());
   EXPECT_GT(hardship.beyond_pool, 100 * TestedOps().size());
+}
+
+// Windows in some layers: what these do not see any more is given up, and the others keep
+// everything. Like Gemma, with two sliding groups beside a full one, and like gpt-oss.
+TEST(Invisibility, EveryWorldTellsTheSameStoriesWhereSomeLayersHaveWindows) {
+  Hyperparameters shape = ModelFor(DType::kF16, kLongContextMax);
+  shape.layers = 3;
+  std::vector<Hyperparameters> families = test::TinyFamilies(shape);
+  families[2].windows = {30, 30, 0};
+  families[3].layers = 2;
+  families[3].windows = {24, 0};
+  Hardship hardship;
+  for (const size_t family : {2, 3}) {
+    for (const Ops* ops : TestedOps()) {
+      test::TinyModel tiny(*ops, DType::kF32, DType::kF16, families[family]);
+      ASSERT_EQ(tiny.model->layer_groups().count, family == 2 ? 3u : 2u);
+      for (uint64_t seed = 0; seed < 16; ++seed) {
+        Rng random(seed * 15485863 + family);
+        const std::vector<Story> stories = RandomStories(random, kLongPrefix);
+        TellInWorlds(tiny, *ops, seed, random, stories, kLongContextMax, hardship);
+      }
+    }
+  }
+  EXPECT_GT(hardship.swapped, 1000 * TestedOps().size());
+  EXPECT_GT(hardship.recomputed, 1000 * TestedOps().size());
+  EXPECT_GT(hardship.shared, 500 * TestedOps().size());
+  EXPECT_GT(hardship.beyond_pool, 3 * TestedOps().size());
 }
 
 }  // namespace infercept

@@ -318,6 +318,14 @@ KvConfig WindowConfig(uint32_t device_blocks, uint32_t host_blocks = 0) {
   return config;
 }
 
+// A full group and two sliding ones.
+KvConfig MixedConfig(uint32_t device_blocks, uint32_t host_blocks = 0) {
+  KvConfig config = WindowConfig(device_blocks, host_blocks);
+  config.groups = 3;
+  config.full_groups = 1;
+  return config;
+}
+
 TEST(KvManager, WhatIsBehindTheWindowIsAvailable) {
   KvManager kv(WindowConfig(5, 2));
   BlockTable table;
@@ -363,8 +371,8 @@ TEST(KvManager, ADiscardedWindowIsFoundThoughWhatWasBeforeItIsGone) {
   BlockTable table;
   Fill(kv, table, Tokens(20));
   kv.Release(table, 20);
-  EXPECT_EQ(kv.UsableBlocks(table, 5), 5u);
-  EXPECT_EQ(kv.UsableBlocks(table, 4), 0u);
+  EXPECT_EQ(kv.UsableRows(table, 5), 5u);
+  EXPECT_EQ(kv.UsableRows(table, 4), 0u);
   kv.Truncate(table, 0);
   BlockTable other;
   Fill(kv, other, Tokens(16, 100));  // Takes what was free, and block 0.
@@ -401,12 +409,113 @@ TEST(KvManager, OnlyTheWindowOfASharedPrefixIsTaken) {
   Check(kv, {&table, &child});
 }
 
+// A prefix is a hit where full groups have all of it and sliding ones their window.
+TEST(KvManager, APrefixOfBothKindsIsAllOfOneAndAWindowOfTheOther) {
+  KvManager kv(MixedConfig(24));
+  BlockTable table;
+  Fill(kv, table, Tokens(20));
+  kv.Release(table, 20);
+  EXPECT_EQ(table.size(), 15u);
+  EXPECT_EQ(table.released(), 6u);  // 3 rows of 2 sliding groups
+  EXPECT_EQ(table.on_device(), 9u);
+  EXPECT_EQ(kv.available(), 15u);
+  EXPECT_EQ(kv.cached(), 6u);
+  BlockTable child;
+  EXPECT_EQ(kv.AttachPrefix(child, Tokens(21), 0), 20u);
+  EXPECT_EQ(child.released(), 6u);
+  EXPECT_EQ(child.on_device(), 9u);
+  EXPECT_EQ(table.private_blocks(), 0u);
+  Check(kv, {&table, &child});
+  kv.Truncate(child, 0);
+  // A shorter prefix needs other windows: they are there until somebody takes their blocks.
+  EXPECT_EQ(kv.AttachPrefix(child, Tokens(13), 0), 12u);
+  kv.Truncate(child, 0);
+  BlockTable other;
+  Fill(kv, other, Tokens(20, 100));
+  Check(kv, {&table, &other});
+  EXPECT_EQ(kv.cached(), 0u);
+  EXPECT_EQ(kv.AttachPrefix(child, Tokens(13), 0), 0u);
+  EXPECT_EQ(kv.AttachPrefix(child, Tokens(21), 0), 20u);
+  kv.Truncate(child, 0);
+  // Without the beginning of what full groups have, windows are of no use, and nobody is cut there.
+  EXPECT_EQ(kv.UsableRows(table, 5), 5u);
+  EXPECT_EQ(kv.UsableRows(table, 4), 0u);
+  kv.Truncate(table, 0);
+  BlockTable third;
+  Fill(kv, third, Tokens(4, 200));  // Takes blocks of the end of the table.
+  EXPECT_EQ(kv.AttachPrefix(child, Tokens(21), 0), 0u);
+  Check(kv, {&table, &other, &third});
+}
+
+// Equal tokens in the rows of different groups, and twice in the same place of a chain, are not
+// equal contents.
+TEST(KvManager, GroupsShareNothingWithEachOther) {
+  KvConfig config = MixedConfig(60);
+  config.window_tokens = 0;
+  KvManager kv(config);
+  const std::vector<TokenId> same(20, 7);
+  BlockTable a;
+  BlockTable b;
+  std::vector<BlockCopy> copies;
+  for (BlockTable* table : {&a, &b}) kv.Extend(*table, 0, 20, copies);
+  for (BlockTable* table : {&a, &b}) kv.Seal(*table, same, 20);
+  std::vector<BlockId> blocks(a.device().begin(), a.device().end());
+  EXPECT_TRUE(std::ranges::equal(blocks, b.device()));
+  std::ranges::sort(blocks);
+  EXPECT_EQ(std::ranges::unique(blocks).size(), 0u);
+  Check(kv, {&a, &b});
+}
+
+TEST(KvManager, AMixedContextWantsAllOfOneKindAndAWindowOfTheOther) {
+  KvManager kv(MixedConfig(60));
+  BlockTable table;
+  EXPECT_EQ(kv.BlocksWanted(table, 0, 4), 3u);
+  // 5 positions of the window and 8 of the chunk lie in 4 or 5 rows.
+  EXPECT_EQ(kv.BlocksWanted(table, 0, 100), 25u + 2 * 5);
+  EXPECT_EQ(kv.TokensHeldMax(), 50u * 4);
+  Fill(kv, table, Tokens(20));
+  kv.Release(table, 20);
+  EXPECT_EQ(kv.BlocksWanted(table, 20, 21), 3u);
+  EXPECT_EQ(kv.BlocksWanted(table, 20, 100), 20u + 2 * 3);
+  // In a pool for less than a window and a chunk, all is kept for a while.
+  EXPECT_EQ(KvManager(MixedConfig(14)).TokensHeldMax(), 16u);
+  EXPECT_EQ(KvManager(MixedConfig(15)).TokensHeldMax(), 20u);
+  EXPECT_EQ(KvManager(MixedConfig(16)).TokensHeldMax(), 24u);
+}
+
+// A row that is shared in the middle is copied as a whole before it is written.
+TEST(KvManager, AForkCopiesTheRowThatItWrites) {
+  KvManager kv(MixedConfig(30));
+  BlockTable parent;
+  BlockTable child;
+  std::vector<BlockCopy> copies;
+  Fill(kv, parent, Tokens(18));
+  kv.Release(parent, 18);
+  kv.Share(parent, child);
+  EXPECT_EQ(kv.CopyCost(child, 18), 3u);
+  EXPECT_FALSE(kv.IsWritable(child, 18, 19));
+  kv.Extend(child, 18, 19, copies);
+  EXPECT_EQ(copies.size(), 3u);
+  for (uint32_t i = 12; i < 15; ++i) EXPECT_NE(parent.device()[i], child.device()[i]);
+  kv.CompleteCopies();
+  EXPECT_TRUE(kv.IsWritable(child, 19, 20));
+  EXPECT_FALSE(kv.IsWritable(child, 19, 21));
+  EXPECT_EQ(kv.CopyCost(parent, 18), 0u);
+  Check(kv, {&parent, &child});
+}
+
 TEST(KvManager, RandomLivesKeepEveryCount) {
   for (uint32_t seed = 0; seed < 200; ++seed) {
     std::mt19937 random(seed);
     const auto below = [&](size_t limit) { return static_cast<uint32_t>(random() % limit); };
     KvConfig config = Config(12, below(6));
     if (seed % 2 == 1) config.window_tokens = 1 + below(12);
+    if (seed % 3 == 0) {
+      config.groups = 2 + below(2);
+      config.full_groups = 1 + below(config.groups - 1);
+    }
+    const uint32_t groups = config.groups;
+    config.device_blocks *= groups;
     KvManager kv(config);
     std::vector<BlockTable> tables(4);
     std::vector<uint32_t> computed(4, 0);
@@ -420,7 +529,7 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
       const bool on_device = table.missing() == 0;
       const uint32_t kind = below(6);
       if (kind == 0 && on_device) {
-        if (computed[i] == table.size() * 4)
+        if (computed[i] * groups == table.size() * 4)
           computed[i] = kv.AttachPrefix(table, tokens[i], computed[i]);
         const uint32_t end = std::min(40u, computed[i] + 1 + below(9));
         if (end > computed[i] && kv.ExtendCost(table, computed[i], end) <= kv.available()) {
@@ -430,18 +539,18 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
           kv.Release(table, end);
         }
       } else if (kind == 1 && !table.empty()) {
-        const uint32_t first = kv.UsableBlocks(table, below(table.size() + 1));
-        kv.Truncate(table, first);
-        computed[i] = std::min(computed[i], first * 4);
+        const uint32_t rows = kv.UsableRows(table, below(table.size() / groups + 1));
+        kv.Truncate(table, rows * groups);
+        computed[i] = std::min(computed[i], rows * 4);
       } else if (kind == 2 && !table.empty()) {
         const uint32_t index = below(table.size());
         const bool room = kv.IsBacked(table, index) || kv.host_available() > 0;
         if (kv.IsPrivate(table, index) && room) kv.SwapOut(table, index, copies);
       } else if (kind == 3) {
         if (below(2) == 0) kv.Reattach(table, computed[i]);
-        for (uint32_t index = table.released(); index < table.size(); ++index) {
-          const bool full = (index + 1) * 4 <= computed[i];
-          if (!table[index].on_device() && kv.available() > 0)
+        for (uint32_t index = kv.FirstLive(table); index < table.size(); ++index) {
+          const bool full = kv.IsFull(index, computed[i]);
+          if (kv.IsMissing(table, index) && kv.available() > 0)
             kv.SwapIn(table, index, full, copies);
         }
       } else if (kind == 4) {
@@ -457,7 +566,7 @@ TEST(KvManager, RandomLivesKeepEveryCount) {
     }
     kv.CompleteCopies();
     for (BlockTable& table : tables) kv.Truncate(table, 0);
-    EXPECT_EQ(kv.available(), 12u) << "seed " << seed;
+    EXPECT_EQ(kv.available(), config.device_blocks) << "seed " << seed;
   }
 }
 

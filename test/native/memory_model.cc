@@ -56,8 +56,8 @@ void MemoryModel::NoteCopies(const StepPlan& plan) {
   }
 }
 
-uint32_t MemoryModel::FirstSeen(uint32_t position) const {
-  const uint32_t window = config_.window_tokens;
+uint32_t MemoryModel::FirstSeen(uint32_t group, uint32_t position) const {
+  const uint32_t window = group < config_.full_groups ? 0 : config_.window_tokens;
   return window == 0 || position < window ? 0 : position + 1 - window;
 }
 
@@ -65,8 +65,11 @@ void MemoryModel::NoteSlice(const StepPlan& plan, size_t slice) {
   const auto table = plan.block_tables[slice];
   const uint32_t first_position = plan.slices[slice].first_position;
   const uint32_t first_written = first_position / config_.block_tokens;
-  for (uint32_t i = FirstSeen(first_position) / config_.block_tokens; i < table.size(); ++i) {
-    if (i < first_written) {
+  for (uint32_t i = 0; i < table.size(); ++i) {
+    const uint32_t row = i / config_.groups;
+    const uint32_t seen = FirstSeen(i % config_.groups, first_position);
+    if (row < seen / config_.block_tokens) continue;
+    if (row < first_written) {
       Mark(device_uses_, table[i], kRead, kSwapTarget | kWritten);
     } else {
       Mark(device_uses_, table[i], kWritten, kSwapTarget | kSwapSource | kRead | kWritten);
@@ -108,12 +111,23 @@ void MemoryModel::Compute(const StepPlan& plan, size_t slice_index,
   const auto table = plan.block_tables[slice_index];
   const uint32_t end = slice.first_position + slice.count;
   Require(end <= context.size(), "a slice lies within its context");
-  Require(table.size() == DivCeil(end, config_.block_tokens), "a block table reaches to the slice");
-  for (uint32_t position = FirstSeen(slice.first_position); position < end; ++position) {
-    const size_t block = Index(table[position / config_.block_tokens]);
+  Require(table.size() == DivCeil(end, config_.block_tokens) * config_.groups,
+          "a block table reaches to the slice");
+  for (uint32_t group = 0; group < config_.groups; ++group) {
+    ComputeGroup(slice, group, table, context);
+  }
+}
+
+void MemoryModel::ComputeGroup(const Slice& slice, uint32_t group, std::span<const BlockId> table,
+                               std::span<const uint64_t> context) {
+  const uint32_t end = slice.first_position + slice.count;
+  for (uint32_t position = FirstSeen(group, slice.first_position); position < end; ++position) {
+    const size_t row = position / config_.block_tokens;
+    const size_t block = Index(table[row * config_.groups + group]);
     uint64_t& slot = device_[block * config_.block_tokens + position % config_.block_tokens];
-    if (position >= slice.first_position) slot = context[position];
-    Require(slot == context[position], "a slice reads what was computed for its own context");
+    const uint64_t value = context[position] ^ uint64_t { group } << 1;
+    if (position >= slice.first_position) slot = value;
+    Require(slot == value, "a slice reads what was computed for its own context and layers");
   }
 }
 

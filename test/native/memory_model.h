@@ -1,7 +1,7 @@
 // What both tiers hold while plans are executed, and what a plan may never do to them. Every slot
 // holds a digest of the token that stands there and of all before it; so a plan that reads a block
-// that was reused, is not copied yet, or belongs to somebody else is found at once. With a window,
-// slices read what it shows.
+// that was reused, is not copied yet, or belongs to somebody else is found at once; so is one that
+// has other layers. With a window, slices read what it shows, and in full groups everything.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +50,10 @@ class MemoryModel {
 
   void CheckHazards(const StepPlan& plan);
   void NoteCopies(const StepPlan& plan);
-  // The first position that the token at this one reads.
-  uint32_t FirstSeen(uint32_t position) const;
+  // The first position that the token at this one reads in blocks of a group.
+  uint32_t FirstSeen(uint32_t group, uint32_t position) const;
+  void ComputeGroup(const Slice& slice, uint32_t group, std::span<const BlockId> table,
+                    std::span<const uint64_t> context);
   void NoteSlice(const StepPlan& plan, size_t slice);
   void Mark(std::vector<uint8_t>& uses, BlockId block, Use use, int forbidden);
   void Swap(const StepPlan& plan);

@@ -30,6 +30,12 @@ void Append(std::vector<float>& target, const std::vector<float>& source, const 
 
 }  // namespace
 
+std::vector<BlockId> AttentionShape::Spread(std::span<const BlockId> blocks) const {
+  std::vector<BlockId> table(blocks.size() * groups, kNoBlock);
+  for (size_t i = 0; i < blocks.size(); ++i) table[i * groups + group()] = blocks[i];
+  return table;
+}
+
 SequenceInput MakeSequence(Random& random, const AttentionShape& shape, uint32_t tokens) {
   return {tokens, random.Activations(tokens * shape.query_width()),
           random.Activations(tokens * shape.kv_width()),
@@ -51,30 +57,33 @@ PagedSequences::PagedSequences(Random& random, const AttentionShape& shape,
     std::swap(free[i - 1], free[random.Below(static_cast<uint32_t>(i))]);
   }
   for (const SequenceInput& sequence : sequences_) {
-    const auto count = static_cast<ptrdiff_t>(DivCeil(sequence.tokens, shape.block_tokens));
-    tables_.emplace_back(free.end() - count, free.end());
-    free.resize(free.size() - static_cast<size_t>(count));
+    const size_t count = DivCeil(sequence.tokens, shape.block_tokens);
+    tables_.push_back(shape.Spread(std::span(free).last(count)));
+    free.resize(free.size() - count);
   }
 }
 
 PagedKv PagedSequences::cache() {
-  return {shape_.dtype,        keys_.span().data(), values_.span().data(), block_stride_,
-          shape_.block_tokens, shape_.kv_heads,     shape_.head_dim};
+  return {shape_.dtype,    keys_.span().data(), values_.span().data(),
+          block_stride_,   shape_.block_tokens, shape_.kv_heads,
+          shape_.head_dim, shape_.groups,       shape_.group()};
 }
 
 void PagedSequences::Share(uint32_t tokens) {
   for (std::vector<BlockId>& table : tables_) {
-    const size_t blocks = std::min<size_t>(tokens / shape_.block_tokens, table.size());
+    const size_t blocks =
+        std::min<size_t>(tokens / shape_.block_tokens * shape_.groups, table.size());
     std::copy_n(tables_.front().begin(), blocks, table.begin());
   }
 }
 
 const std::vector<BlockId>& PagedSequences::Release(
     const AttentionSlice& slice, std::vector<std::vector<BlockId>>& tables) const {
-  const uint32_t end = DivCeil(slice.first_position + slice.rows, shape_.block_tokens);
+  const uint32_t end =
+      DivCeil(slice.first_position + slice.rows, shape_.block_tokens) * shape_.groups;
   std::vector<BlockId>& table = tables.emplace_back(slice.block_table, slice.block_table + end);
   const uint32_t seen = shape_.rules().FirstVisible(slice.first_position) / shape_.block_tokens;
-  std::fill_n(table.begin(), std::min(seen, end), kNoBlock);
+  std::fill_n(table.begin(), std::min(seen * shape_.groups, end), kNoBlock);
   return table;
 }
 
@@ -137,6 +146,9 @@ std::vector<AttentionShape> WithEachRule(const AttentionShape& plain,
   shapes.back().window_tokens = 40;
   shapes.back().soft_cap = 5;
   shapes.back().sinks = {1, -200, 0, 6};
+  shapes.push_back(plain);
+  shapes.back().window_tokens = 300;
+  shapes.back().groups = 3;
   return shapes;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <initializer_list>
+#include <span>
 #include <vector>
 
 #include "ops_support.h"
@@ -18,11 +19,15 @@ struct AttentionShape {
   float soft_cap = 0;
   uint32_t window_tokens = 0;
   std::vector<float> sinks = {};  // none, or one per head
+  uint32_t groups = 1;            // PagedKv::groups; the layer is in the middle one
 
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim)); }
   AttentionRules rules() const {
     return {scale(), soft_cap, window_tokens, sinks.empty() ? nullptr : sinks.data()};
   }
+  uint32_t group() const { return groups / 2; }
+  // A table in which these blocks are those of the layer's group.
+  std::vector<BlockId> Spread(std::span<const BlockId> blocks) const;
   size_t query_width() const { return size_t{heads} * head_dim; }
   size_t kv_width() const { return size_t{kv_heads} * head_dim; }
 };
@@ -81,7 +86,7 @@ class PagedSequences {
 std::string Describe(const Ops& ops, const AttentionShape& shape);
 
 // The shape with each of these windows; with capped scores; with scores that no value belongs to,
-// up to some that outweigh all others; with all three. REQUIRES: four heads.
+// up to some that outweigh all others; with all three; in a group of layers. REQUIRES: four heads.
 std::vector<AttentionShape> WithEachRule(const AttentionShape& plain,
                                          std::initializer_list<uint32_t> windows);
 

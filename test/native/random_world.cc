@@ -15,7 +15,7 @@ bool OneIn(Rng& random, uint32_t n) { return random.Below(n) == 0; }
 
 // With a window, contexts may be longer than the pool.
 uint32_t ContextMax(const SchedulerConfig& config) {
-  const uint32_t pool = config.kv.device_blocks * config.kv.block_tokens;
+  const uint32_t pool = config.kv.device_blocks / config.kv.groups * config.kv.block_tokens;
   return std::min(config.context_tokens_max, config.kv.window_tokens > 0 ? 3 * pool : pool);
 }
 
@@ -44,6 +44,20 @@ SchedulerConfig RandomConfig(Rng& random, uint64_t seed) {
   if (OneIn(random, 3))
     config.kv.window_tokens = 1 + random.Below(OneIn(random, 4) ? pool : pool / 3);
   return config;
+}
+
+// Groups of layers of both kinds, on a pool of as many rows. A generator of its own: worlds without
+// groups stay what they are.
+void CutLayers(SchedulerConfig& config, uint64_t seed) {
+  Rng random(~seed);
+  if (!OneIn(random, 3)) return;
+  KvConfig& kv = config.kv;
+  kv.groups = 2 + random.Below(3);
+  kv.full_groups = 1 + random.Below(kv.groups - 1);
+  kv.window_tokens = 1 + random.Below(std::max(1u, kv.device_blocks * kv.block_tokens / 4));
+  kv.device_blocks *= kv.groups;
+  kv.host_blocks *= kv.groups;
+  if (kv.window_tokens % 8 == 0) kv.device_blocks -= kv.groups / 2;  // not a multiple
 }
 
 WorldDevice RandomDevice(Rng& random) {
@@ -217,7 +231,8 @@ std::string World::DebugString() const {
   text << "seed " << seed << ": " << PolicyName(config.policy) << ", " << config.kv.device_blocks
        << " + " << config.kv.host_blocks << " blocks of " << config.kv.block_tokens
        << ", prefix cache " << (config.kv.prefix_cache ? "on" : "off") << ", window "
-       << config.kv.window_tokens << ", context at most " << config.context_tokens_max
+       << config.kv.window_tokens << " in " << config.kv.groups - config.kv.full_groups << " of "
+       << config.kv.groups << " groups, context at most " << config.context_tokens_max
        << ", step at most " << config.step_tokens_max << " tokens and " << config.slices_max
        << " slices, S " << config.saturation_tokens << ", slo " << config.slo.ttft << " : "
        << config.slo.throughput << ", ideas";
@@ -238,6 +253,7 @@ World RandomWorld(uint64_t seed) {
   World world;
   world.seed = seed;
   world.config = RandomConfig(random, seed);
+  CutLayers(world.config, seed);
   world.device = RandomDevice(random);
   world.belief = std::array{1.0, 1.0, 0.25, 4.0}[random.Below(4)];
   world.alphabet = OneIn(random, 3) ? 2 : 1u << 30;

@@ -45,7 +45,7 @@ struct World {
   uint32_t saturation_tokens = 64;
   bool prefix_cache = false;
   uint32_t context_max = kContextMax;
-  uint32_t window_tokens = 0;  // 0: all positions are kept, whatever the model sees
+  LayerGroups groups = {};  // none: all positions are kept, whatever the model sees
 };
 
 // What was sampled, and the bits of the five largest log probabilities (each a function of every
@@ -95,15 +95,20 @@ inline std::vector<Story> RandomStories(Rng& random, uint32_t prefix_tokens) {
   return stories;
 }
 
-inline World RandomWorld(Rng& random, uint32_t context_max, uint32_t window_tokens = 0) {
+inline World RandomWorld(Rng& random, uint32_t context_max, const LayerGroups& groups = {}) {
   World world;
   world.context_max = context_max;
   world.policy = static_cast<PolicyKind>(random.Below(6));
   world.block_tokens = 1u << random.Below(5);
   // From barely enough for one story to ample for all.
-  const uint32_t least = window_tokens == 0 ? DivCeil(context_max, world.block_tokens)
-                                            : DivCeil(window_tokens, world.block_tokens) + 2;
-  world.window_tokens = window_tokens;
+  uint32_t least = DivCeil(context_max, world.block_tokens);
+  if (groups.window_tokens > 0) {
+    // Beside layers that see everything, what slides takes up to two windows.
+    const uint32_t slides = (groups.full == 0 ? 1 : 2) * groups.window_tokens;
+    least = least * groups.full +
+            (DivCeil(slides, world.block_tokens) + 2) * (groups.count - groups.full);
+  }
+  world.groups = groups;
   world.device_blocks = least + random.Below(3 * least);
   world.host_blocks = random.Below(2) * random.Below(2 * least);
   world.step_tokens_max = 32 + random.Below(33);
@@ -120,8 +125,8 @@ class Teller {
       : stories_(stories),
         transcripts_(stories.size()),
         next_pause_(stories.size(), 0),
-        storage_(KvStorage::Create(model.kv_shape(world.block_tokens, kv), world.device_blocks,
-                                   world.host_blocks, model.device())
+        storage_(KvStorage::Create(Shape(model, kv, world), world.device_blocks, world.host_blocks,
+                                   model.device())
                      .Take()),
         generations_(TokenTable{}, kVocabulary, world.context_max),
         executor_(ModelExecutor::Create(model, *storage_, generations_, pool).Take()),
@@ -176,13 +181,21 @@ class Teller {
   const SchedulerStats& Stats() { return stats_ = scheduler_.Stats(); }
 
  private:
+  static KvShape Shape(const Model& model, DType kv, const World& world) {
+    KvShape shape = model.kv_shape(world.block_tokens, kv);
+    shape.groups = world.groups;
+    return shape;
+  }
+
   static SchedulerConfig Config(const World& world) {
     SchedulerConfig config;
     config.kv.device_blocks = world.device_blocks;
     config.kv.host_blocks = world.host_blocks;
     config.kv.block_tokens = world.block_tokens;
     config.kv.prefix_cache = world.prefix_cache;
-    config.kv.window_tokens = world.window_tokens;
+    config.kv.groups = world.groups.count;
+    config.kv.full_groups = world.groups.full;
+    config.kv.window_tokens = world.groups.window_tokens;
     config.policy = world.policy;
     config.context_tokens_max = world.context_max;
     config.step_tokens_max = world.step_tokens_max;

@@ -8,7 +8,7 @@
 
 namespace infercept::test {
 
-inline constexpr KvShape kShape = {
+inline const KvShape kShape = {
     .layers = 3, .kv_heads = 2, .head_dim = 8, .block_tokens = 4, .dtype = DType::kF32};
 
 inline std::unique_ptr<KvStorage> MakeStorage(uint32_t device_blocks = 4,

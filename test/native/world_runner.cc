@@ -131,7 +131,9 @@ class WorldRunner final : private Executor, private Clock {
   std::unique_ptr<Scheduler> MakeScheduler() {
     Scatter();
     CostProfile profile = world_.device.Profile(world_.belief);
-    profile.window_tokens = world_.config.kv.window_tokens;
+    const KvConfig& kv = world_.config.kv;
+    profile.window_tokens = kv.window_tokens;
+    profile.full_share = static_cast<double>(kv.full_groups) / kv.groups;
     return std::make_unique<Scheduler>(world_.config, CostModel(profile));
   }
 
@@ -420,7 +422,9 @@ class WorldRunner final : private Executor, private Clock {
   uint32_t BlocksMost() const {
     const KvConfig& kv = scheduler_->kv().config();
     if (kv.window_tokens == 0) return kv.device_blocks;
-    return DivCeil(kv.window_tokens - 1 + kv.chunk_tokens, kv.block_tokens) + 1;
+    const uint32_t window = DivCeil(kv.window_tokens - 1 + kv.chunk_tokens, kv.block_tokens) + 1;
+    const uint32_t rows = DivCeil(ContextMax(), kv.block_tokens);
+    return rows * kv.full_groups + window * (kv.groups - kv.full_groups);
   }
 
   // ---- The device, and the clock that follows it.
@@ -621,18 +625,18 @@ class WorldRunner final : private Executor, private Clock {
         std::min(config.saturation_tokens > 0 ? config.saturation_tokens : cost.SaturationTokens(),
                  config.step_tokens_max);
     uint64_t resident = 0;
-    uint64_t incoming = 0;  // Of those who miss blocks and cannot compute.
+    uint64_t incoming = 0;  // blocks of those who miss others and cannot compute
     uint64_t ready = 0;
     uint32_t decodes = 0;
     Allowance allowance;
     for (const Sequence* sequence : scheduler_->Sequences()) {
       const uint32_t on_device = OnDevice(*sequence);
       if (!sequence->active()) continue;
-      resident += std::min(sequence->computed, on_device * config.kv.block_tokens);
+      resident += std::min(uint64_t{sequence->computed}, scheduler_->kv().TokensIn(on_device));
       if (sequence->blocks.missing() == 0) {
         ready += sequence->pending();
       } else {
-        incoming += uint64_t{on_device} * config.kv.block_tokens;
+        incoming += on_device;
       }
       decodes += sequence->status == SequenceStatus::kRunning && sequence->pending() == 1;
       const uint32_t number = life_of_[Index(sequence->id)];
@@ -644,7 +648,7 @@ class WorldRunner final : private Executor, private Clock {
         std::max(saturation - std::min(saturation, decodes), config.kv.block_tokens);
     allowance.swap_out_blocks = allowance.swap_in_blocks = UINT32_MAX;
     if (config.policy == PolicyKind::kSwap) return allowance;  // Its copies have no budget.
-    resident -= std::min(resident, incoming);
+    resident -= std::min(resident, scheduler_->kv().TokensIn(incoming));
     // Whoever computes nothing keeps nobody waiting.
     const double saturated = cost.Forward(saturation, 0);
     const double step =

@@ -41,9 +41,18 @@ describe('infercept inspect', () => {
       cpSync(fixture('models/plain-f32'), folder, { recursive: true });
       const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
       const windowed = { ...config, architectures: ['MistralForCausalLM'], model_type: 'mistral', sliding_window: 100 };
-      writeFileSync(join(folder, 'config.json'), JSON.stringify(windowed));
-      const told = await lines(folder);
-      expect(told.windows).toBe('100 tokens in 2 of 2 layers; older tokens are not kept');
+      const windowsOf = async (changes: object) => {
+        writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...windowed, ...changes }));
+        return (await lines(folder)).windows;
+      };
+      expect(await windowsOf({})).toBe('100 tokens in 2 of 2 layers; older tokens are not kept');
+      const mixed = { layer_types: ['sliding_attention', 'full_attention'] };
+      expect(await windowsOf(mixed)).toBe(
+        '100 tokens in 1 of 2 layers; these do not keep older tokens, the others keep all; blocks of 1 layer',
+      );
+      expect(await windowsOf({ ...mixed, sliding_window: 512 })).toBe(
+        '512 tokens in 1 of 2 layers; no context is longer, and all keep all tokens',
+      );
     } finally {
       rmSync(folder, { recursive: true });
     }

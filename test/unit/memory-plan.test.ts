@@ -52,9 +52,24 @@ describe('the plan', () => {
     expect(plan.kvBytes).toBe(4 * plan.contextBytes);
     const wider = planMemory(windowed(Array<number>(layers).fill(500)), settings, large);
     expect(wider.contextBytes).toBe(512 * plan.bytesPerToken);
-    // One layer that sees everything keeps everything.
-    const mixed = planMemory(windowed([0, ...Array<number>(layers - 1).fill(100)]), settings, large);
-    expect(mixed.contextBytes).toBe(512 * plan.bytesPerToken);
+  });
+
+  test('of the KV cache: a layer that sees everything keeps everything, and others their window and as much', () => {
+    const mixed = (windows: number[]) => ({
+      ...spec,
+      hyperparameters: { ...spec.hyperparameters, layers: windows.length, windows },
+    });
+    const perLayer = planMemory(mixed([0]), settings, large).bytesPerToken;
+    const plan = planMemory(mixed([100, 0]), { ...settings, stepTokens: 512 }, large);
+    expect(plan.bytesPerToken).toBe(2 * perLayer);
+    expect(plan.contextBytes).toBe((512 + 100 + 100 + 32) * perLayer);
+    // Groups of 4 of 26 layers: 7, the last one half empty.
+    const gemma = Array.from({ length: 26 }, (_, layer) => (layer % 6 === 5 ? 0 : 100));
+    const large26 = planMemory(mixed(gemma), settings, large);
+    expect(large26.bytesPerToken).toBe(28 * perLayer);
+    expect(large26.contextBytes).toBe((4 * 512 + 24 * (100 + 64 + 32)) * perLayer);
+    // No context is longer than the window.
+    expect(planMemory(mixed([512, 0]), settings, large).contextBytes).toBe(512 * 2 * perLayer);
   });
 
   test('of the KV cache: half of what weights leave free, but never nothing', () => {

@@ -48,6 +48,15 @@ describe('infercept simulate', () => {
     expect(large.adaptive!.firstTokenMs.p50).toBeLessThan(base.adaptive!.firstTokenMs.p50);
   });
 
+  it('hands on windows, and which layers have one', async () => {
+    const [windowed, mixed] = await Promise.all([
+      parsed('--window', '256'),
+      parsed('--window', '256', '--layers', '1:2'),
+    ]);
+    expect(mixed.adaptive!.stats.device.blocks).toBe(3 * windowed.adaptive!.stats.device.blocks);
+    await expect(parsed('--layers', '1')).rejects.toThrow("--layers: '1' is not two numbers");
+  });
+
   it('takes one augmentation, agents, or a trace', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'infercept-trace-'));
     try {

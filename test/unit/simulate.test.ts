@@ -73,6 +73,28 @@ describe('simulate', () => {
     }
   });
 
+  it('lets layers that see everything keep it, and others a window', async () => {
+    const segments = Array.from({ length: 3 }, () => ({
+      decodeTokens: 20,
+      kind: 'tool',
+      durationMs: 5000,
+      returnedTokens: 500,
+    }));
+    const sessions = [0, 1, 2].map((index) => ({ arrivalMs: 100 * index, promptTokens: 1000, segments }));
+    const pool = { deviceTokens: 1024, hostTokens: 1024, contextTokens: 4096, stepTokens: 256, checkIntegrity: true };
+    const mixed = { ...pool, windowTokens: 128, layerGroups: { full: 1, sliding: 3 } };
+    // Of 2,560 tokens 160 blocks, and 3 times 17 of a window and as much: 211 of 256.
+    for (const policy of policies) {
+      const report = await simulate({ sessions }, { ...mixed, policy });
+      expect(report.completed).toBe(3);
+      expect(report.stats.device.blocks).toBe(256);
+      expect(report.stats.device.free + report.stats.device.cached).toBe(256);
+    }
+    await expect(simulate({ sessions }, { ...mixed, layerGroups: { full: 3, sliding: 1 } })).rejects.toMatchObject({
+      code: 'ERR_OUT_OF_MEMORY',
+    });
+  });
+
   it('repeats itself, and the seed matters', async () => {
     const run = (seed: number) => simulate({ mix: { rate: 2, seconds: 30, seed } }, { untilMs: 60_000 });
     const [first, second, other] = await Promise.all([run(1), run(1), run(2)]);

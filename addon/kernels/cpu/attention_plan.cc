@@ -83,9 +83,24 @@ class Planner {
     return member.slice->rows * group_heads_;
   }
 
-  std::span<const BlockId> WholeBlocks(const AttentionMember& member) const {
-    return {member.slice->block_table,
-            DivCeil(member.whole_splits * kSplitKeys, shape_.block_tokens)};
+  // Of the layer's group, in the splits that a member sees whole.
+  uint32_t WholeBlocks(const AttentionMember& member) const {
+    return DivCeil(member.whole_splits * kSplitKeys, shape_.block_tokens);
+  }
+  BlockId BlockOf(const AttentionMember& member, uint32_t i) const {
+    return member.slice->block_table[size_t{i} * shape_.groups + shape_.group];
+  }
+  // How many first ones of them two members have in common.
+  uint32_t CommonBlocks(const AttentionMember& a, const AttentionMember& b) const {
+    const uint32_t most = std::min(WholeBlocks(a), WholeBlocks(b));
+    uint32_t i = 0;
+    while (i < most && BlockOf(a, i) == BlockOf(b, i)) ++i;
+    return i;
+  }
+  bool BlocksBefore(const AttentionMember& a, const AttentionMember& b) const {
+    const uint32_t common = CommonBlocks(a, b);
+    if (common == WholeBlocks(b)) return false;
+    return common == WholeBlocks(a) || BlockOf(a, common) < BlockOf(b, common);
   }
 
   // Members that could share come first, those with equal beginnings side by side. Returns how
@@ -95,21 +110,18 @@ class Planner {
     const auto others = std::ranges::partition(members, [&](const AttentionMember& member) {
       // Beginnings that are gone are not shared, though they look alike.
       return member.whole_splits > 0 && Queries(member) <= kTaskQueries &&
-             member.slice->block_table[0] != kNoBlock;
+             BlockOf(member, 0) != kNoBlock;
     });
     const auto shareable = static_cast<uint32_t>(others.begin() - members.begin());
-    std::ranges::sort(members.first(shareable),
-                      [&](const AttentionMember& a, const AttentionMember& b) {
-                        return std::ranges::lexicographical_compare(WholeBlocks(a), WholeBlocks(b));
-                      });
+    std::ranges::sort(
+        members.first(shareable),
+        [&](const AttentionMember& a, const AttentionMember& b) { return BlocksBefore(a, b); });
     return shareable;
   }
 
   void FindShared(uint32_t count) {
     for (uint32_t i = 1; i < count; ++i) {
-      const auto before = WholeBlocks(members_[i - 1]);
-      const auto blocks = std::ranges::mismatch(before, WholeBlocks(members_[i])).in1;
-      const auto equal = static_cast<uint32_t>(blocks - before.begin());
+      const uint32_t equal = CommonBlocks(members_[i - 1], members_[i]);
       members_[i].shared_splits =
           std::min({equal * shape_.block_tokens / kSplitKeys, members_[i - 1].whole_splits,
                     members_[i].whole_splits});

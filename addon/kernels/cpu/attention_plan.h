@@ -50,6 +50,8 @@ struct AttentionPlanShape {
   uint32_t heads = 0;
   uint32_t kv_heads = 0;
   uint32_t block_tokens = 0;
+  uint32_t groups = 1;  // as PagedKv has them
+  uint32_t group = 0;
   uint32_t state_floats = 0;
   uint32_t threads = 0;  // to keep busy
 };

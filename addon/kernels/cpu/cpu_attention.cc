@@ -135,7 +135,7 @@ void CpuOps::WriteKv(const float* key, const float* value, size_t stride,
       const uint32_t position = slice.first_position + row;
       const uint32_t slot = position % cache.block_tokens;
       const uint32_t count = std::min(slice.rows - row, cache.block_tokens - slot);
-      const BlockId block = slice.block_table[position / cache.block_tokens];
+      const BlockId block = slice.block_table[TableEntry(cache, position)];
       for (uint32_t head = 0; head < cache.kv_heads; ++head) {
         const size_t from =
             (size_t{slice.first_row} + row) * stride + size_t{head} * cache.head_dim;
@@ -181,6 +181,8 @@ void CpuOps::Attention(const float* query, size_t query_stride,
                     {.heads = heads,
                      .kv_heads = cache.kv_heads,
                      .block_tokens = cache.block_tokens,
+                     .groups = cache.groups,
+                     .group = cache.group,
                      .state_floats = StateFloats(cache.head_dim, kernels_.lanes),
                      .threads = alone ? 1 : threads},
                     scratch.subspan(threads * thread_floats * sizeof(float)));

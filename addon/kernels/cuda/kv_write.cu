@@ -31,8 +31,8 @@ struct TokenPlace {
     const PagedKv& cache = write.cache;
     const uint32_t position = run.first_position + token;
     slot = position % cache.block_tokens;
-    plane = Index(slice.block_table[position / cache.block_tokens]) * cache.block_stride +
-            blockIdx.y * plane_bytes;
+    const size_t entry = size_t{position / cache.block_tokens} * cache.groups + cache.group;
+    plane = Index(slice.block_table[entry]) * cache.block_stride + blockIdx.y * plane_bytes;
     const size_t row = size_t{slice.first_row} + (position - slice.first_position);
     from = row * write.stride + size_t{blockIdx.y} * cache.head_dim;
   }

@@ -50,13 +50,14 @@ void SharedPrefixes::Find(std::span<const AttentionSlice> slices, const Attentio
 bool SharedPrefixes::CanShare(const AttentionSlice& slice) const {
   return slice.rows > 0 && slice.rows * 2 <= SharedTokensMax(shape_) &&
          slice.first_position >= kSplitTokens && slice.block_table != nullptr &&
-         slice.block_table[0] != kNoBlock;  // what is gone looks alike
+         slice.block_table[0] != kNoBlock;  // what is gone in all layers looks alike
 }
 
 std::span<const BlockId> SharedPrefixes::Blocks(const Member& member, uint32_t split) const {
   const uint32_t first = split * kSplitTokens / shape_.block_tokens;
   const uint32_t end = DivCeil((split + 1) * kSplitTokens, shape_.block_tokens);
-  return {slices_[member.slice].block_table + first, end - first};
+  return {slices_[member.slice].block_table + size_t{first} * shape_.groups,
+          size_t{end - first} * shape_.groups};
 }
 
 bool SharedPrefixes::Agree(const Member& a, const Member& b, uint32_t split) const {
@@ -65,10 +66,13 @@ bool SharedPrefixes::Agree(const Member& a, const Member& b, uint32_t split) con
   return std::memcmp(blocks.data(), Blocks(b, split).data(), blocks.size_bytes()) == 0;
 }
 
-// By the last block of the split: where contents part, blocks are different from there on.
+// By the last block of the split, of the first group: where contents part, blocks are different
+// from there on. Of other groups it may be gone.
 void SharedPrefixes::Order(std::span<Member> members, uint32_t split) {
   for (Member& member : members) {
-    member.key = split < member.whole_splits ? Index(Blocks(member, split).back()) : UINT32_MAX;
+    member.key = UINT32_MAX;
+    if (split >= member.whole_splits) continue;
+    member.key = Index(Blocks(member, split).last(shape_.groups).front());
   }
   std::ranges::sort(members, [](const Member& a, const Member& b) {
     return a.key != b.key ? a.key < b.key : a.slice < b.slice;

@@ -30,6 +30,7 @@ struct AttentionPlanShape {
   uint32_t head_dim = 0;
   uint32_t state_rows_max = 0;  // that the workspace holds
   uint32_t block_tokens = 16;
+  uint32_t groups = 1;  // PagedKv::groups: one plan is for all of them
 };
 
 // Queries of one block of the kernel for many.

@@ -43,7 +43,7 @@ Q8_0Block QuantizeBlock(const float* x) {
 struct KvPlace {
   KvPlace(const PagedKv& cache_, const AttentionSlice& slice, uint32_t position, uint32_t kv_head)
       : cache(cache_), slot(position % cache.block_tokens) {
-    const BlockId block = slice.block_table[position / cache.block_tokens];
+    const BlockId block = slice.block_table[TableEntry(cache, position)];
     keys = KvPlane(cache, cache.keys, block, kv_head);
     values = KvPlane(cache, cache.values, block, kv_head);
   }

@@ -20,10 +20,11 @@ inline constexpr uint32_t kRunTokens = 16;
 
 // Keys and values of one KV head of one sequence (kernels/paged_kv.h).
 struct PagedHead {
-  const std::byte* keys;    // planes [blocks], of this head
-  const std::byte* values;  // likewise
-  size_t block_stride;      // bytes
-  const BlockId* block_table;
+  const std::byte* keys;       // planes [blocks], of this head
+  const std::byte* values;     // likewise
+  size_t block_stride;         // bytes
+  const BlockId* block_table;  // every `groups`-th entry
+  uint32_t groups;
   uint32_t block_tokens;
   uint32_t begin;  // nobody sees the positions before; their blocks may be gone
   uint32_t end;    // positions from here on do not exist
@@ -34,7 +35,7 @@ struct PagedHead {
   }
   // Where the block of a position lies behind `keys` and `values`.
   __device__ __forceinline__ size_t BlockAt(uint32_t position) const {
-    return Index(block_table[position / block_tokens]) * block_stride;
+    return Index(block_table[size_t{position / block_tokens} * groups]) * block_stride;
   }
 };
 
