@@ -54,7 +54,7 @@ export function planMemory(spec: ModelSpec, settings: MemorySettings, machine: M
   const weightBytes = spec.tensors.reduce((total, tensor) => total + storedBytes(tensor, settings.quantize), 0);
   const groups = groupLayers(spec.hyperparameters, settings.contextTokens);
   const bytesPerToken = tokenBytes(spec.hyperparameters, groups, settings.kvDtype);
-  const workspaceBytes = activationBytes(spec.hyperparameters, settings.stepTokens);
+  const workspaceBytes = activationBytes(spec.hyperparameters, settings.stepTokens, settings.ownMemory ?? false);
   // The tiers share what the weights leave, and leave as much to others.
   const left = machine.freeBytes - (settings.ownMemory ? 0 : weightBytes + workspaceBytes);
   const share = Math.floor(Math.min(machine.totalBytes / 4, Math.max(left / 2, kvBytesMin)));
@@ -114,13 +114,14 @@ function blockOf(name: string): { blockElements: number; blockBytes: number } {
  * Follows addon/model/workspace.cc, but for what its matrix products use: at most their inputs once more, and with experts those
  * of one (CPU), or those of all in 16 bits (CUDA).
  */
-function activationBytes(h: Hyperparameters, rows: number): number {
+function activationBytes(h: Hyperparameters, rows: number, ownMemory: boolean): number {
   const headsWidth = (h.heads + 2 * h.kvHeads) * h.headDim;
   const { count, used } = h.experts ?? { count: 0, used: 0 };
   const networks = Math.max(used, 1);
   const perRow =
     4 * h.width + headsWidth + h.heads * h.headDim + 2 * networks * h.ffnWidth + count + used * (4 + h.width);
-  const logits = Math.min(rows, logitRowsMax) * h.vocabularySize;
+  // A device with memory of its own samples from a copy, where penalties and biases are.
+  const logits = Math.min(rows, logitRowsMax) * h.vocabularySize * (ownMemory ? 2 : 1);
   const inputs = Math.max(h.width, h.ffnWidth) * (1 + Math.max(Math.min(used, 1), used / 2));
   return 4 * (rows * (perRow + inputs) + logits);
 }

@@ -80,6 +80,9 @@ describe('the plan', () => {
     expect(planMemory(spec, long, small).kvBytes).toBe(Math.floor((2 * gib - weightBytes - workspaceBytes) / 2));
     expect(planMemory(spec, long, { ...small, freeBytes: 0 }).kvBytes).toBe(64 * 2 ** 20);
     expect(planMemory(spec, { ...long, ownMemory: true }, small).hostBytes).toBe(gib);
+    // And it samples from a copy of the logits.
+    const copied = 4 * Math.min(settings.stepTokens, 64) * spec.hyperparameters.vocabularySize;
+    expect(planMemory(spec, { ...long, ownMemory: true }, small).workspaceBytes).toBe(workspaceBytes + copied);
   });
 });
 
