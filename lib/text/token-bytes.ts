@@ -82,14 +82,24 @@ const byteOfLetter: ReadonlyMap<number, number> = new Map(
   })(),
 );
 
-const letterOfByte: readonly string[] = Array.from(byteOfLetter)
-  .sort(([, a], [, b]) => a - b)
-  .map(([letter]) => String.fromCharCode(letter));
+const letterOfByte: Uint16Array = Uint16Array.from(
+  Array.from(byteOfLetter)
+    .sort(([, a], [, b]) => a - b)
+    .map(([letter]) => letter),
+);
 
-/** The bytes of a text as the letters of byte-level vocabularies. */
+/** Letters that become a string at once: as arguments of a call they fit its stack. */
+const lettersAtOnce = 4096;
+
+/** The bytes of a text as the letters of byte-level vocabularies. A long text is not put together letter by letter: that makes an object of each. */
 export function byteLetters(text: string): string {
+  const bytes = encoder.encode(text);
+  const codes = new Uint16Array(bytes.length);
+  for (let index = 0; index < bytes.length; index++) codes[index] = letterOfByte[bytes[index]!]!;
   let letters = '';
-  for (const byte of encoder.encode(text)) letters += letterOfByte[byte];
+  for (let start = 0; start < codes.length; start += lettersAtOnce) {
+    letters += String.fromCharCode(...codes.subarray(start, start + lettersAtOnce));
+  }
   return letters;
 }
 
